@@ -1,0 +1,48 @@
+"""With many classes, does one weight decay suit every class?
+
+images → penultimate features → the last layer once per (model, optimizer, λ, seed) → class by class.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.10")
+
+
+configfile: "config/config.yaml"
+
+
+resource_scopes:
+    gpu="local",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/datasets.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/figures.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        [product for study in CONFIG.default_studies for product in PLAN.products(study)],
+
+
+# Every study's name is a target.
+for study in CONFIG.studies:
+
+    rule:
+        name:
+            study
+        localrule: True
+        input:
+            PLAN.products(study),
+
+
+onstart:
+    refuse_missing_data()

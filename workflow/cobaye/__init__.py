@@ -1,0 +1,1 @@
+"""The library behind the workflow: everything that computes, and nothing that knows of Snakemake."""

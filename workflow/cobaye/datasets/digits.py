@@ -1,0 +1,50 @@
+"""The 1,797 handwritten 8×8 digits that ship inside scikit-learn: real, and always at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cobaye.datasets import Prepared
+
+
+@dataclass(frozen=True)
+class Options:
+    """val, test: shares of the 1,797 images, drawn class by class from `seed`."""
+
+    val: float = 0.2
+    test: float = 0.3
+    seed: int = 0
+
+
+def problems(options: Options) -> list[str]:
+    """Return what would stop `prepare`."""
+    if options.val > 0 and options.test > 0 and options.val + options.test < 1:
+        return []
+    return [
+        f"val: {options.val}, test: {options.test}: shares must be > 0 and leave some for train"
+    ]
+
+
+def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
+    """Return images (N, 1, 8, 8) uint8 with values 0 to 16, split class by class."""
+    from sklearn.datasets import load_digits  # a second of imports, for this kind alone
+
+    bunch = load_digits()
+    images = bunch.images.astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    generator = np.random.default_rng(options.seed)
+    rows: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
+    for digit in range(10):
+        shuffled = generator.permutation(np.flatnonzero(labels == digit))
+        val, test = (round(share * len(shuffled)) for share in (options.val, options.test))
+        parts = np.split(shuffled, [val, val + test])
+        for split, part in zip(("val", "test", "train"), parts, strict=True):
+            rows[split].append(part)
+    splits = {split: np.sort(np.concatenate(parts)) for split, parts in rows.items()}
+    return Prepared(
+        classes=[{"name": str(digit)} for digit in range(10)],
+        splits={split: (images[index], labels[index]) for split, index in splits.items()},
+    )

@@ -1,0 +1,62 @@
+"""Engines: what carries out one epoch of training. They differ in how, never in what is minimised.
+
+A kind is a file here. Its ``build(recipe, network, split, normalization, device)`` returns an object
+with ``epoch(order, learning_rate) -> Epoch``, ``parameters()`` (θ, tensor by tensor), ``tensors()``
+(what a checkpoint stores), ``state()`` (the optimizer's) and ``restore(tensors, state)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cobaye import kinds, recipes
+
+if TYPE_CHECKING:
+    from cobaye.splits import Normalization, Split
+
+
+@dataclass(frozen=True, eq=False)
+class Epoch:
+    """What one epoch of training saw, each image at the moment when its batch was visited.
+
+    Attributes
+    ----------
+    loss
+        mean cross-entropy over the images, in nats, without the penalty
+    penalty
+        mean over the images of λ/2 ‖θ‖², taken before the step of each image's batch
+    accuracy
+        share of images whose label is *strictly* the most probable class: a tie is not correct
+    losses
+        (N,) cross-entropy of each image, in the data set's own order, in the dtype of the
+        parameters (float32 unless the inputs are float64); ``loss`` is their mean
+
+    Nothing here is checked: after a divergence the values are infinite or NaN.
+    """
+
+    loss: float
+    penalty: float
+    accuracy: float
+    losses: torch.Tensor
+
+
+def build(
+    recipe: recipes.Training,
+    network: torch.nn.Module,
+    split: Split,
+    normalization: Normalization | None,
+    device: str,
+) -> Any:
+    """Return the engine that a recipe names, at the network's weights, before its first epoch."""
+    engine = kinds.load("engines", recipe.engine)
+    return engine.build(recipe, network, split, normalization, device)
+
+
+def norms(parameters: Iterable[torch.Tensor]) -> tuple[float, float]:
+    """Return Σ|θ| and ‖θ‖₂ over all parameters, summed in float64."""
+    flat = torch.cat([parameter.detach().flatten() for parameter in parameters]).double()
+    return flat.abs().sum().item(), flat.norm().item()

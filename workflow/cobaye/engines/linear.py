@@ -1,0 +1,248 @@
+"""Softmax regression by mini-batch SGD: closed-form gradient, in place, no autograd.
+
+One step on a batch minimises the objective of ``cobaye.objective`` exactly as
+``torch.optim.SGD(momentum=μ, weight_decay=λ)`` does, with θ = (W, b), a velocity m and a learning
+rate α:
+
+    m ← μ m + ∇CE(θ) + λ θ        θ ← θ − α m
+
+θ and m are flat vectors, (K·D + K,), seen as W and b through views, so that penalty, decay and
+update are one call each. ``cobaye.engines._cross_entropy`` says how the gradient is made fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from cobaye import optimizers, recipes
+from cobaye.engines import Epoch
+from cobaye.engines._cross_entropy import CrossEntropy
+from cobaye.splits import Normalization, Split
+
+if TYPE_CHECKING:
+    from cobaye.splits import Normalization, Split
+
+OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+
+
+class Engine:
+    """Trains one linear softmax model, epoch by epoch; parameters start at zero (see ``restore``).
+
+    Parameters
+    ----------
+    inputs
+        (N, D) float16, float32 or float64, in memory or a view on a memory map; gathered batch by
+        batch wherever it lies. Parameters are float64 if it is, otherwise float32.
+    labels
+        (N,) int64, in [0, classes)
+    classes
+        K
+    weight_decay, momentum
+        λ and μ, as above
+    batch_size
+        images per step; the last batch of an epoch has what is left, averaged over its own size
+    penalize_bias
+        whether b is part of ‖θ‖²
+    device
+        where the parameters live and the steps are computed
+    optimizer
+        optional: makes a torch optimizer from parameter groups, in which λ stands as
+        ``weight_decay``. It is given the gradient of the cross-entropy, and every epoch's learning
+        rate; ``momentum`` must then be 0.
+
+    On CPU, the same calls at the same number of threads give the same bytes.
+    Raises ValueError for shapes, dtypes or labels other than these.
+
+    """
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        classes: int,
+        *,
+        weight_decay: float,
+        momentum: float = 0.0,
+        batch_size: int,
+        penalize_bias: bool = True,
+        device: torch.device | str = "cpu",
+        optimizer: OptimizerFactory | None = None,
+    ):
+        if optimizer and momentum:
+            raise ValueError(f"momentum is {momentum}, but the optimizer given has its own")
+        self.cross_entropy = CrossEntropy(inputs, labels, classes, batch_size, device)
+        self.weight_decay, self.momentum = float(weight_decay), float(momentum)
+        self.penalize_bias, self.make_optimizer = penalize_bias, optimizer
+
+        kind = {"dtype": self.cross_entropy.dtype, "device": self.cross_entropy.device}
+        weight_size = classes * inputs.shape[1]
+        self.theta = torch.zeros(weight_size + classes, **kind)
+        self.velocity = torch.zeros_like(self.theta)
+        self.weight, self.bias = _split(self.theta, classes)
+        self.velocities = _split(self.velocity, classes)
+        penalised = slice(None if penalize_bias else weight_size)
+        self.penalised, self.decaying = self.theta[penalised], self.velocity[penalised]
+
+        self.squared_norms = torch.zeros(len(self.cross_entropy.sizes), **kind)
+        self.optimizer = optimizer and optimizer(self._groups())
+
+    def parameters(self) -> list[Tensor]:
+        """Return [W, b]."""
+        return [self.weight, self.bias]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the parameters: views, which later epochs write to."""
+        return {"head.weight": self.weight, "head.bias": self.bias}
+
+    def parameters(self) -> list[Tensor]:
+        """Return θ: W (K, D) and b (K,)."""
+        return [self.weight, self.bias]
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the optimizer's tensors by ``<parameter>.<name>``, live like the parameters.
+
+        SGD without momentum has none; a torch optimizer may have none before its first step.
+        """
+        if self.optimizer:
+            return {
+                f"{name}.{key}": value
+                for name, parameter in self.tensors().items()
+                for key, value in self.optimizer.state[parameter].items()
+                if isinstance(value, Tensor)
+            }
+        if not self.momentum:
+            return {}
+        weight, bias = self.velocities
+        return {"head.weight.momentum_buffer": weight, "head.bias.momentum_buffer": bias}
+
+    def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
+        """Copy in the parameters and the optimizer's state; an empty state is a fresh start.
+
+        Raises ValueError for names or shapes other than those of ``tensors`` and ``state``.
+        """
+        _copy(tensors, self.tensors())
+        if self.optimizer:
+            self.optimizer = self.make_optimizer(self._groups())
+            for name, value in state.items():
+                parameter, _, key = name.rpartition(".")
+                self.optimizer.state[self.tensors()[parameter]][key] = value.clone()
+        elif state:
+            _copy(state, self.state())
+        else:
+            self.velocity.zero_()
+
+    @torch.no_grad()
+    def epoch(self, order: Tensor, learning_rate: float) -> Epoch:
+        """Visit every image once, in batches of consecutive entries of ``order``.
+
+        ``order`` is a permutation of the N images, (N,) int64, on any device. A model that
+        diverges does not raise: it shows in what is returned.
+        """
+        step = self._torch_step if self.optimizer else self._sgd_step
+        batches = self.cross_entropy.batches(order)
+        for batch, squared_norm in zip(batches, self.squared_norms, strict=True):
+            if self.weight_decay:
+                torch.dot(self.penalised, self.penalised, out=squared_norm)
+            step(*self.cross_entropy.gradient(batch, self.weight, self.bias), learning_rate)
+
+        losses, accuracy = self.cross_entropy.losses(order)
+        loss, accuracy = torch.stack((losses.mean(dtype=torch.float64), accuracy)).tolist()
+        sizes = torch.tensor(self.cross_entropy.sizes, dtype=torch.float64)
+        mean_square = torch.dot(self.squared_norms.double().cpu(), sizes).item() / len(losses)
+        return Epoch(loss, self.weight_decay / 2 * mean_square, accuracy, losses.cpu())
+
+    def _sgd_step(self, weight_gradient: Tensor, bias_gradient: Tensor, rate: float) -> None:
+        weight_velocity, bias_velocity = self.velocities
+        torch.add(weight_gradient, weight_velocity, alpha=self.momentum, out=weight_velocity)
+        torch.add(bias_gradient, bias_velocity, alpha=self.momentum, out=bias_velocity)
+        if self.weight_decay:
+            self.decaying.add_(self.penalised, alpha=self.weight_decay)
+        self.theta.add_(self.velocity, alpha=-rate)
+
+    def _torch_step(self, weight_gradient: Tensor, bias_gradient: Tensor, rate: float) -> None:
+        self.weight.grad, self.bias.grad = weight_gradient, bias_gradient
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [
+            {"params": [self.weight], "weight_decay": self.weight_decay},
+            {"params": [self.bias], "weight_decay": self.weight_decay * self.penalize_bias},
+        ]
+
+
+def build(
+    recipe: recipes.Training,
+    network: torch.nn.Module,
+    split: Split,
+    normalization: Normalization | None,
+    device: str,
+) -> Engine:
+    """Return the engine of a recipe, at the weights of ``network``: a layer named ``head``."""
+    inputs = normalization(split.inputs) if normalization else split.inputs
+    algorithm = recipe.optimizer.algorithm
+    plain = algorithm.kind == "sgd" and not algorithm.options["nesterov"]
+
+    def optimizer(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        return optimizers.build(algorithm, groups, recipe.optimizer.learning_rate)
+
+    engine = Engine(
+        inputs.flatten(1).to(device),
+        split.labels,
+        split.classes,
+        weight_decay=recipe.weight_decay,
+        momentum=algorithm.options["momentum"] if plain else 0.0,
+        batch_size=recipe.optimizer.batch_size,
+        penalize_bias=recipe.penalize_bias,
+        device=device,
+        optimizer=None if plain else optimizer,
+    )
+    engine.restore(network.state_dict(), {})
+    return engine
+
+
+def _split(flat: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Return a flat θ's weight (K, D) and bias (K,)."""
+    return flat[:-classes].view(classes, -1), flat[-classes:]
+
+
+def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
+    found, expected = (
+        {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+        for tensors in (source, target)
+    )
+    if found != expected:
+        raise ValueError(f"cannot restore {found} into {expected}")
+    for name, tensor in target.items():
+        tensor.copy_(source[name])
+
+
+def build(
+    recipe: recipes.Training,
+    network: torch.nn.Module,
+    split: Split,
+    normalization: Normalization | None,
+    device: str,
+) -> Engine:
+    """Return the engine of a recipe, at the initial weights of ``network``."""
+    inputs = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
+    algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
+    fused = algorithm.kind == "sgd" and not algorithm.options["nesterov"]
+    engine = Engine(
+        inputs,
+        split.labels,
+        split.classes,
+        weight_decay=recipe.weight_decay,
+        momentum=algorithm.options["momentum"] if fused else 0.0,
+        batch_size=recipe.optimizer.batch_size,
+        penalize_bias=recipe.penalize_bias,
+        device=device,
+        optimizer=None if fused else lambda theta: optimizers.build(algorithm, theta, rate),
+    )
+    engine.restore(network.state_dict(), {})
+    return engine

@@ -1,0 +1,137 @@
+"""Epochs of any network by automatic differentiation and a torch optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from cobaye import optimizers, recipes
+from cobaye.engines import Epoch
+from cobaye.splits import Normalization, Split
+
+
+class Engine:
+    """Mini-batch training of a torch module.
+
+    Parameters
+    ----------
+    network : from normalised float32 inputs (B, *shape) to logits (B, K).
+    optimizer : over the network's parameters, λ in its groups' ``weight_decay``.
+    inputs : (N, *shape), uint8 images or float features; labels : (N,) int64.
+    prepare : from a batch of `inputs` to what the network takes.
+    """
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        inputs: torch.Tensor,
+        labels: torch.Tensor,
+        *,
+        prepare: Callable[[torch.Tensor], torch.Tensor],
+        batch_size: int,
+        device: str = "cpu",
+    ):
+        self.network = network.to(device)
+        self.optimizer, self.prepare = optimizer, prepare
+        self.inputs, self.labels = inputs.to(device), labels.to(device)
+        self.batch_size, self.device = batch_size, device
+        # Convolutions on the CPU and on tensor cores are faster with the channels last.
+        self.format = torch.channels_last if inputs.dim() == 4 else torch.contiguous_format
+        self.network.to(memory_format=self.format)
+
+    def parameters(self) -> list[torch.Tensor]:
+        """Return θ, tensor by tensor."""
+        return list(self.network.parameters())
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return parameters and buffers by name."""
+        return self.network.state_dict()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the optimizer's tensors, named by parameter number and quantity."""
+        return {
+            f"{number}.{name}": torch.as_tensor(value)
+            for number, quantities in self.optimizer.state_dict()["state"].items()
+            for name, value in quantities.items()
+            if value is not None
+        }
+
+    def restore(self, tensors: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
+        """Take over weights, and the optimizer's state if there is any."""
+        self.network.load_state_dict(tensors)
+        content = self.optimizer.state_dict()
+        for name, value in state.items():
+            number, quantity = name.split(".", 1)
+            content["state"].setdefault(int(number), {})[quantity] = value
+        self.optimizer.load_state_dict(content)
+
+    def epoch(self, order: torch.Tensor, learning_rate: float) -> Epoch:
+        """Visit every image once, in `order` ((N,) int64), the last batch smaller if need be."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.network.train()
+        images = len(order)
+        losses = torch.empty(images, device=self.device)
+        hits = torch.zeros((), device=self.device)
+        penalty = torch.zeros((), dtype=torch.float64, device=self.device)
+        for batch in order.to(self.device).split(self.batch_size):
+            penalty += self._penalty() * len(batch)
+            logits = self._forward(batch)
+            labels = self.labels[batch]
+            each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+            self.optimizer.zero_grad(set_to_none=True)
+            each.mean().backward()
+            self.optimizer.step()
+            losses[batch] = each.detach()
+            hits += _strictly_largest(logits.detach(), labels).sum()
+        mean = losses.double().mean().item()
+        return Epoch(mean, penalty.item() / images, hits.item() / images, losses.cpu())
+
+    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
+        inputs = self.prepare(self.inputs[batch])
+        return self.network(inputs.contiguous(memory_format=self.format))
+
+    def _penalty(self) -> torch.Tensor | float:
+        """Return λ/2 ‖θ‖² of the present weights."""
+        total: torch.Tensor | float = 0.0
+        for group in self.optimizer.param_groups:
+            if group["weight_decay"] > 0:
+                norms = torch._foreach_norm(group["params"])
+                total += 0.5 * group["weight_decay"] * torch.stack(norms).double().square().sum()
+        return total
+
+
+def _strictly_largest(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Tell, per image, whether its label's logit is larger than all others; False for NaN."""
+    own = logits.gather(1, labels[:, None])
+    return (logits < own).sum(dim=1) == logits.shape[1] - 1
+
+
+def build(
+    recipe: recipes.Training,
+    network: torch.nn.Module,
+    split: Split,
+    normalization: Normalization | None,
+    device: str,
+) -> Engine:
+    """Return the engine of a recipe."""
+    network = network.to(device)
+    penalised, free = [], []
+    for name, parameter in network.named_parameters():
+        is_free = name.rsplit(".", 1)[-1] == "bias" and not recipe.penalize_bias
+        (free if is_free else penalised).append(parameter)
+    groups = [{"params": penalised, "weight_decay": recipe.weight_decay}]
+    if free:
+        groups.append({"params": free, "weight_decay": 0.0})
+    prepare = normalization.to(device) if normalization else torch.Tensor.float
+    return Engine(
+        network,
+        optimizers.build(recipe.optimizer.algorithm, groups, recipe.optimizer.learning_rate),
+        split.inputs,
+        split.labels,
+        prepare=prepare,
+        batch_size=recipe.optimizer.batch_size,
+        device=device,
+    )

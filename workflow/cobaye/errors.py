@@ -1,0 +1,34 @@
+"""The errors that a user can mend, each with one clear message."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class CobayeError(Exception):
+    """Something the user can mend; its message is all that is shown, without a traceback."""
+
+
+class ConfigError(CobayeError):
+    """A value in a config file that cannot be used; the message names file, key and value."""
+
+
+class DataError(CobayeError):
+    """A dataset or a set of features that cannot be used as it is."""
+
+
+class CorruptFile(CobayeError):
+    """A file that is not what its manifest says; names the file, both values and the repair."""
+
+
+class StaleFile(CobayeError):
+    """A file made from another recipe, data or code than the config gives now."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a name that is not known: ``did you mean 'x'? known: x, y``."""
+    names = sorted(map(str, known))
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}known: {', '.join(names) or 'none'}"

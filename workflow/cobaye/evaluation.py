@@ -1,0 +1,190 @@
+"""Evaluation: every checkpoint of a run on every split, as a whole, per class, and per image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from tqdm import tqdm
+
+from cobaye import checkpoints, files, networks, paths, recipes, resume, splits
+
+# Rows per block: a block of logits then stays in a core's cache for a few hundred classes.
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a checkpoint makes of each image of a split.
+
+    loss: (N,) float32 cross-entropy, nats. rank: (N,) int64, how many classes' logits are not
+    smaller than the label's, the label aside (0: right; < 5: in the top five). A tie counts against
+    the image, and so does NaN.
+    """
+
+    loss: np.ndarray
+    rank: np.ndarray
+
+
+def scores(logits: Iterator[torch.Tensor], labels: torch.Tensor) -> Scores:
+    """Return the scores of blocks of logits (n, K) that follow the order of labels (N,)."""
+    losses, ranks, start = [], [], 0
+    for block in logits:
+        own_labels = labels[start : start + len(block)]
+        start += len(block)
+        own = block.gather(1, own_labels[:, None])
+        losses.append(torch.logsumexp(block, dim=1) - own[:, 0])
+        ranks.append(block.shape[1] - 1 - (block < own).sum(dim=1))
+    return Scores(torch.cat(losses).cpu().numpy(), torch.cat(ranks).cpu().numpy())
+
+
+def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
+    """Return each class's mean of values (N,), in float64; NaN for a class without images."""
+    counts = np.bincount(labels, minlength=classes)
+    sums = np.bincount(labels, weights=values, minlength=classes)
+    return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
+
+
+class Forward:
+    """A run's network, ready to take one checkpoint after another."""
+
+    def __init__(self, model: recipes.Kind, shape: tuple[int, ...], classes: int, device: str):
+        self.network = networks.build(model, shape, classes).to(device).eval()
+        self.device = device
+
+    def load(self, tensors: dict[str, torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Take a checkpoint's weights; return its map from a block of raw inputs to logits."""
+        normalization = splits.normalization_from(tensors)
+        own = {k: v for k, v in tensors.items() if not k.startswith("normalization.")}
+        self.network.load_state_dict(own)
+        if normalization is None:
+            return lambda block: self.network(block.to(self.device).float())
+        normalization = normalization.to(self.device)
+        return lambda block: self.network(normalization(block.to(self.device)))
+
+
+def evaluate(
+    recipe: recipes.Evaluation,
+    identity: dict[str, Any],
+    code: str,
+    expected: str,
+    device: str = "cpu",
+    root: Path = Path(),
+) -> Path:
+    """Evaluate one run; return its manifest.
+
+    expected: the fingerprint that the config gives the training; another one raises StaleFile.
+    Writes metrics.parquet, classes.parquet, predictions.parquet and, last, evaluate.json.
+    """
+    folder = root / paths.RUN.format(**identity)
+    resume.forget(folder)
+    trained = files.read_manifest(folder / "train.json", "train", identity)
+    files.require_fresh(folder / "train.json", trained, expected)
+    parts = {split: splits.load(recipe.data, split, root) for split in paths.SPLITS}
+    shape, classes = tuple(parts["train"].inputs.shape[1:]), parts["train"].classes
+    forward = Forward(recipe.model, shape, classes, device)
+    tables = _Tables(classes)
+    last = trained.info["epochs"]
+    with torch.inference_mode():
+        for epoch in tqdm(range(last + 1), unit="checkpoint", mininterval=1.0):
+            path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
+            logits = forward.load(checkpoints.load(path))
+            for name, split in parts.items():
+                if epoch == last or name != "train" or recipe.train_epochs == "every":
+                    tables.add(epoch, name, split, logits, device, is_last=epoch == last)
+    made = tables.write(folder)
+    inputs = {k: v for split in parts.values() for k, v in split.manifest.items()}
+    inputs["train.json"] = files.sha256(folder / "train.json")
+    manifest = files.Manifest("evaluate", identity, recipes.plain(recipe), code, inputs, made)
+    manifest.write(folder / "evaluate.json")
+    return folder / "evaluate.json"
+
+
+class _Tables:
+    """The rows of a run's three parquet files, column by column."""
+
+    def __init__(self, classes: int):
+        self.classes = classes
+        self.metrics: list[dict[str, Any]] = []
+        self.by_class: list[dict[str, np.ndarray]] = []
+        self.predictions: list[dict[str, np.ndarray]] = []
+
+    def add(
+        self,
+        epoch: int,
+        name: str,
+        split: splits.Split,
+        logits: Callable[[torch.Tensor], torch.Tensor],
+        device: str,
+        *,
+        is_last: bool,
+    ) -> None:
+        """Score one checkpoint on one split."""
+        predicted: list[torch.Tensor] = []
+
+        def blocks() -> Iterator[torch.Tensor]:
+            for rows in split.inputs.split(BLOCK):
+                block = logits(rows)
+                if is_last:
+                    predicted.append(block.argmax(dim=1).cpu())
+                yield block
+
+        found = scores(blocks(), split.labels.to(device))
+        right = found.rank == 0
+        labels = split.labels.numpy()
+        self.metrics.append(
+            {
+                "epoch": epoch,
+                "split": name,
+                "loss": found.loss.mean(dtype=np.float64),
+                "accuracy": right.mean(),
+                "top5": (found.rank < 5).mean(),
+            }
+        )
+        self.by_class.append(
+            {
+                "epoch": np.full(self.classes, epoch, dtype=np.int32),
+                "split": np.full(self.classes, name, dtype=object),
+                "class": np.arange(self.classes, dtype=np.int32),
+                "n": np.bincount(labels, minlength=self.classes).astype(np.int32),
+                "loss": per_class(labels, found.loss, self.classes),
+                "accuracy": per_class(labels, right, self.classes),
+            }
+        )
+        if is_last:
+            self.predictions.append(
+                {
+                    "split": np.full(len(labels), name, dtype=object),
+                    "image": np.arange(len(labels), dtype=np.int32),
+                    "label": labels.astype(np.int32),
+                    "predicted": torch.cat(predicted).numpy().astype(np.int32),
+                    "loss": found.loss,
+                }
+            )
+
+    def write(self, folder: Path) -> dict[str, dict[str, Any]]:
+        """Write the three files; return their manifest entries."""
+        tables = {
+            "metrics.parquet": pa.Table.from_pylist(self.metrics),
+            "classes.parquet": _stacked(self.by_class),
+            "predictions.parquet": _stacked(self.predictions),
+        }
+        return {name: write_table(folder / name, table) for name, table in tables.items()}
+
+
+def _stacked(parts: list[dict[str, np.ndarray]]) -> pa.Table:
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return pa.table({name: pa.array(column) for name, column in columns.items()})
+
+
+def write_table(path: Path, table: pa.Table) -> dict[str, Any]:
+    """Write a table as parquet, whole or not at all; return its manifest entry."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return files.describe(path, files.write_bytes(path, sink.getvalue().to_pybytes()))

@@ -1,0 +1,55 @@
+"""Features: a split's cached shards, checked against each other, and the manifest over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cobaye import datasets, files, paths
+from cobaye.errors import DataError
+
+
+def gather(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()) -> Path:
+    """Check a split's shards against each other, add its labels; return the split's manifest."""
+    folder = root / paths.FEATURES.format(**identity)
+    source = root / paths.DATASET.format(dataset=identity["dataset"])
+    prepared = datasets.manifest(identity["dataset"], root)
+    name = f"{identity['split']}/labels.npy"
+    labels = np.load(prepared.check(source, name), allow_pickle=False)
+    shards = [_shard(identity, number, recipe["shards"], root) for number in range(recipe["shards"])]
+    rows = sum(shard.info["rows"] for shard in shards)
+    if rows != len(labels):
+        raise DataError(f"{folder}: {rows} rows of features but {len(labels)} labels")
+    names = [file for shard in shards for file in shard.files]
+    made = {file: entry for shard in shards for file, entry in shard.files.items()}
+    made["labels.npy"] = files.describe(
+        folder / "labels.npy", datasets.save_array(folder / "labels.npy", labels)
+    )
+    inputs = {
+        str((folder / shard.info["manifest"]).relative_to(root)): files.sha256(
+            folder / shard.info["manifest"]
+        )
+        for shard in shards
+    }
+    info = {
+        "shards": names,
+        "rows": rows,
+        "classes": prepared.info["classes"],
+        "backbone": shards[0].info["backbone"],
+        "versions": shards[0].info["versions"],
+    }
+    manifest = files.Manifest("gather_features", identity, recipe, code, inputs, made, info)
+    manifest.write(folder / "manifest.json")
+    return folder / "manifest.json"
+
+
+def _shard(identity: dict[str, Any], number: int, shards: int, root: Path) -> files.Manifest:
+    labels = {"shard": paths.shard_label(number), "shards": paths.shard_label(shards)}
+    base = paths.SHARD.format(**identity, **labels)
+    expected = {**identity, "shard": number, "shards": shards}
+    manifest = files.read_manifest(root / f"{base}.json", "cache_features", expected)
+    for name in manifest.files:
+        manifest.check((root / base).parent, name)
+    return manifest

@@ -1,0 +1,79 @@
+"""Figures, one kind per file: small tables in; SVG, PDF and PNG out, the same bytes every time.
+
+A kind states ``NAMES`` (the figures it draws, with the options that each name sets), ``TABLES``
+(the tables it reads), ``Options`` and ``draw(tables, options)``. What kinds share is in the modules
+whose names begin with an underscore: `_style`, `_panels`, `_lambdas`, `_curves`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cobaye import files, kinds, paths, recipes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Neither date nor version: the same tables must give the same bytes.
+_METADATA = {
+    "svg": {"Date": None, "Creator": "cobaye"},
+    "pdf": {"CreationDate": None, "Creator": "cobaye", "Producer": None},
+    "png": {"Software": "cobaye"},
+}
+
+
+def names() -> dict[str, str]:
+    """Return the kind of every figure: figure name → kind name. No kind is imported."""
+    return {
+        figure: kind
+        for kind in kinds.names("figures")
+        for figure in kinds.constant("figures", kind, "NAMES", {})
+    }
+
+
+def render(kind: str, tables: Mapping[str, pd.DataFrame], options: Any) -> dict[str, bytes]:
+    """Draw one figure and return it as bytes by format: ``svg``, ``pdf`` and ``png``.
+
+    ``kind`` is one of ``names().values()``; ``tables`` holds, by stem, those that the kind names in
+    ``TABLES``; ``options`` is an instance of the kind's ``Options``.
+    """
+    from cobaye.figures import _style  # kinds are named, in the Snakefile, without matplotlib
+
+    with _style.house():
+        figure = kinds.load("figures", kind).draw(tables, options)
+        _style.lay_out(figure)
+        return {suffix: _encode(figure, suffix) for suffix in _METADATA}
+
+
+def _encode(figure: Any, suffix: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix, metadata=_METADATA[suffix])
+    return buffer.getvalue()
+
+
+def plot(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()) -> Path:
+    """Draw one figure of a study from its tables; return its manifest.
+
+    identity: {"study", "figure"}. recipe: the figure's kind and options. Writes .svg, .pdf, .png.
+    """
+    from cobaye import tables
+
+    place = paths.TABLES.format(**identity)
+    made = files.read_manifest(
+        root / place / "tables.json", "tabulate", {"study": identity["study"]}
+    )
+    needed = kinds.constant("figures", recipe["kind"], "TABLES")
+    frames = {name: tables.read(root / place, name, made) for name in needed}
+    options = recipes.parse(kinds.options("figures", recipe["kind"]), recipe["options"])
+    base = root / paths.FIGURES.format(**identity) / identity["figure"]
+    entries = {}
+    for suffix, data in render(recipe["kind"], frames, options).items():
+        path = base.with_name(f"{base.name}.{suffix}")
+        entries[path.name] = files.describe(path, files.write_bytes(path, data))
+    inputs = {f"{place}/tables.json": files.sha256(root / place / "tables.json")}
+    manifest = base.with_name(f"{base.name}.json")
+    files.Manifest("plot", identity, recipe, code, inputs, entries).write(manifest)
+    return manifest

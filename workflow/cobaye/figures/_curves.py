@@ -1,0 +1,174 @@
+"""A quantity against epochs, one curve per λ: what the figures of chapter 4 have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from cobaye.figures import _lambdas, _panels, _style
+
+_LEGEND_ROWS = 14
+_WIDTH, _BEST_WIDTH = 1.1, 2.2
+# Far above any loss worth reading; past it, matplotlib's own arithmetic overflows.
+_HUGE = 1e30
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A column of a table as one column of panels."""
+
+    column: str
+    title: str
+    factor: float = 1.0
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Mean over seeds with its range, and where runs that diverged were last seen finite."""
+
+    epochs: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    ends: list[tuple[float, float]]
+    whole: bool  # at least one run stayed finite
+
+
+def curve(values: pd.DataFrame, bad: set[int], factor: float = 1.0) -> Curve:
+    """Return the curve of one λ from ``values`` (epoch × seed); ``bad``: seeds that diverged.
+
+    Runs that diverged count only where no other run is left. The curve goes as far as all the runs
+    that count, so that no step in it comes from a run that ends.
+    """
+    epochs = values.index.to_numpy(float)
+    runs = values.to_numpy(float) * factor
+    runs = np.where(np.abs(runs) < _HUGE, runs, np.nan)
+    is_bad = np.array([seed in bad for seed in values.columns])
+    counted = runs[:, ~is_bad] if not is_bad.all() else runs
+    counted = counted[:, ~np.isnan(counted).all(axis=0)]
+    ends = []
+    for run in runs[:, is_bad].T:
+        seen = np.flatnonzero(np.isfinite(run))
+        never = (max(epochs[0], 1.0), math.inf)
+        ends.append((epochs[seen[-1]], run[seen[-1]]) if len(seen) else never)
+    keep = np.isfinite(counted).all(axis=1) if counted.shape[1] else np.zeros(len(epochs), bool)
+    common = counted[keep]
+    if not len(common):
+        empty = np.empty(0)
+        return Curve(empty, empty, empty, empty, ends, False)
+    low, high = common.min(axis=1), common.max(axis=1)
+    return Curve(epochs[keep], common.mean(axis=1), low, high, ends, not is_bad.all())
+
+
+def figure(
+    table: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    quantities: Sequence[Quantity],
+    size: tuple[float, float],
+) -> Figure:
+    """Draw ``quantities`` of ``table`` (a row per run and epoch) against epochs.
+
+    ``tables`` holds ``runs`` and ``best-lambda``; ``size`` is of one row of panels, in inches.
+    """
+    groups, labels = _panels.groups(table), _lambdas.order(table["weight_decay"])
+    fig, axes = _panels.grid(groups, len(quantities), size)
+    crosses = False
+    for row, group in zip(axes, groups, strict=False):
+        best, bad = _panels.best(tables, group), _panels.diverged(tables, group)
+        mine = _panels.of(table, group)
+        _panels.title(row[0], group, best)
+        for ax, quantity in zip(row, quantities, strict=True):
+            wide = mine.pivot(
+                index="epoch", columns=["weight_decay", "seed"], values=quantity.column
+            )
+            curves = {
+                label: curve(
+                    wide[label], {seed for own, seed in bad if own == label}, quantity.factor
+                )
+                for label in labels
+                if label in wide.columns.get_level_values(0)
+            }
+            _draw(ax, curves, labels, best, quantity)
+            crosses |= any(one.ends for one in curves.values())
+    if groups:
+        _legend(fig, labels, len(groups), crosses)
+    return fig
+
+
+def _draw(
+    ax: Axes,
+    curves: Mapping[str, Curve],
+    labels: Sequence[str],
+    best: str | None,
+    quantity: Quantity,
+) -> None:
+    bottom, top = _limits(list(curves.values()), quantity.log)
+    ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
+    if quantity.log:
+        _log_scale(ax, top / bottom)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    for label, one in curves.items():
+        style = _style.look(labels.index(label), len(labels))
+        mean, low, high = (np.clip(part, bottom, top) for part in (one.mean, one.low, one.high))
+        marker = "o" if len(mean) == 1 else None
+        width = _BEST_WIDTH if _lambdas.same(label, best) else _WIDTH
+        ax.plot(one.epochs, mean, linewidth=width, marker=marker, markersize=3.5, **style)
+        if np.any(high > low):
+            ax.fill_between(one.epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        for epoch, value in one.ends:
+            place = min(max(value, bottom), top)
+            cross = {"color": style["color"], "clip_on": False, "zorder": 4}
+            ax.plot([epoch], [place], **cross, **_panels.DIVERGED)
+
+
+def _log_scale(ax: Axes, ratio: float) -> None:
+    """Make y logarithmic, with labels at 1, 2, 5 where there are few powers of ten."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1,) if ratio > 1000 else (1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(_log_tick))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _log_tick(value: float, _: int) -> str:
+    mantissa, exponent = f"{value:.0e}".split("e")
+    if abs(int(exponent)) < 3:
+        return f"{value:g}"
+    power = _style.power_of_ten(int(exponent))
+    return power if mantissa == "1" else f"{mantissa}·{power}"
+
+
+def _limits(curves: Sequence[Curve], log: bool) -> tuple[float, float]:
+    """Return the limits of the runs that stayed finite: one that explodes must not hide them."""
+    shown = [one for one in curves if one.whole] or list(curves)
+    values = np.concatenate([np.concatenate([one.low, one.high]) for one in shown] or [[]])
+    values = values[values > 0] if log else values
+    if not len(values):
+        return (0.1, 1.0) if log else (0.0, 1.0)
+    low, high = float(values.min()), float(values.max())
+    if log:
+        return low / 1.15, high * 1.15
+    pad = 0.04 * (high - low) or 0.05 * abs(high) or 0.05
+    return low - pad, high + pad
+
+
+def _legend(fig: Figure, labels: Sequence[str], rows: int, crosses: bool) -> None:
+    handles = [
+        Line2D([], [], label=label, **_style.look(index, len(labels)))
+        for index, label in enumerate(labels)
+    ]
+    if crosses:
+        handles.append(_panels.diverged_handle())
+    handles.append(
+        Line2D([], [], color=_style.GREY, linewidth=_BEST_WIDTH, label="best overall\n(on val)")
+    )
+    columns = math.ceil(len(handles) / (_LEGEND_ROWS * rows)) or 1
+    _panels.legend(fig, handles, title=_lambdas.AXIS_TITLE, ncols=columns)

@@ -1,0 +1,117 @@
+"""Panels: one row per (model, optimizer), its title, its legend, and what its runs did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cobaye.figures import _style
+
+DIVERGED = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.3, "linestyle": "none"}
+
+
+class Group(NamedTuple):
+    """One row of panels."""
+
+    model: str
+    optimizer: str
+
+
+def groups(table: pd.DataFrame) -> list[Group]:
+    """Return every (model, optimizer) of a table, in order of appearance."""
+    pairs = table[["model", "optimizer"]].drop_duplicates()
+    return [Group(*map(str, pair)) for pair in pairs.itertuples(index=False)]
+
+
+def of(table: pd.DataFrame, group: Group) -> pd.DataFrame:
+    """Return the rows of one (model, optimizer)."""
+    return table[(table["model"] == group.model) & (table["optimizer"] == group.optimizer)]
+
+
+def best(tables: Mapping[str, pd.DataFrame], group: Group) -> str | None:
+    """Return the λ that is best overall for a group, or None if no run of it is finite."""
+    chosen = of(tables["best-lambda"], group)["weight_decay"]
+    return None if chosen.empty or pd.isna(chosen.iloc[0]) else str(chosen.iloc[0])
+
+
+def diverged(tables: Mapping[str, pd.DataFrame], group: Group) -> set[tuple[str, int]]:
+    """Return the (λ, seed) of every run of a group that did not stay finite."""
+    runs = of(tables["runs"], group)
+    runs = runs[~runs["finite"].astype(bool)]
+    return set(zip(runs["weight_decay"].astype(str), runs["seed"], strict=True))
+
+
+def without_diverged(
+    table: pd.DataFrame, tables: Mapping[str, pd.DataFrame], group: Group
+) -> pd.DataFrame:
+    """Return the rows of a group that come from runs that stayed finite."""
+    mine, bad = of(table, group), diverged(tables, group)
+    runs = zip(mine["weight_decay"].astype(str), mine["seed"], strict=True)
+    return mine[np.array([run not in bad for run in runs], dtype=bool)]
+
+
+def grid(
+    rows: Sequence[Group], columns: int = 1, size: tuple[float, float] = (7.2, 2.5)
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes [row, column]; ``size`` is of one row, legend included, inches.
+
+    Without any row, the one panel says so.
+    """
+    count = max(len(rows), 1)
+    figure = Figure(figsize=(size[0], size[1] * count), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.06, wspace=0.03, hspace=0.03)
+    axes = figure.subplots(count, columns, squeeze=False)
+    if not rows:
+        for ax in axes.flat:
+            ax.set_axis_off()
+        axes[0, 0].text(0.5, 0.5, "nothing to show", ha="center", transform=axes[0, 0].transAxes)
+    return figure, axes
+
+
+def title(ax: Axes, group: Group, best_label: str | None = None, note: str = "") -> None:
+    """Name the row over its first panel: model, optimizer, best λ."""
+    chosen = f"best λ = {best_label}" if best_label is not None else ""
+    parts = [f"{group.model} · {group.optimizer}", chosen, note]
+    ax.set_title("   ".join(part for part in parts if part), loc="left")
+
+
+def mark_best(ax: Axes, place: float | None) -> None:
+    """Draw the vertical line of the λ that is best overall, if it stands on this axis."""
+    if place is not None:
+        ax.axvline(place, zorder=0.5, **BEST_LINE)
+
+
+BEST_LINE = {"color": _style.ACCENT, "linewidth": 0.9, "linestyle": (0, (2, 2))}
+
+
+def best_handle() -> Line2D:
+    """Return the legend entry of `mark_best`."""
+    return Line2D([], [], label="best λ overall (on val)", **BEST_LINE)
+
+
+def mark_diverged(ax: Axes, places: np.ndarray) -> list[Line2D]:
+    """Mark λ of which every run diverged, at the top; return the legend entry, if there is any."""
+    if not len(places):
+        return []
+    top = {"transform": ax.get_xaxis_transform(), "clip_on": False}
+    ax.plot(places, np.full(len(places), 0.96), color=_style.INK, **top, **DIVERGED)
+    return [diverged_handle()]
+
+
+def diverged_handle() -> Line2D:
+    """Return the legend entry of a run that diverged."""
+    return Line2D([], [], color=_style.INK, label="diverged", **DIVERGED)
+
+
+def legend(owner: Axes | Figure, handles: Sequence[Any], **options: Any) -> None:
+    """Put a legend right of a panel, or outside all the panels of a figure, where it covers nothing."""
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    if isinstance(owner, Figure):
+        where = {"loc": "outside right upper"}
+    owner.legend(handles=handles, **{**where, "alignment": "left", **options})

@@ -1,0 +1,109 @@
+"""The house style: one set of rcParams, the look of each λ, and text that cannot do harm."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+
+# Both ship inside matplotlib, so a figure does not depend on the fonts of the machine.
+_FONTS = {"DejaVu Sans": "DejaVuSans.ttf", "STIXGeneral": "STIXGeneral.ttf"}
+
+_RC = {
+    "font.family": list(_FONTS),
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 3.0,
+    "legend.labelspacing": 0.35,
+    "legend.title_fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.titlepad": 7,
+    "axes.formatter.useoffset": False,
+    "axes.formatter.use_mathtext": False,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "lines.linewidth": 1.1,
+    "lines.dash_capstyle": "butt",
+    # A name out of a dataset is never mathematics: `$` is a dollar sign.
+    "text.parse_math": False,
+    # Outlines: class names in any script look the same in every viewer, with or without the font.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "cobaye",
+    "pdf.fonttype": 42,
+    "savefig.dpi": 220,
+}
+
+INK = "#1a1a1a"
+ACCENT = "#b5311f"
+GREY = "#8a8a8a"
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(exponent: int) -> str:
+    """Return 10ⁿ in plain text, since mathtext is off."""
+    return f"10{str(exponent).translate(_SUPERSCRIPT)}"
+
+
+@contextlib.contextmanager
+def house() -> Iterator[None]:
+    """Draw in the house style, whatever matplotlibrc the user has."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        yield
+
+
+def lay_out(figure: Figure) -> None:
+    """Place everything once, so that all formats share one layout (and its cost)."""
+    figure.align_ylabels()
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")
+
+
+def look(index: int, count: int) -> dict[str, Any]:
+    """Return colour and dashes of the ``index``-th of ``count`` λ, the smallest first.
+
+    Dark to light tells the order, also in grey; neighbours differ in dashes as well.
+    """
+    shade = 0.8 * index / max(count - 1, 1)
+    return {
+        "color": matplotlib.colormaps["plasma"](shade) if index else INK,
+        "linestyle": _DASHES[index % len(_DASHES)],
+    }
+
+
+def class_name(name: object, number: int, limit: int = 32) -> str:
+    """Return a class name fit to print: one line, no control characters, at most ``limit`` long.
+
+    A name that is empty, or that needs a letter which no font here has, becomes ``#<number>``.
+    """
+    spaced = "".join(" " if char.isspace() else char for char in str(name))
+    visible = "".join(char for char in spaced if unicodedata.category(char)[0] != "C")
+    text = " ".join(visible.split())
+    if not text or any(ord(char) not in _drawable() for char in text):
+        return f"#{number}"
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+@functools.cache
+def _drawable() -> frozenset[int]:
+    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    fonts = (font_manager.get_font(str(folder / file)) for file in _FONTS.values())
+    return frozenset(code for font in fonts for code in font.get_charmap())

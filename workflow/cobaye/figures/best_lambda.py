@@ -1,0 +1,99 @@
+"""How many classes have their lowest loss at each λ: bars (S0, figs. 5.1a and 5.2a)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures._lambdas import same
+
+NAMES = {
+    "best-lambda-train": {"split": "train"},
+    "best-lambda-val": {"split": "val"},
+    "best-lambda-test": {"split": "test"},
+}
+TABLES = ("classes", "runs", "best-lambda")
+
+_BAR = "#a9b8c4"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set."""
+
+    split: Literal["train", "val", "test"] = "test"
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw the bars from the losses at the last epoch, each the mean over the finite seeds."""
+    classes = tables["classes"]
+    classes = classes[classes["split"] == options.split]
+    groups, labels = _panels.groups(classes), _lambdas.order(classes["weight_decay"])
+    fig, axes = _panels.grid(groups, size=(5.6, 2.6))
+    handles: dict[str, Any] = {}
+    for ax, group in zip(axes[:, 0], groups, strict=False):
+        mine = _panels.without_diverged(classes, tables, group)
+        best = _panels.best(tables, group)
+        _panels.title(ax, group, best)
+        losses = _lambdas.class_losses(mine, labels)
+        seeds = [_lambdas.class_losses(rows, labels) for _, rows in mine.groupby("seed")]
+        alone = np.array([_lambdas.counts(one) for one in seeds])
+        counts = _lambdas.counts(losses).to_numpy()
+        _bars(ax, counts, np.max([counts, *alone], axis=0), [same(own, best) for own in labels])
+        _name(ax, labels)
+        if best is not None:
+            handles["best"] = Patch(facecolor=_style.INK, label="best λ overall (on val)")
+        if len(alone) > 1:
+            handles["seed"] = _seeds(ax, alone)
+        if len(crosses := np.flatnonzero(losses.isna().all(axis=0))):
+            ax.plot(crosses, 0 * crosses, color=_style.INK, clip_on=False, **_panels.DIVERGED)
+            handles["diverged"] = _panels.diverged_handle()
+        ax.set_ylabel(f"number of classes with\ntheir lowest loss on {options.split}")
+    if handles:
+        below = {"loc": "outside lower center", "ncols": len(handles), "handlelength": 1.2}
+        _panels.legend(fig, list(handles.values()), **below)
+    return fig
+
+
+def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]) -> None:
+    """Draw the bars, and each share of all classes above whatever stands at its λ."""
+    colours = [_style.INK if own else _BAR for own in chosen]
+    ax.bar(range(len(counts)), counts, 0.72, color=colours, edgecolor=_style.INK, linewidth=0.5)
+    for place in np.flatnonzero(counts):
+        percent = 100 * counts[place] / counts.sum()
+        ax.annotate(
+            f"{percent:.{0 if percent >= 1 else 1}f} %",
+            (place, tops[place]),
+            (0, 3.5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=6.5,
+        )
+    ax.set_ylim(0, max([*tops, 1]) * 1.15)
+    ax.yaxis.get_major_locator().set_params(integer=True)
+
+
+def _name(ax: Axes, labels: Sequence[str]) -> None:
+    crowded = len(labels) > 7
+    turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    ax.set_xticks(range(len(labels)), labels, **turn)
+    ax.tick_params(axis="x", length=0)
+    ax.set_xlabel(_lambdas.AXIS_TITLE)
+
+
+def _seeds(ax: Axes, alone: np.ndarray) -> Line2D:
+    """Draw the counts of each seed alone; return the legend entry."""
+    style = {"marker": "_", "markersize": 9, "color": _style.ACCENT, "linestyle": "none"}
+    for counts in alone:
+        places = np.flatnonzero(counts)
+        ax.plot(places, counts[places], zorder=3, **style)
+    return Line2D([], [], label="one seed alone", **style)

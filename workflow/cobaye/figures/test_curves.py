@@ -1,0 +1,35 @@
+"""Accuracy and cross-entropy on held-out images against epochs, one curve per λ (S0, fig. 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _curves
+
+NAMES = {"test-curves": {}}
+TABLES = ("metrics", "runs", "best-lambda")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set. Epoch 0 is the initial weights, far above all that follows."""
+
+    split: Literal["val", "test"] = "test"
+    first_epoch: int = 1
+    log_loss: bool = False
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw what the checkpoint of each epoch scores."""
+    metrics, split = tables["metrics"], options.split
+    wanted = (metrics["split"] == split) & (metrics["epoch"] >= options.first_epoch)
+    quantities = [
+        _curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
+        _curves.Quantity("loss", f"mean cross-entropy on {split} (nats)", log=options.log_loss),
+    ]
+    return _curves.figure(metrics[wanted], tables, quantities, size=(7.2, 2.8))

@@ -1,0 +1,130 @@
+"""Mean loss against λ for three classes, each minimum marked (S0, fig. 2.5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cobaye.errors import ConfigError, nearest
+from cobaye.figures import _lambdas, _panels, _style
+
+NAMES = {"three-classes": {}}
+TABLES = ("classes", "runs", "best-lambda", "best-lambda-per-class")
+
+_LOOKS: list[dict[str, Any]] = [
+    {"color": "#0b3c6f", "linestyle": "-", "marker": "o"},
+    {"color": "#c9641d", "linestyle": (0, (5, 1.5)), "marker": "s"},
+    {"color": "#5f9e6e", "linestyle": (0, (1.2, 1.2)), "marker": "^"},
+]
+_MINIMUM: dict[str, Any] = {"marker": "*", "markersize": 9.5, "linestyle": "none"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set: the names (or numbers) of the classes; none: chosen by `choose`."""
+
+    classes: tuple[str, ...] = ()
+    split: Literal["train", "val", "test"] = "test"
+
+
+def choose(per_class: pd.DataFrame) -> list[int]:
+    """Return three classes that the overall best λ suits badly, each in its own way.
+
+    Of the tenth of the classes that pay most (at least three): one with the smallest λ of its own,
+    the one in the middle, and one with the largest; among equals, the one that pays most.
+
+    ``per_class`` is the table ``best-lambda-per-class`` of one (model, optimizer).
+    """
+    known = per_class.dropna(subset=["paid", "weight_decay"])
+    known = known.assign(own=known["weight_decay"].astype(float))
+    payers = known.sort_values(["paid", "class"], ascending=[False, True], kind="stable")
+    payers = payers.head(max(3, math.ceil(len(known) / 10)))
+    rising = payers.sort_values("own", kind="stable")["class"].tolist()
+    falling = payers.sort_values("own", ascending=False, kind="stable")["class"].tolist()
+    if len(rising) <= 3:
+        return rising
+    smallest, largest = rising[0], next(one for one in falling if one != rising[0])
+    between = [one for one in rising if one not in (smallest, largest)]
+    return [smallest, between[(len(between) - 1) // 2], largest]
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw the losses at the last epoch, with their range over the finite seeds."""
+    classes = tables["classes"]
+    classes = classes[classes["split"] == options.split]
+    groups = _panels.groups(classes)
+    axis = _lambdas.LambdaAxis(tuple(_lambdas.order(classes["weight_decay"])))
+    numbers = _numbers(classes, tables, groups, options.classes)
+    names = dict(zip(classes["class"], classes["name"], strict=True))
+    fig, axes = _panels.grid(groups, size=(6.4, 2.8))
+    for ax, group in zip(axes[:, 0], groups, strict=False):
+        mine = _panels.without_diverged(classes, tables, group)
+        best = _panels.best(tables, group)
+        _panels.title(ax, group, best)
+        _panels.mark_best(ax, axis.place(best))
+        handles = []
+        for number, look in zip(numbers, _LOOKS, strict=False):
+            own = mine[mine["class"] == number]
+            handles += _line(ax, axis, own, look, _style.class_name(names[number], number))
+        seen = mine["weight_decay"].unique()
+        lost = [label not in seen for label in axis.labels]
+        handles += _panels.mark_diverged(ax, axis.positions()[lost])
+        handles.append(Line2D([], [], color="black", label="lowest loss of the class", **_MINIMUM))
+        if best is not None:
+            handles.append(_panels.best_handle())
+        axis.dress(ax)
+        ax.set_ylabel(f"mean cross-entropy\non {options.split} (nats)")
+        _panels.legend(ax, handles)
+    return fig
+
+
+def _numbers(
+    classes: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    groups: Sequence[_panels.Group],
+    wanted: Sequence[str],
+) -> list[int]:
+    """Return the classes to draw: those asked for, else chosen in the first row that allows it."""
+    known = classes.drop_duplicates("class").set_index("class")["name"].astype(str)
+    if not wanted:
+        per_class = tables["best-lambda-per-class"]
+        per_class = per_class[per_class["class"].isin(known.index)]
+        chosen = (choose(_panels.of(per_class, group)) for group in groups)
+        return next(filter(None, chosen), known.index.tolist())[: len(_LOOKS)]
+    by_name = {str(number): number for number in known.index}
+    by_name |= {name: number for number, name in known.items()}
+    for name in wanted:
+        if name not in by_name:
+            raise ConfigError(f"three-classes: no class {name!r}: {nearest(name, by_name)}")
+    return [by_name[name] for name in wanted][: len(_LOOKS)]
+
+
+def _line(
+    ax: Axes, axis: _lambdas.LambdaAxis, rows: pd.DataFrame, look: dict[str, Any], name: str
+) -> list[Line2D]:
+    """Draw one class; return its legend entry, which gives the λ of its lowest loss."""
+    per_run = rows[np.isfinite(rows["loss"].to_numpy(float))].groupby("weight_decay")["loss"]
+    mean, low, high = (part.reindex(list(axis.labels)) for part in _summaries(per_run))
+    places = axis.positions()
+    ax.plot(places, mean, markersize=3.5, linewidth=1.4, **look)
+    if (high > low).any():
+        ax.fill_between(places, low, high, color=look["color"], alpha=0.15, linewidth=0)
+    own = _lambdas.lowest(mean.to_frame().T)
+    if own.empty:
+        return [Line2D([], [], label=f"“{name}”", **look)]
+    lowest = own.iloc[0]
+    star = {**_MINIMUM, "color": look["color"], "markeredgecolor": "black", "zorder": 5}
+    ax.plot([axis.place(lowest)], [mean[lowest]], **star)
+    return [Line2D([], [], markersize=3.5, label=f"“{name}”, lowest at {lowest}", **look)]
+
+
+def _summaries(per_run: Any) -> tuple[pd.Series, pd.Series, pd.Series]:
+    return per_run.mean(), per_run.min(), per_run.max()

@@ -1,0 +1,32 @@
+"""Accuracy, cross-entropy and objective on train against epochs, one curve per λ (S0, fig. 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _curves
+
+NAMES = {"train-curves": {}}
+TABLES = ("history", "runs", "best-lambda")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set."""
+
+    log_loss: bool = False
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw the means over each epoch, as the history of each run has them."""
+    log = options.log_loss
+    quantities = [
+        _curves.Quantity("accuracy", "accuracy on train (%)", 100),
+        _curves.Quantity("loss", "mean cross-entropy\non train (nats)", log=log),
+        _curves.Quantity("objective", "objective on train (nats)", log=log),
+    ]
+    return _curves.figure(tables["history"], tables, quantities, size=(7.2, 2.4))

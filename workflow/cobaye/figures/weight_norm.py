@@ -1,0 +1,28 @@
+"""The sum of |w| over weights and biases against epochs, one curve per λ (S0, fig. 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _curves
+
+NAMES = {"weight-norm": {}}
+TABLES = ("history", "runs", "best-lambda")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set. The sums at the ends of a grid of λ differ by orders of magnitude."""
+
+    scale: Literal["linear", "log"] = "log"
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw the sum after every epoch; epoch 0 is the initial weights."""
+    quantity = _curves.Quantity("weight_l1", "Σ|w|, weights and biases", log=options.scale == "log")
+    return _curves.figure(tables["history"], tables, [quantity], size=(5.2, 3.0))

@@ -1,0 +1,33 @@
+"""Softmax regression: one linear layer on the flattened input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+# Trained in closed form (cobaye.engines.linear).
+ENGINE = "linear"
+
+
+@dataclass(frozen=True)
+class Options:
+    """None: its sizes are those of the data."""
+
+
+class Linear(torch.nn.Module):
+    """Logits W x + b of inputs x (N, *shape), flattened."""
+
+    def __init__(self, inputs: int, classes: int):
+        super().__init__()
+        self.head = torch.nn.Linear(inputs, classes)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, K) of inputs (N, *shape)."""
+        return self.head(inputs.flatten(1))
+
+
+def build(options: Options, shape: tuple[int, ...], classes: int) -> Linear:
+    """Return the model, its weights uniform in ±1/√D (torch's own initialisation)."""
+    return Linear(math.prod(shape), classes)

@@ -1,0 +1,74 @@
+"""A residual network for images of about 32 pixels that learns in a minute on two processor cores.
+
+A convolution that halves the image at once, residual stages of which each halves it again, a 1×1
+convolution to the penultimate features, the mean over the image. After He et al. (2016), with the
+width of each stage a multiple of 16 and channels last, which is what is fast on a processor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Options:
+    """The shape of the network."""
+
+    stem: int = 32  # channels of the first convolution
+    widths: tuple[int, ...] = (64, 128)  # channels of each stage
+    blocks: int = 1  # residual blocks per stage
+    features: int = 256  # penultimate
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut, (N, C, H, W) → (N, width, ⌈H/stride⌉, ⌈W/stride⌉)."""
+
+    def __init__(self, channels: int, width: int, stride: int):
+        super().__init__()
+        self.conv1 = convolution(channels, width, 3, stride)
+        self.conv2 = convolution(width, width, 3)
+        same = stride == 1 and channels == width
+        self.shortcut = nn.Identity() if same else convolution(channels, width, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.conv2(torch.relu(self.conv1(x))) + self.shortcut(x))
+
+
+class ResNetSmall(nn.Module):
+    """float32 images (N, C, H, W) → logits (N, classes); `head` reads the penultimate features."""
+
+    def __init__(self, options: Options, channels: int, classes: int):
+        super().__init__()
+        layers = [convolution(channels, options.stem, 3, stride=2), nn.ReLU()]
+        channels = options.stem
+        for width in options.widths:
+            for block in range(options.blocks):
+                layers.append(ResidualBlock(channels, width, stride=1 if block else 2))
+                channels = width
+        layers += [convolution(channels, options.features, 1), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(options.features, classes)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self.body(x).mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x))
+
+
+def build(options: Options, shape: tuple[int, ...], classes: int) -> nn.Module:
+    """Return the network for images of the given (C, H, W)."""
+    return ResNetSmall(options, shape[0], classes)
+
+
+def convolution(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+    """Return a convolution that keeps the size (but for its stride), batch-normalised."""
+    return nn.Sequential(
+        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(width),
+    )

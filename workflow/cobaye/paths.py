@@ -1,0 +1,55 @@
+"""The paths of every product, as templates that Snakemake and the library share."""
+
+from __future__ import annotations
+
+from cobaye.recipes import Data
+
+SPLITS = ("train", "val", "test")
+
+DATASET = "resources/datasets/{dataset}"
+BACKBONE = "resources/backbones/{backbone}"
+FEATURES = "results/features/{dataset}/{backbone}/{split}"
+SHARD = FEATURES + "/shard-{shard}-of-{shards}"
+STUDY = "results/{study}"
+RUN = STUDY + "/runs/{model}/{optimizer}/wd-{weight_decay}/seed-{seed}"
+TABLES = STUDY + "/tables"
+FIGURES = STUDY + "/figures"
+LOGS = "results/logs"
+
+# A study's tables and their files; small ones as text, for people and for the report.
+TABLE_FILES = {
+    "runs": "runs.csv",
+    "history": "history.csv",
+    "metrics": "metrics.csv",
+    "classes": "classes.parquet",
+    "confusion": "confusion.parquet",
+    "best-lambda": "best-lambda.csv",
+    "best-lambda-per-class": "best-lambda-per-class.csv",
+}
+
+# Names that a study may not take: folders of results/ and targets of the command line.
+RESERVED = ("all", "features", "logs")
+
+
+def checkpoint(epoch: int) -> str:
+    """Return the file name of the weights after an epoch; 0 is before the first."""
+    return f"epoch-{epoch:03d}.safetensors"
+
+
+def shard_label(number: int) -> str:
+    """Return a shard's number, or their count, as it stands in a path: 00, 01, …"""
+    return f"{number:02d}"
+
+
+def split_folder(data: Data, split: str) -> str:
+    """Return the folder of a split's images, or of a backbone's features of them."""
+    if data.backbone is None:
+        return f"{DATASET}/{split}".format(dataset=data.dataset)
+    return FEATURES.format(dataset=data.dataset, backbone=data.backbone, split=split)
+
+
+def split_manifest(data: Data, split: str) -> str:
+    """Return the manifest that covers a split: one for all images, one per split of features."""
+    if data.backbone is None:
+        return f"{DATASET}/manifest.json".format(dataset=data.dataset)
+    return f"{split_folder(data, split)}/manifest.json"

@@ -1,0 +1,209 @@
+"""The plan: from a checked config, what every job of the workflow is told.
+
+For the Snakefile. A job's :class:`Stage` says what it is (identity), what it must do (recipe) and
+with which code; Snakemake compares recipe and code by value, and the job writes all three into its
+manifest. No torch here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cobaye import files, kinds, paths, provenance, recipes
+from cobaye.config import Config
+from cobaye.errors import CobayeError
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What one job is told."""
+
+    identity: dict[str, Any]
+    recipe: dict[str, Any]
+    code: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of recipe and code, as `files.require_fresh` compares it."""
+        return files.stage_fingerprint(self.recipe, self.code)
+
+
+class Plan:
+    """Everything that can be asked for, and what it takes.
+
+    Parameters
+    ----------
+    config : the checked config.
+    scripts : the folder of the rules' scripts, each named as its rule.
+    """
+
+    def __init__(self, config: Config, scripts: Path):
+        self.config, self.scripts = config, scripts
+
+    def _stage(self, rule: str, identity: Mapping, recipe: Any, *used: tuple[str, str]) -> Stage:
+        code = provenance.code_digest(self.scripts / f"{rule}.py", used)
+        return Stage(dict(identity), recipes.plain(recipe), code)
+
+    def dataset(self, dataset: str) -> Stage:
+        """Return what prepare_dataset is told."""
+        kind = self.config.datasets[dataset].kind
+        return self._stage("prepare_dataset", {"dataset": dataset}, kind, ("datasets", kind.kind))
+
+    def backbone(self, backbone: str) -> Stage:
+        """Return what prepare_backbone is told."""
+        of = self.config.backbones[backbone]
+        recipe = {
+            "run": self._identity(of.study, of.run),
+            "model": self.backbone_model(backbone),
+        }
+        return self._stage("prepare_backbone", {"backbone": backbone}, recipe)
+
+    def backbone_model(self, backbone: str) -> recipes.Kind:
+        """Return the network of a backbone."""
+        of = self.config.backbones[backbone]
+        return self.config.studies[of.study].models[of.run.model]
+
+    def backbone_run(self, backbone: str) -> str:
+        """Return the folder of the run that a backbone is taken from."""
+        of = self.config.backbones[backbone]
+        return self.run_folder(of.study, of.run)
+
+    def backbone_training(self, backbone: str) -> Stage:
+        """Return what the training of the run behind a backbone is told."""
+        of = self.config.backbones[backbone]
+        return self.train(of.study, of.run)
+
+    def shards(self, dataset: str) -> list[str]:
+        """Return the labels of a dataset's shards, 00, 01, …; their count is its last argument."""
+        return [paths.shard_label(i) for i in range(self.config.datasets[dataset].shards)]
+
+    def shard_count(self, dataset: str) -> str:
+        """Return the number of a dataset's shards, as it stands in a path."""
+        return paths.shard_label(self.config.datasets[dataset].shards)
+
+    def shard(self, dataset: str, backbone: str, split: str, shard: str) -> Stage:
+        """Return what cache_features is told."""
+        network = self.backbone_model(backbone).kind
+        identity = {
+            "dataset": dataset,
+            "backbone": backbone,
+            "split": split,
+            "shard": int(shard),
+            "shards": self.config.datasets[dataset].shards,
+        }
+        caching = self.config.backbones[backbone].caching
+        return self._stage("cache_features", identity, caching, ("networks", network))
+
+    def features(self, dataset: str, backbone: str, split: str) -> Stage:
+        """Return what gather_features is told."""
+        identity = {"dataset": dataset, "backbone": backbone, "split": split}
+        recipe = {"shards": self.config.datasets[dataset].shards}
+        return self._stage("gather_features", identity, recipe)
+
+    def dataset_manifest(self, study: str) -> str:
+        """Return the manifest of the dataset behind a study."""
+        data = recipes.Data(self.config.studies[study].data.dataset, None)
+        return paths.split_manifest(data, "train")
+
+    def split_manifest(self, study: str, split: str) -> str:
+        """Return the manifest that covers a split of what a study learns from."""
+        return paths.split_manifest(self.config.studies[study].data, split)
+
+    def split_files(self, study: str, split: str) -> list[str]:
+        """Return the folder or files that hold a split of what a study learns from."""
+        data = self.config.studies[study].data
+        folder = paths.split_folder(data, split)
+        if data.backbone is None:
+            return [folder]
+        count = self.shard_count(data.dataset)
+        shards = [
+            paths.SHARD.format(**dataclasses.asdict(data), split=split, shard=i, shards=count)
+            for i in self.shards(data.dataset)
+        ]
+        return [*(f"{shard}.npy" for shard in shards), f"{folder}/labels.npy"]
+
+    def run_folder(self, study: str, run: recipes.Run) -> str:
+        """Return the folder of a run."""
+        return paths.RUN.format(study=study, **dataclasses.asdict(run))
+
+    @functools.cache  # noqa: B019 (one plan per process)
+    def train(self, study: str, run: recipes.Run) -> Stage:
+        """Return what train is told."""
+        of = self.config.studies[study]
+        model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
+        engine = kinds.constant("networks", model.kind, "ENGINE", "network")
+        recipe = recipes.Training(
+            data=of.data,
+            engine=engine,
+            model=model,
+            optimizer=optimizer,
+            weight_decay=float(run.weight_decay),
+            penalize_bias=of.penalize_bias,
+            seed=run.seed,
+        )
+        used = [
+            ("networks", model.kind),
+            ("engines", engine),
+            ("optimizers", optimizer.algorithm.kind),
+        ]
+        return self._stage("train", self._identity(study, run), recipe, *used)
+
+    def evaluate(self, study: str, run: recipes.Run) -> Stage:
+        """Return what evaluate is told."""
+        of = self.config.studies[study]
+        model = of.models[run.model]
+        recipe = recipes.Evaluation(of.data, model, of.train_epochs)
+        identity = self._identity(study, run)
+        return self._stage("evaluate", identity, recipe, ("networks", model.kind))
+
+    def tabulate(self, study: str) -> Stage:
+        """Return what tabulate is told: the runs, in the order of the config."""
+        recipe = {"runs": [dataclasses.asdict(run) for run in self.config.studies[study].runs()]}
+        return self._stage("tabulate", {"study": study}, recipe)
+
+    def expected_runs(self, study: str) -> dict[str, tuple[str, str]]:
+        """Return run folder → fingerprints of its training and evaluation."""
+        return {
+            self.run_folder(study, run): (
+                self.train(study, run).fingerprint,
+                self.evaluate(study, run).fingerprint,
+            )
+            for run in self.config.studies[study].runs()
+        }
+
+    def plot(self, study: str, figure: str) -> Stage:
+        """Return what the rule of a figure is told."""
+        kind = self.config.studies[study].figures[figure]
+        identity = {"study": study, "figure": figure}
+        return self._stage("plot", identity, kind, ("figures", kind.kind))
+
+    def products(self, study: str) -> list[str]:
+        """Return the files that make a study complete: its tables and figures."""
+        figures = [
+            f"{paths.FIGURES}/{figure}.json".format(study=study)
+            for figure in self.config.studies[study].figures
+        ]
+        return [f"{paths.TABLES}/tables.json".format(study=study), *figures]
+
+    @staticmethod
+    def _identity(study: str, run: recipes.Run) -> dict[str, Any]:
+        return {"study": study, **dataclasses.asdict(run)}
+
+
+def is_stale(manifest: str, stage: Stage) -> bool:
+    """Tell whether a manifest stands that was made from another recipe or other code.
+
+    Snakemake's own records do not travel with results/, so this is how an edited recipe is noticed
+    in a copy. An unreadable manifest counts as stale: making it again mends it.
+    """
+    if not Path(manifest).exists():
+        return False
+    try:
+        found = files.read_json(manifest)
+        return files.stage_fingerprint(found["recipe"], found["code"]) != stage.fingerprint
+    except (CobayeError, KeyError, TypeError, OSError):
+        return True

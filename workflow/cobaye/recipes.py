@@ -1,0 +1,148 @@
+"""Recipes: what a stage is told to do, as plain frozen dataclasses.
+
+`config` checks them once; the Snakefile hands them to the scripts as plain dicts (Snakemake compares
+those by value); :func:`parse` makes them dataclasses again. Names that only stand in paths are not
+part of a recipe: renaming an optimizer moves its runs, and two equal recipes are equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any, Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind (see `cobaye.kinds`) and the options it was given, defaults included."""
+
+    kind: str
+    options: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizer:
+    """How a model is trained. learning_rate is the first epoch's; the schedule does the rest."""
+
+    algorithm: Kind
+    learning_rate: float
+    schedule: Kind
+    batch_size: int
+    epochs: int
+    normalize: Literal["none", "global", "channel"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What is learned from: a dataset's images, or a backbone's features of them."""
+
+    dataset: str
+    backbone: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean cross-entropy."""
+
+    data: Data
+    engine: str
+    model: Kind
+    optimizer: Optimizer
+    weight_decay: float
+    penalize_bias: bool
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What is measured of a run. train_epochs: of the train split, every checkpoint or the last."""
+
+    data: Data
+    model: Kind
+    train_epochs: Literal["every", "last"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Caching:
+    """How penultimate features are computed. batch_size is in images."""
+
+    batch_size: int
+    precision: Literal["float32", "bfloat16"]
+    storage: Literal["float32", "float16"]
+
+
+def plain(recipe: Any) -> Any:
+    """Return a recipe as JSON-ready values (tuples become lists)."""
+    if dataclasses.is_dataclass(recipe):
+        return {f.name: plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
+    if isinstance(recipe, dict):
+        return {key: plain(value) for key, value in recipe.items()}
+    if isinstance(recipe, list | tuple):
+        return [plain(value) for value in recipe]
+    return recipe
+
+
+def parse(cls: Any, value: Any) -> Any:
+    """Return the dataclass ``cls`` (nested ones too) from what :func:`plain` made of it."""
+    if isinstance(cls, types.UnionType):
+        return value if value is None else parse(typing.get_args(cls)[0], value)
+    if dataclasses.is_dataclass(cls):
+        hints = typing.get_type_hints(cls)
+        return cls(**{key: parse(hints[key], item) for key, item in value.items()})
+    return tuple(value) if typing.get_origin(cls) is tuple else value
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The identity of one run inside its study, as it stands in its path."""
+
+    model: str
+    optimizer: str
+    weight_decay: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A named dataset. shards: into how many jobs the caching of each of its splits is cut."""
+
+    name: str
+    kind: Kind
+    shards: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A named backbone: the network that a run of a study trained, without its last layer."""
+
+    name: str
+    study: str
+    run: Run
+    caching: Caching
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study: every model × optimizer × λ × seed, on the images or on a backbone's features."""
+
+    name: str
+    data: Data
+    models: dict[str, Kind]
+    optimizers: dict[str, Optimizer]
+    weight_decays: tuple[str, ...]
+    seeds: tuple[int, ...]
+    penalize_bias: bool
+    train_epochs: Literal["every", "last"]
+    threads: int
+    figures: dict[str, Kind]
+
+    def runs(self) -> list[Run]:
+        """Return its runs, in the order of the config."""
+        return [
+            Run(model, optimizer, weight_decay, seed)
+            for model in self.models
+            for optimizer in self.optimizers
+            for weight_decay in self.weight_decays
+            for seed in self.seeds
+        ]

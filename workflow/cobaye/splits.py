@@ -1,0 +1,118 @@
+"""A split as training and evaluation read it: inputs and labels, checked against the manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from cobaye import datasets, files, paths
+from cobaye.recipes import Data
+
+
+@dataclass(frozen=True)
+class Split:
+    """inputs: (N, *shape), uint8 images or float features. labels: (N,) int64.
+
+    classes: K, of the whole dataset. manifest: the path and sha256 of what it was checked against.
+    """
+
+    inputs: torch.Tensor
+    labels: torch.Tensor
+    classes: int
+    manifest: dict[str, str]
+
+
+def load(data: Data, split: str, root: Path = Path()) -> Split:
+    """Read a split into memory once its files are known to be what their manifest says.
+
+    Raises CorruptFile, naming the file, what was expected, what was found and the repair.
+    """
+    path = root / paths.split_manifest(data, split)
+    folder = path.parent
+    if data.backbone is None:
+        manifest = datasets.manifest(data.dataset, root)
+        inputs = np.load(manifest.check(folder, f"{split}/images.npy"), allow_pickle=False)
+        labels = np.load(manifest.check(folder, f"{split}/labels.npy"), allow_pickle=False)
+    else:
+        identity = {"dataset": data.dataset, "backbone": data.backbone, "split": split}
+        manifest = files.read_manifest(path, "gather_features", identity)
+        shards = [manifest.check(folder, name) for name in manifest.info["shards"]]
+        inputs = _concatenated(shards)
+        labels = np.load(manifest.check(folder, "labels.npy"), allow_pickle=False)
+    return Split(
+        inputs=torch.from_numpy(inputs),
+        labels=torch.from_numpy(labels),
+        classes=manifest.info["classes"],
+        manifest={paths.split_manifest(data, split): files.sha256(path)},
+    )
+
+
+def _concatenated(shards: list[Path]) -> np.ndarray:
+    """Read shards one after another into one array: the features are held once."""
+    maps = [np.load(shard, mmap_mode="r", allow_pickle=False) for shard in shards]
+    rows = sum(len(part) for part in maps)
+    whole = np.empty((rows, *maps[0].shape[1:]), dtype=maps[0].dtype)
+    start = 0
+    for part in maps:
+        whole[start : start + len(part)] = part
+        start += len(part)
+    return whole
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """x ↦ (x / 255 − mean) / std for uint8 images, per channel or over all of them.
+
+    mean, std: float32, (1, 1, 1) or (C, 1, 1).
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Return float32 images (N, C, H, W), normalised."""
+        return images.float().div_(255).sub_(self.mean).div_(self.std)
+
+    def to(self, device: torch.device | str) -> Normalization:
+        """Return the same constants on a device."""
+        return Normalization(self.mean.to(device), self.std.to(device))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the constants as they stand in a checkpoint."""
+        return {"normalization.mean": self.mean, "normalization.std": self.std}
+
+
+def normalization_of(
+    images: torch.Tensor, how: Literal["none", "global", "channel"]
+) -> Normalization:
+    """Return the normalisation by the mean and standard deviation of training images.
+
+    images: (N, C, H, W) uint8. `none` only divides by 255. Exact: from the counts of the 256 values.
+    """
+    channels = images.shape[1]
+    if how == "none":
+        return Normalization(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+    counts = np.stack([np.bincount(images[:, c].flatten(), minlength=256) for c in range(channels)])
+    if how == "global":
+        counts = counts.sum(axis=0, keepdims=True)
+    values = np.arange(256) / 255
+    mean = counts @ values / counts.sum(axis=1)
+    variance = counts @ values**2 / counts.sum(axis=1) - mean**2
+    # A constant channel is centred and left at that.
+    std = np.where(variance > 0, np.sqrt(np.maximum(variance, 1e-12)), 1.0)
+    shape = (-1, 1, 1)
+    return Normalization(
+        torch.tensor(mean, dtype=torch.float32).reshape(shape),
+        torch.tensor(std, dtype=torch.float32).reshape(shape),
+    )
+
+
+def normalization_from(tensors: dict[str, torch.Tensor]) -> Normalization | None:
+    """Return the normalisation that a checkpoint carries, if any."""
+    if "normalization.mean" not in tensors:
+        return None
+    return Normalization(tensors["normalization.mean"], tensors["normalization.std"])

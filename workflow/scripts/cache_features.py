@@ -1,0 +1,13 @@
+"""Cache one shard of a split's penultimate features."""
+
+from _worker import device, job
+from cobaye import features, recipes
+
+with job(snakemake) as told:
+    features.cache_shard(
+        recipes.parse(recipes.Caching, told["recipe"]),
+        recipes.parse(recipes.Kind, snakemake.params.model),
+        told["identity"],
+        told["code"],
+        device(snakemake),
+    )

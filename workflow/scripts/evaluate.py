@@ -1,0 +1,13 @@
+"""Evaluate every checkpoint of a run on every split."""
+
+from _worker import device, job
+from cobaye import evaluation, recipes
+
+with job(snakemake) as told:
+    evaluation.evaluate(
+        recipes.parse(recipes.Evaluation, told["recipe"]),
+        told["identity"],
+        told["code"],
+        snakemake.params.expected,
+        device(snakemake),
+    )

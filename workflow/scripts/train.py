@@ -1,0 +1,12 @@
+"""Train one run, from its last complete epoch if it was begun."""
+
+from _worker import device, job
+from cobaye import recipes, training
+
+with job(snakemake) as told:
+    training.train(
+        recipes.parse(recipes.Training, told["recipe"]),
+        told["identity"],
+        told["code"],
+        device(snakemake),
+    )
