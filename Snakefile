@@ -39,9 +39,9 @@ for study in CONFIG.studies:
     rule:
         name:
             study
-        localrule: True
         input:
             PLAN.products(study),
+        localrule: True
 
 
 onstart:

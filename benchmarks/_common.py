@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import sys
@@ -16,8 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
 def machine(device: str) -> dict[str, str | int]:
     """Name what a figure was measured on."""
-    import os
-
     facts = {"cpu": cpu_model(), "cores": os.cpu_count(), "torch": torch.__version__}
     if device == "cuda":
         facts["gpu"] = torch.cuda.get_device_name()

@@ -22,10 +22,11 @@ from collections.abc import Callable
 
 import torch
 from _common import interleave, machine, ratio, show, spread, table
-from cobaye.engines.linear import Engine
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
+
+from cobaye.engines.linear import Engine
 
 # images, features, classes, batch size
 SIZES = [(12_000, 256, 200, 256), (20_000, 2_048, 1_000, 256)]
@@ -71,10 +72,12 @@ def cobaye_epoch(inputs: Tensor, labels: Tensor, classes: int, batch: int) -> Ca
         device=inputs.device,
     )
 
+    labels = labels.cpu()
+    images_per_class = torch.bincount(labels, minlength=classes)
+
     def epoch() -> Tensor:
-        losses = engine.epoch(torch.randperm(len(inputs)), RATE).losses
-        total = torch.bincount(labels, losses, minlength=classes)
-        return total / torch.bincount(labels, minlength=classes)
+        losses = engine.epoch(torch.randperm(len(labels)), RATE).losses
+        return torch.bincount(labels, losses, minlength=classes) / images_per_class
 
     return epoch
 

@@ -1,15 +1,22 @@
 """Synthetic studies through every figure."""
 
+import functools
+import hashlib
 import itertools
+import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from cobaye import figures, kinds
 from cobaye.errors import ConfigError
-from cobaye.figures import _curves, _lambdas, _style, best_lambda, confusion, three_classes
+from cobaye.figures import _curves, _lambdas, _style, confusion, three_classes
 
 LAMBDAS = (
     *("0", "1e-7", "1e-6", "3.162e-6", "1e-5", "3.162e-5"),
@@ -18,6 +25,7 @@ LAMBDAS = (
 RUN = ["model", "optimizer", "weight_decay", "seed"]
 
 
+@functools.cache
 def study(
     lambdas=LAMBDAS,
     classes=200,
@@ -120,3 +128,238 @@ def _choices(tables, rng):
             confused, columns=[*pair, "weight_decay", "label", "predicted", "n"]
         ),
     }
+
+
+def options(figure):
+    """The options that a figure's name sets, on the defaults."""
+    kind = figures.names()[figure]
+    fixed = kinds.constant("figures", kind, "NAMES")[figure]
+    return kinds.load("figures", kind).Options(**fixed)
+
+
+def render(figure, tables):
+    """Render with the tables that the kind says it reads, and no other."""
+    kind = figures.names()[figure]
+    needed = {stem: tables[stem] for stem in kinds.constant("figures", kind, "TABLES")}
+    return figures.render(kind, needed, options(figure))
+
+
+def drawn(figure, tables):
+    """The matplotlib Figure, laid out, for a look at its parts."""
+    with _style.house():
+        result = kinds.load("figures", figures.names()[figure]).draw(tables, options(figure))
+        _style.lay_out(result)
+        return result
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
+
+
+FIGURES = sorted(figures.names())
+STUDIES = {
+    "short": {"lambdas": ("0", "1e-3"), "classes": 30, "epochs": 2},
+    "two": {"lambdas": ("1e-4", "1e-2"), "classes": 2, "epochs": 2},
+    "one": {"lambdas": ("1e-4",), "classes": 3, "epochs": 1},
+    "zero-only": {"lambdas": ("0",), "classes": 3, "epochs": 1},
+    "diverged": {"lambdas": ("0", "1e-4", "1e-2"), "classes": 12, "diverged": ("0",)},
+    "all-diverged": {"lambdas": ("0", "1e-4"), "classes": 5, "diverged": ("0", "1e-4")},
+    "rows": {
+        "lambdas": ("0", "1e-4", "1e-2"),
+        "classes": 20,
+        "epochs": 3,
+        "groups": tuple(itertools.product(("linear", "mlp"), ("sgd", "adam"))),
+        "seeds": 2,
+    },
+}
+HOSTILE = (
+    "<script>alert(1)</script>",
+    r"$\frac{1}{0}$",
+    "two\nlines\x1b[31m",
+    "_x",
+    "",
+    "日本",
+    "]]>&",
+)
+
+
+def test_names_are_those_of_the_design():
+    splits = ("train", "val", "test")
+    by_split = [f"{stem}-{split}" for stem in ("best-lambda", "class-loss") for split in splits]
+    others = [
+        "train-curves",
+        "test-curves",
+        "weight-norm",
+        "three-classes",
+        "confusion",
+        "confusion-zoom",
+    ]
+    assert sorted([*by_split, *others]) == FIGURES
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_comes_in_three_formats(figure):
+    result = render(figure, study(epochs=4))
+    assert ElementTree.fromstring(result["svg"]).tag.endswith("svg")
+    assert result["pdf"].startswith(b"%PDF")
+    assert result["png"].startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("case", STUDIES)
+def test_every_kind_of_figure_draws_every_study(case):
+    """All that a renderer would do is done here, warnings about missing letters included."""
+    tables = study(**STUDIES[case])
+    for figure in FIGURES:
+        if not figure.endswith(("-train", "-val")):
+            with _style.house():
+                drawn(figure, tables).draw_without_rendering()
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_empty_tables_draw(figure):
+    tables = {name: table.iloc[:0] for name, table in study(("0",), 2, 1).items()}
+    assert "nothing to show" in texts(drawn(figure, tables))
+
+
+def test_same_tables_same_bytes_in_another_process(tmp_path):
+    """Neither the hash seed, the time, nor the user's own matplotlibrc changes a byte."""
+    (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nsvg.fonttype: none\n")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_figures as t\n"
+        "print(*t.digests(), sep='\\n')"
+    )
+    own = {"PYTHONHASHSEED": "1", "MATPLOTLIBRC": str(tmp_path)}
+    other = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent)],
+        env=os.environ | own | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.split() == digests()
+
+
+def digests():
+    tables = study(("0", "1e-4"), 3, 2)
+    parts = [
+        part for name in ("class-loss-test", "confusion") for part in render(name, tables).values()
+    ]
+    return [hashlib.sha256(part).hexdigest() for part in parts]
+
+
+def test_hostile_class_names_are_only_text():
+    tables = study(("0", "1e-4", "1e-2"), classes=7, epochs=1, names=HOSTILE)
+    for figure in ("three-classes", "confusion", "confusion-zoom"):
+        svg = render(figure, tables)["svg"].decode()
+        assert "<script" not in svg
+        assert "\x1b" not in svg
+        ElementTree.fromstring(svg)
+    shown = texts(drawn("confusion", tables))
+    assert {"$\\frac{1}{0}$", "two lines[31m", "_x", "#4", "#5", "]]>&"} <= set(shown)
+
+
+def test_class_names_in_other_scripts_stay():
+    for name in ("Ω ομέγα", "щука", "𝔸", "Ǣ", "ձ"):
+        assert _style.class_name(name, 0) == name
+    assert _style.class_name("x" * 80, 0) == "x" * 31 + "…"
+
+
+@pytest.mark.parametrize("figure", ["class-loss-test", "three-classes"])
+def test_zero_has_its_tick_left_of_the_others(figure):
+    ax = drawn(figure, study(classes=5, epochs=1)).axes[0]
+    labels = [text.get_text() for text in ax.get_xticklabels()]
+    assert labels[:2] == ["0", "10⁻⁷"]
+    assert list(ax.get_xticks()) == sorted(ax.get_xticks())
+
+
+def test_zero_among_few_lambdas():
+    axis = _lambdas.LambdaAxis(("0", "3e-4"))
+    assert axis.place("0") < axis.place("3e-4") == axis.place("0.0003")
+    assert axis.place("1e-2") is None
+    assert axis.place("nan") is None
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_bars_count_every_class_once(split):
+    ax = drawn(f"best-lambda-{split}", study(seeds=2, epochs=1)).axes[0]
+    assert sum(bar.get_height() for bar in ax.patches) == 200
+    assert len(ax.patches) == len(LAMBDAS)
+
+
+def test_ties_go_to_the_larger_lambda():
+    losses = pd.DataFrame([[1.0, 1.0, 2.0], [3.0, np.nan, 2.0], [np.nan] * 3], columns=[*"123"])
+    assert _lambdas.lowest(losses).to_dict() == {0: "2", 1: "3"}
+    assert _lambdas.counts(losses).tolist() == [0, 1, 1]
+
+
+def test_lambdas_are_ordered_as_numbers_and_derived_runs_left_out():
+    assert _lambdas.order(["1e-3", "0", "per-class-val", "3.162e-4"]) == ["0", "3.162e-4", "1e-3"]
+
+
+def test_three_classes_are_chosen_among_those_that_pay_most():
+    """Of 40 classes, 5 to 8 pay most; classes 0 and 1 have extreme λ of their own but pay less."""
+    table = pd.DataFrame({"class": range(40), "weight_decay": "1e-3", "paid": 0.0})
+    table.loc[[0, 1], "weight_decay"] = ["0", "1e-1"]
+    table.loc[[5, 6, 7, 8], "paid"] = [1.0, 2.0, 3.0, 4.0]
+    table.loc[[5, 6, 7, 8], "weight_decay"] = ["1e-4", "1e-2", "1e-4", "1e-6"]
+    assert three_classes.choose(table) == [8, 7, 6]
+    assert three_classes.choose(table.head(2)) == [0, 1]
+    assert three_classes.choose(table.head(0)) == []
+
+
+def test_three_classes_by_name():
+    tables = study(("0", "1e-4"), classes=6, epochs=1)
+    with _style.house():
+        figure = three_classes.draw(tables, three_classes.Options(classes=("class 4", "2")))
+        legend = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+        assert [text.split(",")[0] for text in legend[:2]] == ["“class 4”", "“class 2”"]
+        with pytest.raises(ConfigError, match="did you mean 'class 4'"):
+            three_classes.draw(tables, three_classes.Options(classes=("clas 4",)))
+
+
+def test_a_diverged_run_is_marked_and_does_not_stretch_the_axis():
+    figure = drawn("train-curves", study(diverged=("0",)))
+    assert "diverged" in texts(figure)
+    assert figure.axes[1].get_ylim()[1] < 10
+    crosses = [line for line in figure.axes[1].lines if line.get_marker() == "x"]
+    assert [line.get_xdata()[0] for line in crosses] == [2]
+
+
+def test_a_diverged_seed_leaves_the_mean_to_the_others():
+    nan = np.nan
+    values = pd.DataFrame({0: [nan, 4.0, 2.0], 1: [nan, 9e9, nan], 2: [nan, 6.0, 4.0]})
+    one = _curves.curve(values, bad={1})
+    assert one.epochs.tolist() == [1, 2]
+    assert one.mean.tolist() == [5, 3]
+    assert (one.low.tolist(), one.high.tolist()) == ([4, 2], [6, 4])
+    assert one.ends == [(1, 9e9)]
+    never = _curves.curve(pd.DataFrame({0: [nan, np.inf]}), bad={0})
+    assert never.ends == [(1, np.inf)]
+    assert not never.whole
+
+
+def test_confusion_rates_are_of_all_images_of_the_true_class():
+    table = pd.DataFrame({"label": [0, 0, 1, 3], "predicted": [0, 3, 1, 0], "n": [6, 2, 5, 1]})
+    matrix = confusion.rates(table, range(0, 3))
+    np.testing.assert_array_equal(matrix[:2], [[0.75, 0, 0], [0, 1, 0]])
+    assert np.isnan(matrix[2]).all()
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "count", "expected"),
+    [
+        (0, 100, 1000, range(0, 101)),
+        (25, 75, 200, range(25, 76)),
+        (0, 100, 10, range(0, 10)),
+        (25, 75, 10, range(2, 8)),
+        (25, 75, 2, range(0, 2)),
+        (25, 75, 1, range(0, 1)),
+    ],
+)
+def test_windows_adapt_to_the_number_of_classes(first, last, count, expected):
+    assert confusion.window(first, last, count) == expected
+
+
+def test_every_figure_has_a_caption():
+    report = kinds.ROOT.parent / "report"
+    assert {path.stem for path in report.glob("*.rst")} >= set(FIGURES)

@@ -1,1 +1,1 @@
-"""The library behind the workflow: everything that computes, and nothing that knows of Snakemake."""
+"""The library behind the workflow: everything that computes; it knows nothing of Snakemake."""

@@ -26,7 +26,10 @@ def from_run(
     source = trained.check(folder, f"checkpoints/{paths.checkpoint(trained.info['epochs'])}")
     base = root / paths.BACKBONE.format(**identity)
     target = base.with_name(base.name + ".safetensors")
-    entry = {"sha256": files.write_bytes(target, source.read_bytes()), "bytes": source.stat().st_size}
+    entry = {
+        "sha256": files.write_bytes(target, source.read_bytes()),
+        "bytes": source.stat().st_size,
+    }
     manifest = Manifest(
         stage="prepare_backbone",
         identity=identity,
@@ -34,7 +37,11 @@ def from_run(
         code=code,
         inputs={paths.RUN.format(**run) + "/train.json": files.sha256(folder / "train.json")},
         files={target.name: entry},
-        info={"data": trained.inputs, "finite": trained.info["finite"], "manifest": base.name + ".json"},
+        info={
+            "data": trained.inputs,
+            "finite": trained.info["finite"],
+            "manifest": base.name + ".json",
+        },
     )
     path = base.with_name(base.name + ".json")
     manifest.write(path)

@@ -34,7 +34,9 @@ def cache_shard(
     dataset, split = identity["dataset"], identity["split"]
     source = root / paths.DATASET.format(dataset=dataset)
     prepared = datasets.manifest(dataset, root)
-    images = np.load(prepared.check(source, f"{split}/images.npy"), mmap_mode="r", allow_pickle=False)
+    images = np.load(
+        prepared.check(source, f"{split}/images.npy"), mmap_mode="r", allow_pickle=False
+    )
     rows = shard_rows(len(images), identity["shard"], identity["shards"])
     tensors, backbone = backbones.load(identity["backbone"], root)
     network = backbones.Penultimate(model, tensors, images.shape[1:]).to(device)

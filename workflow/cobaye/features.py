@@ -11,14 +11,18 @@ from cobaye import datasets, files, paths
 from cobaye.errors import DataError
 
 
-def gather(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()) -> Path:
+def gather(
+    identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()
+) -> Path:
     """Check a split's shards against each other, add its labels; return the split's manifest."""
     folder = root / paths.FEATURES.format(**identity)
     source = root / paths.DATASET.format(dataset=identity["dataset"])
     prepared = datasets.manifest(identity["dataset"], root)
     name = f"{identity['split']}/labels.npy"
     labels = np.load(prepared.check(source, name), allow_pickle=False)
-    shards = [_shard(identity, number, recipe["shards"], root) for number in range(recipe["shards"])]
+    shards = [
+        _shard(identity, number, recipe["shards"], root) for number in range(recipe["shards"])
+    ]
     rows = sum(shard.info["rows"] for shard in shards)
     if rows != len(labels):
         raise DataError(f"{folder}: {rows} rows of features but {len(labels)} labels")

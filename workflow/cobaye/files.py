@@ -193,7 +193,7 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
 
 
 def require_fresh(path: Path | str, manifest: Manifest, fingerprint: str) -> None:
-    """Raise StaleFile unless the manifest was made from the recipe and code the config gives now."""
+    """Raise StaleFile unless a manifest was made from the recipe and code the config gives."""
     if fingerprint != (found := stage_fingerprint(manifest.recipe, manifest.code)):
         raise StaleFile(
             f"{path}: made from another recipe or code than the config gives now "

@@ -41,7 +41,7 @@ def load(package: str, name: str) -> ModuleType:
 
 
 def options(package: str, name: str) -> type:
-    """Return the dataclass ``Options`` of a kind without importing the kind (an empty one if none)."""
+    """Return the dataclass ``Options`` of a kind, empty if it has none; no import."""
     for node in _tree(path(package, name)).body:
         if isinstance(node, ast.ClassDef) and node.name == "Options":
             scope = {

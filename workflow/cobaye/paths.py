@@ -37,7 +37,7 @@ def checkpoint(epoch: int) -> str:
 
 
 def shard_label(number: int) -> str:
-    """Return a shard's number, or their count, as it stands in a path: 00, 01, …"""
+    """Return a shard's number, or their count, in two digits, as it stands in a path."""
     return f"{number:02d}"
 
 

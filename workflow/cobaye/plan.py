@@ -15,7 +15,7 @@ from typing import Any
 
 from cobaye import files, kinds, paths, provenance, recipes
 from cobaye.config import Config
-from cobaye.errors import CobayeError
+from cobaye.errors import CobayeError, ConfigError, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +53,12 @@ class Plan:
         kind = self.config.datasets[dataset].kind
         return self._stage("prepare_dataset", {"dataset": dataset}, kind, ("datasets", kind.kind))
 
+    def dataset_problems(self, dataset: str) -> list[str]:
+        """Return what would stop the preparation of a dataset. Imports its kind."""
+        kind = self.config.datasets[dataset].kind
+        options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+        return kinds.load("datasets", kind.kind).problems(options)
+
     def backbone(self, backbone: str) -> Stage:
         """Return what prepare_backbone is told."""
         of = self.config.backbones[backbone]
@@ -67,10 +73,10 @@ class Plan:
         of = self.config.backbones[backbone]
         return self.config.studies[of.study].models[of.run.model]
 
-    def backbone_run(self, backbone: str) -> str:
-        """Return the folder of the run that a backbone is taken from."""
+    def backbone_run(self, backbone: str, product: str) -> str:
+        """Return a product of the run that a backbone is taken from."""
         of = self.config.backbones[backbone]
-        return self.run_folder(of.study, of.run)
+        return f"{self.run_folder(of.study, of.run)}/{product}"
 
     def backbone_training(self, backbone: str) -> Stage:
         """Return what the training of the run behind a backbone is told."""
@@ -131,9 +137,16 @@ class Plan:
         return paths.RUN.format(study=study, **dataclasses.asdict(run))
 
     @functools.cache  # noqa: B019 (one plan per process)
+    def _runs(self, study: str) -> frozenset[recipes.Run]:
+        return frozenset(self.config.studies[study].runs())
+
+    @functools.cache  # noqa: B019
     def train(self, study: str, run: recipes.Run) -> Stage:
-        """Return what train is told."""
+        """Return what train is told; raises ConfigError for a run that the study has not."""
         of = self.config.studies[study]
+        if run not in self._runs(study):
+            path = self.config.folder / "studies" / f"{study}.yaml"
+            raise ConfigError(f"{path}: the study has no run {self.run_folder(study, run)}")
         model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
         engine = kinds.constant("networks", model.kind, "ENGINE", "network")
         recipe = recipes.Training(
@@ -177,7 +190,13 @@ class Plan:
 
     def plot(self, study: str, figure: str) -> Stage:
         """Return what the rule of a figure is told."""
-        kind = self.config.studies[study].figures[figure]
+        drawn = self.config.studies[study].figures
+        if figure not in drawn:
+            path = self.config.folder / "studies" / f"{study}.yaml"
+            raise ConfigError(
+                f"{path}: figures: the study draws no {figure!r}: {nearest(figure, drawn)}"
+            )
+        kind = drawn[figure]
         identity = {"study": study, "figure": figure}
         return self._stage("plot", identity, kind, ("figures", kind.kind))
 
@@ -192,6 +211,14 @@ class Plan:
     @staticmethod
     def _identity(study: str, run: recipes.Run) -> dict[str, Any]:
         return {"study": study, **dataclasses.asdict(run)}
+
+
+def gpu_wanted(device: str) -> bool:
+    """Tell whether jobs ask for a GPU, from the config, else from what this machine shows.
+
+    Without torch. A cluster's head node may show none: say ``device: cuda`` there.
+    """
+    return device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())
 
 
 def is_stale(manifest: str, stage: Stage) -> bool:

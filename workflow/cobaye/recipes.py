@@ -1,8 +1,8 @@
 """Recipes: what a stage is told to do, as plain frozen dataclasses.
 
-`config` checks them once; the Snakefile hands them to the scripts as plain dicts (Snakemake compares
-those by value); :func:`parse` makes them dataclasses again. Names that only stand in paths are not
-part of a recipe: renaming an optimizer moves its runs, and two equal recipes are equal.
+`config` checks them once; the Snakefile hands them to the scripts as plain dicts, which Snakemake
+compares by value; :func:`parse` makes them dataclasses again. Names that only stand in paths are
+no part of a recipe: renaming an optimizer moves its runs, and two equal recipes are equal.
 """
 
 from __future__ import annotations

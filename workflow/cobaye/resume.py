@@ -147,9 +147,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
     return content
 
 
-def _verified(
-    folder: Path, content: dict[str, Any]
-) -> tuple[Progress, dict[str, torch.Tensor]]:
+def _verified(folder: Path, content: dict[str, Any]) -> tuple[Progress, dict[str, torch.Tensor]]:
     progress = Progress(**content["progress"])
     entry = content["optimizer"]
     entries = {f"{CHECKPOINTS}/{name}": e for name, e in progress.checkpoints.items()}

@@ -91,7 +91,7 @@ def normalization_of(
 ) -> Normalization:
     """Return the normalisation by the mean and standard deviation of training images.
 
-    images: (N, C, H, W) uint8. `none` only divides by 255. Exact: from the counts of the 256 values.
+    images: (N, C, H, W) uint8. `none` only divides by 255. Exact: from counts of the 256 values.
     """
     channels = images.shape[1]
     if how == "none":

@@ -36,11 +36,17 @@ def tabulate(
             keyed = pd.DataFrame({key: run[key] for key in KEYS}, index=frame.index)
             collected[name].append(pd.concat([keyed, frame], axis=1))
     raw = {name: pd.concat(parts, ignore_index=True) for name, parts in collected.items()}
-    prepared, source = datasets.manifest(dataset, root), root / paths.DATASET.format(dataset=dataset)
+    prepared, source = (
+        datasets.manifest(dataset, root),
+        root / paths.DATASET.format(dataset=dataset),
+    )
     names = datasets.class_names(prepared.check(source, "classes.json"))
     tables = _tables(raw, names)
     folder = root / paths.TABLES.format(**identity)
-    made = {paths.TABLE_FILES[name]: _write(folder / paths.TABLE_FILES[name], table) for name, table in tables.items()}
+    made = {
+        paths.TABLE_FILES[name]: _write(folder / paths.TABLE_FILES[name], table)
+        for name, table in tables.items()
+    }
     manifest = files.Manifest("tabulate", identity, recipe, code, inputs, made)
     manifest.write(folder / "tables.json")
     return folder / "tables.json"
@@ -83,7 +89,9 @@ def _read_run(
 
 def _tables(raw: dict[str, pd.DataFrame], names: list[str]) -> dict[str, pd.DataFrame]:
     classes = raw["classes"]
-    classes.insert(classes.columns.get_loc("class") + 1, "name", classes["class"].map(dict(enumerate(names))))
+    classes.insert(
+        classes.columns.get_loc("class") + 1, "name", classes["class"].map(dict(enumerate(names)))
+    )
     final = final_metrics(raw["metrics"], raw["runs"])
     best = best_lambda(final)
     return {

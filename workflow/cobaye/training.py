@@ -55,8 +55,8 @@ def train(
 ) -> Path:
     """Train one run, from its last complete epoch if it was begun; return its manifest.
 
-    Writes, under `root`, checkpoints/, history.csv, run.json and, last, train.json. A run whose loss
-    or weights are no longer finite stops there and says so; that is a result, not an error.
+    Writes, under `root`, checkpoints/, history.csv, run.json and, last, train.json. A run whose
+    loss or weights are no longer finite stops there and says so: a result, not an error.
     """
     folder = root / paths.RUN.format(**identity)
     with resume.lock(folder) as scratch:
@@ -156,7 +156,7 @@ def learning_rate(optimizer: recipes.Optimizer, epoch: int) -> float:
 
 
 def batch_order(seed: int, epoch: int, images: int) -> torch.Tensor:
-    """Return the order in which an epoch visits the images, (N,) int64; of (seed, epoch, N) alone."""
+    """Return the order of an epoch's images, (N,) int64: of (seed, epoch, N) alone."""
     generator = torch.Generator().manual_seed(derived_seed("order", seed, epoch))
     return torch.randperm(images, generator=generator)
 

@@ -1,6 +1,5 @@
-# The config, checked; and what every rule asks of it.
+# The config, checked, and everything that the rules ask of it.
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -8,26 +7,29 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 WORKFLOW = Path(workflow.basedir) / "workflow"
-# This tree's library, here and in the scripts, whatever else is installed.
+# This tree's library, whatever else is installed.
 sys.path.insert(0, str(WORKFLOW))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
-# A script whose Snakemake is gone ends too (workflow/scripts/_worker.py).
-os.environ["COBAYE_WORKFLOW_PID"] = str(os.getpid())
 
 from cobaye import figures, kinds, paths, recipes
 from cobaye.config import Config
 from cobaye.errors import CobayeError
-from cobaye.plan import Plan, is_stale
+from cobaye.plan import Plan, gpu_wanted, is_stale
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
 PLAN = Plan(CONFIG, WORKFLOW / "scripts")
-# Decided without importing torch. A cluster's head node has no GPU: say `device: cuda` there.
-GPU = int(CONFIG.device == "cuda" or (CONFIG.device == "auto" and Path("/dev/nvidiactl").exists()))
+GPU = int(gpu_wanted(CONFIG.device))
+
+# The manifest of each stage: small, without times, the one plain input of the stage after it.
+DATASET_MANIFEST = f"{paths.DATASET}/manifest.json"
+BACKBONE_MANIFEST = f"{paths.BACKBONE}.json"
+SHARD_MANIFEST = f"{paths.SHARD}.json"
+FEATURES_MANIFEST = f"{paths.FEATURES}/manifest.json"
+TRAIN_MANIFEST = f"{paths.RUN}/train.json"
+EVALUATE_MANIFEST = f"{paths.RUN}/evaluate.json"
+TABLES_MANIFEST = f"{paths.TABLES}/tables.json"
 
 
 def one_of(names):
@@ -47,14 +49,49 @@ wildcard_constraints:
     shards=r"\d\d",
 
 
+# What each rule's job is told, by its wildcards.
+
+
+def dataset_stage(wildcards):
+    return PLAN.dataset(wildcards.dataset)
+
+
+def backbone_stage(wildcards):
+    return PLAN.backbone(wildcards.backbone)
+
+
+def shard_stage(wildcards):
+    return PLAN.shard(wildcards.dataset, wildcards.backbone, wildcards.split, wildcards.shard)
+
+
+def features_stage(wildcards):
+    return PLAN.features(wildcards.dataset, wildcards.backbone, wildcards.split)
+
+
 def run_of(wildcards):
     return recipes.Run(
         wildcards.model, wildcards.optimizer, wildcards.weight_decay, int(wildcards.seed)
     )
 
 
+def train_stage(wildcards):
+    return PLAN.train(wildcards.study, run_of(wildcards))
+
+
+def evaluate_stage(wildcards):
+    return PLAN.evaluate(wildcards.study, run_of(wildcards))
+
+
+def tabulate_stage(wildcards):
+    return PLAN.tabulate(wildcards.study)
+
+
+def figure_stage(figure):
+    return lambda wildcards: PLAN.plot(wildcards.study, figure)
+
+
 def told(stage):
-    """What a rule's params say, each a function of the wildcards; `stage` makes them a Stage."""
+    """What a rule's params say, each a function of the wildcards."""
     return {
         "identity": lambda wildcards: stage(wildcards).identity,
         "recipe": lambda wildcards: stage(wildcards).recipe,
@@ -68,22 +105,73 @@ def forced_if_stale(manifest, stage):
     """
 
     def no_input(wildcards):
+        try:
+            expected = stage(wildcards)
+        except CobayeError as error:
+            raise WorkflowError(str(error)) from None
         path = manifest.format(**wildcards)
-        if workflow.is_main_process and is_stale(path, stage(wildcards)):
+        if workflow.is_main_process and is_stale(path, expected):
             workflow.dag.forcefiles.add(path)
         return []
 
     return no_input
 
 
+# Inputs that depend on the config.
+
+
+def all_shards(suffix):
+    """The files of all shards of a split."""
+    return lambda wildcards: expand(
+        paths.SHARD + suffix,
+        **wildcards,
+        shard=PLAN.shards(wildcards.dataset),
+        shards=PLAN.shard_count(wildcards.dataset),
+    )
+
+
+def split_manifests(*splits):
+    """The manifests over what a study learns from."""
+    return lambda wildcards: sorted(
+        {PLAN.split_manifest(wildcards.study, split) for split in splits}
+    )
+
+
+def split_files(*splits):
+    """The folders or files of what a study learns from: large, so compared by nothing."""
+    return lambda wildcards: ancient(
+        [file for split in splits for file in PLAN.split_files(wildcards.study, split)]
+    )
+
+
+def of_all_runs(*products):
+    """These products of every run of a study."""
+    return lambda wildcards: [
+        f"{PLAN.run_folder(wildcards.study, run)}/{product}"
+        for run in CONFIG.studies[wildcards.study].runs()
+        for product in products
+    ]
+
+
+def table_files(suffix):
+    """The files of a study's tables that are of one kind."""
+    files = [file for file in paths.TABLE_FILES.values() if file.endswith(suffix)]
+    return [f"{paths.TABLES}/{file}" for file in files]
+
+
+def needed_tables(kind):
+    """The files of the tables that a kind of figure reads."""
+    tables = kinds.constant("figures", kind, "TABLES")
+    return [f"{paths.TABLES}/{paths.TABLE_FILES[table]}" for table in tables]
+
+
 def refuse_missing_data():
     """Stop, before any job, if a dataset that is to be prepared cannot be."""
-    problems = []
-    for job in workflow.dag.needrun_jobs():
-        if job.rule.name == "prepare_dataset":
-            kind = CONFIG.datasets[job.wildcards.dataset].kind
-            options = kinds.options("datasets", kind.kind)(**kind.options)
-            for problem in kinds.load("datasets", kind.kind).problems(options):
-                problems.append(f"config/datasets.yaml: {job.wildcards.dataset}: {problem}")
+    problems = [
+        f"config/datasets.yaml: {job.wildcards.dataset}: {problem}"
+        for job in workflow.dag.needrun_jobs()
+        if job.rule.name == "prepare_dataset"
+        for problem in PLAN.dataset_problems(job.wildcards.dataset)
+    ]
     if problems:
         raise WorkflowError("\n".join(problems))

@@ -1,11 +1,5 @@
 # A dataset's images, labels and class names, as plain arrays.
 
-DATASET_MANIFEST = f"{paths.DATASET}/manifest.json"
-
-
-def dataset_stage(wildcards):
-    return PLAN.dataset(wildcards.dataset)
-
 
 rule prepare_dataset:
     input:
@@ -14,9 +8,9 @@ rule prepare_dataset:
         directory(expand(f"{paths.DATASET}/{{split}}", split=paths.SPLITS, allow_missing=True)),
         f"{paths.DATASET}/classes.json",
         manifest=DATASET_MANIFEST,
-    params:
-        **told(dataset_stage),
     log:
         f"{paths.LOGS}/prepare_dataset/{{dataset}}.log",
+    params:
+        **told(dataset_stage),
     script:
         "../scripts/prepare_dataset.py"

@@ -6,16 +6,8 @@ for figure, kind in figures.names().items():
         name:
             f"plot_{figure.replace('-', '_')}"
         input:
-            forced_if_stale(
-                f"{paths.FIGURES}/{figure}.json",
-                lambda wildcards, figure=figure: PLAN.plot(wildcards.study, figure),
-            ),
-            ancient(
-                [
-                    f"{paths.TABLES}/{paths.TABLE_FILES[table]}"
-                    for table in kinds.constant("figures", kind, "TABLES")
-                ]
-            ),
+            forced_if_stale(f"{paths.FIGURES}/{figure}.json", figure_stage(figure)),
+            ancient(needed_tables(kind)),
             manifest=TABLES_MANIFEST,
         output:
             report(
@@ -28,9 +20,9 @@ for figure, kind in figures.names().items():
             f"{paths.FIGURES}/{figure}.pdf",
             f"{paths.FIGURES}/{figure}.png",
             manifest=f"{paths.FIGURES}/{figure}.json",
-        params:
-            **told(lambda wildcards, figure=figure: PLAN.plot(wildcards.study, figure)),
         log:
             f"{paths.LOGS}/plot/{{study}}.{figure}.log",
+        params:
+            **told(figure_stage(figure)),
         script:
             "../scripts/plot.py"

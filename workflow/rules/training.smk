@@ -1,28 +1,22 @@
 # One training: one (study, model, optimizer, λ, seed).
 
-TRAIN_MANIFEST = f"{paths.RUN}/train.json"
-
-
-def train_stage(wildcards):
-    return PLAN.train(wildcards.study, run_of(wildcards))
-
 
 rule train:
     input:
         forced_if_stale(TRAIN_MANIFEST, train_stage),
-        manifest=lambda wildcards: PLAN.split_manifest(wildcards.study, "train"),
-        inputs=lambda wildcards: ancient(PLAN.split_files(wildcards.study, "train")),
+        manifest=split_manifests("train"),
+        inputs=split_files("train"),
     output:
         directory(f"{paths.RUN}/checkpoints"),
         f"{paths.RUN}/history.csv",
         f"{paths.RUN}/run.json",
         manifest=TRAIN_MANIFEST,
-    params:
-        **told(train_stage),
+    log:
+        f"{paths.LOGS}/train/{{study}}.{{model}}.{{optimizer}}.wd-{{weight_decay}}.seed-{{seed}}.log",
     threads: lambda wildcards: CONFIG.studies[wildcards.study].threads
     resources:
         gpu=GPU,
-    log:
-        f"{paths.LOGS}/train/{{study}}.{{model}}.{{optimizer}}.wd-{{weight_decay}}.seed-{{seed}}.log",
+    params:
+        **told(train_stage),
     script:
         "../scripts/train.py"

@@ -9,11 +9,17 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+# The library of this tree, whatever else is installed.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from cobaye.errors import CobayeError
+
+SHELLS = ("bash", "dash", "sh", "zsh")
 
 
 @contextlib.contextmanager
@@ -22,7 +28,7 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
 
     Yields what the plan tells the job: identity, recipe, code.
     """
-    _end_with(int(os.environ.get("COBAYE_WORKFLOW_PID", os.getppid())))
+    threading.Thread(target=_end_with_snakemake, daemon=True).start()
     with open(snakemake.log[0], "a", encoding="utf-8", buffering=1) as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
@@ -42,19 +48,16 @@ def device(snakemake: Any) -> str:
     return "cuda" if snakemake.resources.get("gpu", 0) else "cpu"
 
 
-def _end_with(pid: int) -> None:
-    """End this process soon after Snakemake's, so that no orphan works on."""
-    try:
-        parent = psutil.Process(pid)
-    except psutil.NoSuchProcess:
-        os._exit(1)
+def _end_with_snakemake(seconds: float = 0.5) -> None:
+    """End this process soon after the one that started it, so that no orphan works on.
 
-    def watch() -> None:
-        while _alive(parent):
-            time.sleep(0.5)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    That is the nearest ancestor that is no shell: Snakemake runs a script through one, which lives
+    on when Snakemake is killed.
+    """
+    ancestors = [each for each in psutil.Process().parents() if each.name() not in SHELLS]
+    while ancestors and _alive(ancestors[0]):
+        time.sleep(seconds)
+    os._exit(1)
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -4,6 +4,4 @@ from _worker import job
 from cobaye import tables
 
 with job(snakemake) as told:
-    tables.tabulate(
-        **told, dataset=snakemake.params.dataset, expected=snakemake.params.expected
-    )
+    tables.tabulate(**told, dataset=snakemake.params.dataset, expected=snakemake.params.expected)

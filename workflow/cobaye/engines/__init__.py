@@ -1,7 +1,7 @@
 """Engines: what carries out one epoch of training. They differ in how, never in what is minimised.
 
-A kind is a file here. Its ``build(recipe, network, split, normalization, device)`` returns an object
-with ``epoch(order, learning_rate) -> Epoch``, ``parameters()`` (θ, tensor by tensor), ``tensors()``
+A kind is a file here. Its ``build(recipe, network, split, normalization, device)`` returns what
+has ``epoch(order, learning_rate) -> Epoch``, ``parameters()`` (θ, tensor by tensor), ``tensors()``
 (what a checkpoint stores), ``state()`` (the optimizer's) and ``restore(tensors, state)``.
 """
 

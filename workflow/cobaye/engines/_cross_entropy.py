@@ -11,8 +11,9 @@ Three choices make this little more than its two matrix products. Logits are hel
 (K, B), so that no product needs a transposed copy and softmax vectorises over images, however few
 the classes. What the losses need of each image goes into vectors (N,), reduced once per epoch, so
 that a GPU never waits. And on CPU, large float32 products go to oneDNN instead of MKL, which is
-half as fast on AMD (benchmarks/head_training.py); as oneDNN's operator has no ``out=``, each batch
-then allocates one (K, B) and one (K, D), and frees them. Beside views nothing else is allocated.
+half as fast on AMD (benchmarks/head_training.py). oneDNN's operator has no ``out=``, so each batch
+then allocates its results, (K, B) and (K, D), and some scratch, and frees them; by MKL it allocates
+nothing but views.
 """
 
 from __future__ import annotations

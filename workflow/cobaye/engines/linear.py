@@ -90,10 +90,6 @@ class Engine:
         self.squared_norms = torch.zeros(len(self.cross_entropy.sizes), **kind)
         self.optimizer = optimizer and optimizer(self._groups())
 
-    def parameters(self) -> list[Tensor]:
-        """Return [W, b]."""
-        return [self.weight, self.bias]
-
     def tensors(self) -> dict[str, Tensor]:
         """Return the parameters: views, which later epochs write to."""
         return {"head.weight": self.weight, "head.bias": self.bias}
@@ -122,7 +118,7 @@ class Engine:
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         """Copy in the parameters and the optimizer's state; an empty state is a fresh start.
 
-        Raises ValueError for names or shapes other than those of ``tensors`` and ``state``.
+        Raises ValueError for parameters or velocities of other names or shapes.
         """
         _copy(tensors, self.tensors())
         if self.optimizer:
@@ -176,36 +172,6 @@ class Engine:
         ]
 
 
-def build(
-    recipe: recipes.Training,
-    network: torch.nn.Module,
-    split: Split,
-    normalization: Normalization | None,
-    device: str,
-) -> Engine:
-    """Return the engine of a recipe, at the weights of ``network``: a layer named ``head``."""
-    inputs = normalization(split.inputs) if normalization else split.inputs
-    algorithm = recipe.optimizer.algorithm
-    plain = algorithm.kind == "sgd" and not algorithm.options["nesterov"]
-
-    def optimizer(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        return optimizers.build(algorithm, groups, recipe.optimizer.learning_rate)
-
-    engine = Engine(
-        inputs.flatten(1).to(device),
-        split.labels,
-        split.classes,
-        weight_decay=recipe.weight_decay,
-        momentum=algorithm.options["momentum"] if plain else 0.0,
-        batch_size=recipe.optimizer.batch_size,
-        penalize_bias=recipe.penalize_bias,
-        device=device,
-        optimizer=None if plain else optimizer,
-    )
-    engine.restore(network.state_dict(), {})
-    return engine
-
-
 def _split(flat: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     """Return a flat θ's weight (K, D) and bias (K,)."""
     return flat[:-classes].view(classes, -1), flat[-classes:]
@@ -230,11 +196,11 @@ def build(
     device: str,
 ) -> Engine:
     """Return the engine of a recipe, at the initial weights of ``network``."""
-    inputs = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
+    inputs = normalization(split.inputs) if normalization else split.inputs
     algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
     fused = algorithm.kind == "sgd" and not algorithm.options["nesterov"]
     engine = Engine(
-        inputs,
+        inputs.flatten(1).to(device),
         split.labels,
         split.classes,
         weight_decay=recipe.weight_decay,
@@ -242,7 +208,7 @@ def build(
         batch_size=recipe.optimizer.batch_size,
         penalize_bias=recipe.penalize_bias,
         device=device,
-        optimizer=None if fused else lambda theta: optimizers.build(algorithm, theta, rate),
+        optimizer=None if fused else lambda groups: optimizers.build(algorithm, groups, rate),
     )
     engine.restore(network.state_dict(), {})
     return engine

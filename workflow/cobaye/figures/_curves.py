@@ -116,6 +116,9 @@ def _draw(
     if quantity.log:
         _log_scale(ax, top / bottom)
     ax.xaxis.get_major_locator().set_params(integer=True)
+    epochs = np.concatenate([one.epochs for one in curves.values()] or [[]])
+    if len(set(epochs)) == 1:
+        ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
     for label, one in curves.items():
         style = _style.look(labels.index(label), len(labels))
         mean, low, high = (np.clip(part, bottom, top) for part in (one.mean, one.low, one.high))

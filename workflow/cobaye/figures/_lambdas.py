@@ -75,7 +75,7 @@ class LambdaAxis:
             _mark_break(ax, (places[0] + places[1]) / 2)
         pad = max(0.04 * (places[-1] - places[0]), 0.2)
         ax.set_xlim(places[0] - pad, places[-1] + pad)
-        ax.set_xticks(list(ticks), list(ticks.values()))
+        ax.set_xticks(sorted(ticks), [ticks[place] for place in sorted(ticks)])
         small = sorted(set(places.tolist()) - set(ticks))
         ax.xaxis.set_minor_locator(FixedLocator(small) if small else NullLocator())
         ax.set_xlabel(AXIS_TITLE)

@@ -110,7 +110,7 @@ def diverged_handle() -> Line2D:
 
 
 def legend(owner: Axes | Figure, handles: Sequence[Any], **options: Any) -> None:
-    """Put a legend right of a panel, or outside all the panels of a figure, where it covers nothing."""
+    """Put a legend right of a panel, or outside all panels, where it covers nothing."""
     where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
     if isinstance(owner, Figure):
         where = {"loc": "outside right upper"}

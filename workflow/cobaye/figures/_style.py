@@ -74,7 +74,7 @@ def lay_out(figure: Figure) -> None:
     """Place everything once, so that all formats share one layout (and its cost)."""
     figure.align_ylabels()
     figure.get_layout_engine().execute(figure)
-    figure.set_layout_engine("none")
+    figure.set_layout_engine(None)  # not "none", with which every save draws twice
 
 
 def look(index: int, count: int) -> dict[str, Any]:

@@ -87,7 +87,8 @@ def _name(ax: Axes, labels: Sequence[str]) -> None:
     turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     ax.set_xticks(range(len(labels)), labels, **turn)
     ax.tick_params(axis="x", length=0)
-    ax.set_xlabel(_lambdas.AXIS_TITLE)
+    middle, half = (len(labels) - 1) / 2, max(len(labels), 6) / 2 + 0.1
+    ax.set(xlabel=_lambdas.AXIS_TITLE, xlim=(middle - half, middle + half))
 
 
 def _seeds(ax: Axes, alone: np.ndarray) -> Line2D:

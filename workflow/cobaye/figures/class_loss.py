@@ -77,7 +77,8 @@ def _lines(ax: Axes, places: np.ndarray, losses: pd.DataFrame) -> list[Line2D]:
     # Thousands of outlines make an SVG of megabytes, and show no more than a picture does.
     picture = len(lines) > _MOST_OUTLINES
     ax.add_collection(LineCollection(lines, alpha=0.4, rasterized=picture, **_EACH))
-    ax.plot(np.tile(places, len(values)), values.ravel(), "_", markersize=2.5, alpha=0)
+    if len(places) == 1:  # a line of one point does not show
+        ax.plot(np.repeat(places, len(values)), values[:, 0], "_", markersize=12, **_EACH)
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
     ax.plot(places, mean, zorder=4, **_MEAN)
     for bound in (mean - spread, mean + spread):

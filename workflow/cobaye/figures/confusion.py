@@ -21,6 +21,7 @@ TABLES = ("confusion", "classes", "best-lambda")
 
 _CLASSES = 101  # the window of the whole figure in S0: where there are fewer, windows shrink alike
 _MOST_NAMES = 60
+_MATRIX = 4.6  # width in inches, about
 _TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -92,7 +93,8 @@ def _ticks(ax: Axes, shown: Sequence[int], names: Mapping[int, object]) -> None:
         return
     texts = [_style.class_name(names.get(one, ""), one, limit=18) for one in shown]
     size = 7 if len(shown) <= 26 else 5
-    turn = 0 if max(map(len, texts)) <= 2 else 90
+    room = 72 * _MATRIX / len(shown)
+    turn = 0 if max(map(len, texts)) * 0.65 * size <= room else 90
     ax.set_xticks(shown, texts, fontsize=size, rotation=turn)
     ax.set_yticks(shown, texts, fontsize=size)
     ax.tick_params(length=1.5, pad=2)

@@ -1,4 +1,4 @@
-"""Optimizers: one kind per file, each with ``Options`` and ``build(groups, options, learning_rate)``.
+"""Optimizers: one kind per file, with ``Options`` and ``build(groups, options, learning_rate)``.
 
 ``groups`` are torch parameter groups; the penalty λ stands in them as torch's ``weight_decay``.
 """

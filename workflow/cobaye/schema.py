@@ -1,0 +1,183 @@
+"""The keys of the config files, typed by pydantic, and the one message for each mistake in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from cobaye import kinds, recipes
+from cobaye.errors import ConfigError, nearest
+
+Count = Annotated[int, Field(ge=1)]
+
+# What a last-layer study draws unless its file says otherwise.
+LAST_LAYER_FIGURES = (
+    "train-curves",
+    "test-curves",
+    "weight-norm",
+    "three-classes",
+    "best-lambda-train",
+    "best-lambda-val",
+    "best-lambda-test",
+    "class-loss-train",
+    "class-loss-val",
+    "class-loss-test",
+    "confusion",
+    "confusion-zoom",
+)
+
+
+class Strict(BaseModel):
+    """A mapping that knows all its keys."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class WithOptions(BaseModel):
+    """A mapping whose `kind` says which further keys it may have."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+    kind: str
+
+    def options(self) -> dict[str, Any]:
+        """Return the keys beside `kind`."""
+        return self.__pydantic_extra__ or {}
+
+
+class SettingsFile(Strict):
+    """config.yaml."""
+
+    studies: list[str] = Field(min_length=1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class DatasetEntry(WithOptions):
+    """An entry of datasets.yaml; its kind says which further keys it may have."""
+
+    shards: Annotated[int, Field(ge=1, le=99)] = 1
+
+
+class RunEntry(Strict):
+    """A run of a study, by name."""
+
+    study: str
+    model: str
+    optimizer: str
+    weight_decay: str
+    seed: int = 0
+
+
+class BackboneEntry(Strict):
+    """An entry of backbones.yaml."""
+
+    run: RunEntry
+    batch_size: Count = 256
+    precision: Literal["float32", "bfloat16"] = "float32"
+    storage: Literal["float32", "float16"] = "float32"
+
+
+class OptimizerEntry(Strict):
+    """A training recipe in a study's `optimizers`."""
+
+    algorithm: WithOptions
+    learning_rate: float = Field(gt=0)
+    schedule: WithOptions = WithOptions(kind="constant")
+    batch_size: Count
+    epochs: Annotated[int, Field(ge=1, le=9999)]
+    normalize: Literal["none", "global", "channel"] = "none"
+
+
+class StudyFile(Strict):
+    """A file of studies/."""
+
+    dataset: str
+    backbone: str | None = None
+    models: dict[str, WithOptions] = Field(min_length=1)
+    optimizers: dict[str, OptimizerEntry] = Field(min_length=1)
+    weight_decays: list[Any] = Field(min_length=1)
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    penalize_bias: bool = True
+    train_epochs: Literal["every", "last"] = "every"
+    threads: Count = 1
+    figures: dict[str, dict[str, Any] | None] | list[str] = list(LAST_LAYER_FIGURES)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; a key that stands twice in it is refused."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected keys and values, found {content!r}")
+    return content
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML's safe loader, less its silence about a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"key {key!r} stands twice, line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+def checked_kind(
+    package: str, kind: str, given: Mapping[str, Any], path: Path, where: str
+) -> recipes.Kind:
+    """Return a kind with its options checked and its defaults filled in."""
+    refuse_unknown(kind, kinds.names(package), path, f"{where}.kind", package.rstrip("s"))
+    return recipes.Kind(kind, checked_options(kinds.options(package, kind), given, path, where))
+
+
+def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
+    """Return options checked against a dataclass, its defaults filled in, as plain values."""
+    try:
+        options = TypeAdapter(cls).validate_python(dict(given))
+    except ValidationError as error:
+        raise ConfigError(_message(error, cls.__dataclass_fields__, path, where)) from None
+    return recipes.plain(options)
+
+
+def checked(model: type[BaseModel], value: Any, path: Path, where: str = "") -> Any:
+    """Return a value checked against one of the models above."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise ConfigError(_message(error, model.model_fields, path, where)) from None
+
+
+def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, what: str) -> None:
+    """Raise ConfigError unless a value is a known one; the message offers the nearest."""
+    if value not in list(known):
+        raise ConfigError(f"{path}: {where}: no {what} {value!r}: {nearest(value, known)}")
+
+
+def _message(error: ValidationError, fields: Iterable[str], path: Path, where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        *parents, key = [where, *map(str, problem["loc"])] if problem["loc"] else [where]
+        name = ".".join(part for part in [*parents, key] if part)
+        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            siblings = fields if len(problem["loc"]) == 1 else _fields_at(problem["loc"][:-1])
+            lines.append(f"{path}: {name}: unknown key: {nearest(key, siblings)}")
+        elif problem["type"] == "missing":
+            lines.append(f"{path}: {name}: missing")
+        else:
+            said = problem["msg"][0].lower() + problem["msg"][1:]
+            lines.append(f"{path}: {name}: {problem['input']!r}: {said}")
+    return "\n".join(lines)
+
+
+def _fields_at(location: tuple[Any, ...]) -> Iterable[str]:
+    """Return the keys known at a place inside a file, for the hint beside an unknown one."""
+    inner = {"optimizers": OptimizerEntry, "run": RunEntry}
+    return inner[location[0]].model_fields if location[0] in inner else ()
