@@ -1,10 +1,10 @@
 """Cache one shard of a split's penultimate features."""
 
 from _worker import device, job
-from cobaye import features, recipes
+from cobaye import caching, recipes
 
 with job(snakemake) as told:
-    features.cache_shard(
+    caching.cache_shard(
         recipes.parse(recipes.Caching, told["recipe"]),
         recipes.parse(recipes.Kind, snakemake.params.model),
         told["identity"],

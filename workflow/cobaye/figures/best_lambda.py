@@ -49,7 +49,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         alone = np.array([_lambdas.counts(one) for one in seeds])
         counts = _lambdas.counts(losses).to_numpy()
         _bars(ax, counts, np.max([counts, *alone], axis=0), [same(own, best) for own in labels])
-        _name(ax, labels)
+        _name(ax, labels, best)
         if best is not None:
             handles["best"] = Patch(facecolor=_style.INK, label="best λ overall (on val)")
         if len(alone) > 1:
@@ -82,10 +82,12 @@ def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]
     ax.yaxis.get_major_locator().set_params(integer=True)
 
 
-def _name(ax: Axes, labels: Sequence[str]) -> None:
+def _name(ax: Axes, labels: Sequence[str], best: str | None) -> None:
     crowded = len(labels) > 7
     turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
     ax.set_xticks(range(len(labels)), labels, **turn)
+    for text, label in zip(ax.get_xticklabels(), labels, strict=True):
+        text.set_fontweight("bold" if same(label, best) else "normal")  # there may be no bar to see
     ax.tick_params(axis="x", length=0)
     middle, half = (len(labels) - 1) / 2, max(len(labels), 6) / 2 + 0.1
     ax.set(xlabel=_lambdas.AXIS_TITLE, xlim=(middle - half, middle + half))

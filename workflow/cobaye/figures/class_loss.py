@@ -74,9 +74,12 @@ def _lines(ax: Axes, places: np.ndarray, losses: pd.DataFrame) -> list[Line2D]:
         return []
     values, places = values[:, known], places[known]
     lines = [np.column_stack([places, row]) for row in values]
+    alpha = min(
+        max(80 / len(lines), 0.12), 0.5
+    )  # so that a thousand lines still show where most are
     # Thousands of outlines make an SVG of megabytes, and show no more than a picture does.
     picture = len(lines) > _MOST_OUTLINES
-    ax.add_collection(LineCollection(lines, alpha=0.4, rasterized=picture, **_EACH))
+    ax.add_collection(LineCollection(lines, alpha=alpha, rasterized=picture, **_EACH))
     if len(places) == 1:  # a line of one point does not show
         ax.plot(np.repeat(places, len(values)), values[:, 0], "_", markersize=12, **_EACH)
     mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)

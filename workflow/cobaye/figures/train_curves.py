@@ -18,6 +18,7 @@ TABLES = ("history", "runs", "best-lambda")
 class Options:
     """What a study may set."""
 
+    first_epoch: int = 1
     log_loss: bool = False
 
 
@@ -29,4 +30,6 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         _curves.Quantity("loss", "mean cross-entropy\non train (nats)", log=log),
         _curves.Quantity("objective", "objective on train (nats)", log=log),
     ]
-    return _curves.figure(tables["history"], tables, quantities, size=(7.2, 2.4))
+    history = tables["history"]
+    history = history[history["epoch"] >= options.first_epoch]
+    return _curves.figure(history, tables, quantities, size=(7.2, 2.4))

@@ -1,0 +1,186 @@
+"""Shared by the tests: a small project of its own, run as a user would run it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE = ("Snakefile", "workflow", "profiles", "config")
+
+TINY = {
+    "config.yaml": "studies: [tiny, tiny-images]\ndevice: cpu\n",
+    "datasets.yaml": """
+tiny-glyphs: {kind: glyphs, classes: 6, train: 12, val: 5, test: 6, shards: 2}
+tiny-digits: {kind: digits, val: 0.2, test: 0.6}
+""",
+    "backbones.yaml": """
+tiny-backbone:
+  run: {study: tiny-backbone, model: resnet, optimizer: sgd, weight_decay: "1e-3"}
+  batch_size: 16
+""",
+    "studies/tiny-backbone.yaml": """
+dataset: tiny-glyphs
+models:
+  resnet: {kind: resnet-small}
+optimizers:
+  sgd:
+    algorithm: {kind: sgd}
+    learning_rate: 0.05
+    batch_size: 16
+    epochs: 2
+    normalize: global
+weight_decays: ["1e-3"]
+train_epochs: last
+figures: [train-curves]
+""",
+    "studies/tiny.yaml": """
+dataset: tiny-glyphs
+backbone: tiny-backbone
+models:
+  linear: {kind: linear}
+optimizers:
+  sgd:
+    algorithm: {kind: sgd, momentum: 0.9}
+    learning_rate: 0.1
+    schedule: {kind: step, step_size: 2, gamma: 0.1}
+    batch_size: 16
+    epochs: 4
+weight_decays: ["0", "1e-2"]
+""",
+    "studies/tiny-images.yaml": """
+dataset: tiny-digits
+models:
+  linear: {kind: linear}
+optimizers:
+  sgd:
+    algorithm: {kind: sgd}
+    learning_rate: 0.1
+    batch_size: 64
+    epochs: 2
+    normalize: channel
+weight_decays: ["1e-3"]
+figures: [test-curves]
+""",
+}
+
+
+class Project:
+    """A copy of the repository's code with a config of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+
+    def environment(self) -> dict[str, str]:
+        # One thread everywhere: results are compared byte for byte.
+        return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+
+    def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        done.stdout += done.stderr
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def jobs(self, *arguments: str) -> dict[str, int]:
+        """Return how many jobs of each rule would run; {} if nothing is to be done."""
+        return job_counts(self.run("-n", *arguments).stdout)
+
+    def clone(self, folder: Path, *, records: bool = True) -> Project:
+        """Copy the code as git would (new times), results and resources as `cp -a` would."""
+        folder.mkdir()
+        now = time.time()
+        for name in CODE:
+            source = self.folder / name
+            if source.is_dir():
+                shutil.copytree(source, folder / name)
+            else:
+                shutil.copy(source, folder / name)
+        for file in folder.rglob("*"):
+            os.utime(file, (now, now))
+        for name in ("results", "resources", *([".snakemake"] if records else [])):
+            subprocess.run(["cp", "-a", self.folder / name, folder], check=True)
+        return Project(folder)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = self.path(name).read_text()
+        assert old in text, f"{old!r} is not in {name}"
+        self.path(name).write_text(text.replace(old, new))
+
+    def files(self, *folders: str) -> dict[str, bytes]:
+        """Return every file below some folders whose bytes are promised (times and logs are not)."""
+        return {
+            str(file.relative_to(self.folder)): file.read_bytes()
+            for folder in folders
+            for file in sorted(self.path(folder).rglob("*"))
+            if file.is_file()
+            and file.name not in ("run.json", ".snakemake_timestamp")
+            and "logs" not in file.parts
+        }
+
+
+def job_counts(output: str) -> dict[str, int]:
+    """Return the job counts that Snakemake prints, rules that only collect aside."""
+    table = re.search(r"^Job stats:\n(.*?)^total", output, re.MULTILINE | re.DOTALL)
+    if table is None:
+        return {}
+    rows = re.findall(r"^(\S+) +(\d+)$", table[1], re.MULTILINE)
+    return {rule: int(count) for rule, count in rows if "_" in rule or rule in STAGES}
+
+
+STAGES = ("train", "evaluate", "tabulate")
+
+
+def new_project(folder: Path) -> Project:
+    """Return the repository's code with the tiny config."""
+    folder.mkdir(parents=True)
+    for name in CODE[:-1]:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    for name, text in TINY.items():
+        file = folder / "config" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.lstrip())
+    return Project(folder)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project whose default studies were built once; leave it as it is."""
+    project = new_project(tmp_path_factory.mktemp("built") / "project")
+    project.output = project.run().stdout
+    return project
+
+
+@pytest.fixture
+def copied(built: Project, tmp_path: Path) -> Project:
+    """A copy of the built project, to change."""
+    return built.clone(tmp_path / "copy")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A tiny project in which nothing was run."""
+    return new_project(tmp_path / "project")

@@ -1,0 +1,128 @@
+"""Nothing stale, nothing for free: what a change runs again, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+HEAD = {"train": 2, "evaluate": 2, "tabulate": 1}
+FIGURES = 12
+
+
+def stages(jobs):
+    return {rule: count for rule, count in jobs.items() if not rule.startswith("plot_")}
+
+
+def plots(jobs):
+    return sum(count for rule, count in jobs.items() if rule.startswith("plot_"))
+
+
+def test_the_whole_chain_ran_each_rule(built):
+    for rule in ("prepare_dataset", "prepare_backbone", "cache_features", "gather_features"):
+        assert f"rule {rule}:" in built.output
+    for rule in ("train", "evaluate", "tabulate", "plot_confusion"):
+        assert f"rule {rule}:" in built.output
+    for suffix in ("svg", "pdf", "png"):
+        assert len(list(built.path("results/tiny/figures").glob(f"*.{suffix}"))) == FIGURES
+
+
+def test_a_second_call_has_nothing_to_do(built):
+    assert built.jobs() == {}
+
+
+def test_touched_files_rerun_nothing(copied):
+    for folder in ("results", "resources", "workflow", "config"):
+        for file in copied.path(folder).rglob("*"):
+            os.utime(file)
+    assert copied.jobs() == {}
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_a_fresh_clone_reruns_nothing(built, tmp_path, records):
+    assert built.clone(tmp_path / "clone", records=records).jobs() == {}
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_an_edited_recipe_is_noticed_in_a_clone(built, tmp_path, records):
+    clone = built.clone(tmp_path / "clone", records=records)
+    clone.edit("config/studies/tiny.yaml", "learning_rate: 0.1", "learning_rate: 0.2")
+    jobs = clone.jobs()
+    assert stages(jobs) == HEAD
+    assert plots(jobs) == FIGURES
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_an_edited_dataset_reruns_all_that_comes_of_it(built, tmp_path, records):
+    clone = built.clone(tmp_path / "clone", records=records)
+    clone.edit("config/datasets.yaml", "train: 12", "train: 13")
+    assert stages(clone.jobs()) == {
+        "prepare_dataset": 1,
+        "prepare_backbone": 1,
+        "cache_features": 6,
+        "gather_features": 3,
+        "train": 3,
+        "evaluate": 2,
+        "tabulate": 1,
+    }
+
+
+def test_comments_docstrings_and_new_kinds_rerun_nothing(copied):
+    copied.edit("workflow/cobaye/training.py", "def learning_rate(", "# new\ndef learning_rate(")
+    copied.edit("workflow/cobaye/files.py", '"""Files that are whole', '"""Files which are whole')
+    networks = copied.path("workflow/cobaye/networks")
+    shutil.copy(networks / "linear.py", networks / "another.py")
+    assert copied.jobs() == {}
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_an_edited_library_function_reruns_what_depends_on_it(built, tmp_path, records):
+    clone = built.clone(tmp_path / "clone", records=records)
+    clone.edit("workflow/cobaye/evaluation.py", "BLOCK = 512", "BLOCK = 511")
+    jobs = clone.jobs("tiny")
+    assert stages(jobs) == {"evaluate": 2, "tabulate": 1}
+    assert plots(jobs) == FIGURES
+
+
+def test_an_edited_network_reruns_only_its_own_runs(copied):
+    copied.edit("workflow/cobaye/networks/linear.py", "self.head(inputs.", "self.head(1 * inputs.")
+    jobs = copied.jobs("tiny")
+    assert stages(jobs) == HEAD
+
+
+def test_an_edited_figure_is_drawn_again_alone(copied):
+    copied.edit("workflow/cobaye/figures/best_lambda.py", "def draw(", "UNUSED = 1\n\n\ndef draw(")
+    assert copied.jobs() == {f"plot_best_lambda_{split}": 1 for split in ("train", "val", "test")}
+
+
+def test_a_deleted_figure_is_drawn_again_alone(copied):
+    copied.path("results/tiny/figures/confusion.svg").unlink()
+    figure = "results/tiny/figures/confusion.svg"
+    assert copied.jobs(figure) == {"plot_confusion": 1}
+    copied.run(figure)
+    assert copied.path(figure).exists()
+
+
+def test_a_new_lambda_trains_and_evaluates_once(copied):
+    copied.edit("config/studies/tiny.yaml", '"1e-2"]', '"1e-2", "1e-3"]')
+    jobs = copied.jobs()
+    assert stages(jobs) == {"train": 1, "evaluate": 1, "tabulate": 1}
+    assert plots(jobs) == FIGURES
+
+
+def test_a_stale_run_stops_evaluation_with_the_repair(copied):
+    """Snakemake is told to run `evaluate` alone, on a training of another recipe."""
+    copied.edit("config/studies/tiny.yaml", "learning_rate: 0.1", "learning_rate: 0.2")
+    run = "results/tiny/runs/linear/sgd/wd-0/seed-0"
+    done = copied.run("--allowed-rules", "evaluate", "--", f"{run}/evaluate.json", check=False)
+    assert done.returncode != 0
+    assert "made from another recipe or code" in done.stdout
+    assert f"to repair: snakemake --cores all --forcerun {run}/train.json" in done.stdout
+
+
+def test_a_study_name_and_any_file_are_targets(copied):
+    assert copied.jobs("tiny-backbone") == {"evaluate": 1, "tabulate": 1, "plot_train_curves": 1}
+    assert copied.jobs("--config", "studies=[tiny-images]") == {}
