@@ -9,10 +9,12 @@ import numpy as np
 
 from cobaye.datasets import Prepared
 
+FEWEST = 174  # images of a digit: of the eights
+
 
 @dataclass(frozen=True)
 class Options:
-    """val, test: shares of the 1,797 images, drawn class by class from `seed`."""
+    """val, test: shares of the 1,797 images, drawn class by class from `seed`; the rest is train."""
 
     val: float = 0.2
     test: float = 0.3
@@ -20,12 +22,20 @@ class Options:
 
 
 def problems(options: Options) -> list[str]:
-    """Return what would stop `prepare`."""
-    if options.val > 0 and options.test > 0 and options.val + options.test < 1:
-        return []
-    return [
-        f"val: {options.val}, test: {options.test}: shares must be > 0 and leave some for train"
+    """Return what would stop `prepare`, one sentence each."""
+    found = [
+        f"{key}: {share!r} must be a share above 0 and below 1, of at least one image per digit"
+        for key, share in (("val", options.val), ("test", options.test))
+        if not 0 < share < 1 or round(share * FEWEST) == 0
     ]
+    if not found and round(options.val * FEWEST) + round(options.test * FEWEST) >= FEWEST:
+        found.append(
+            f"val: {options.val!r} and test: {options.test!r} leave nothing for train: "
+            "their sum must be below 1"
+        )
+    if options.seed < 0:
+        found.append(f"seed: {options.seed!r} must be at least 0")
+    return found
 
 
 def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:

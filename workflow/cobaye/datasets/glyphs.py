@@ -22,8 +22,8 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from cobaye.datasets import Prepared
+from cobaye.paths import SPLITS
 
-SPLITS = ("train", "val", "test")
 CATEGORIES = {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd"}
 RUN = 8  # classes beyond ASCII are taken in runs of this many neighbours
 EM = 1.25  # of the outlines, in sizes of the image
@@ -154,18 +154,18 @@ def draw_outlines(code: int, size: int) -> np.ndarray:
     a capital stands in the middle and a comma-like letter below it.
     """
     em = round(EM * size)
-    side = round(1.8 * em)
-    drawn = []
-    for face in FACES:
-        if code not in _characters(face):  # it would be drawn as the box of a missing glyph
-            continue
-        font = _font(face, em)
-        left, _, right, _ = font.getbbox(chr(code), anchor="ls")
-        page = Image.new("L", (side, side))
-        corner = ((side - left - right) / 2, side / 2 + 0.36 * em)
-        ImageDraw.Draw(page).text(corner, chr(code), fill=255, font=font, anchor="ls")
-        drawn.append(np.asarray(page, np.float32) / 255)
-    return np.stack(drawn)
+    # A face that lacks the character would draw the box of a missing glyph.
+    faces = [face for face in FACES if code in _characters(face)]
+    return np.stack([_draw(_font(face, em), chr(code)) for face in faces])
+
+
+def _draw(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
+    side = round(1.8 * font.size)
+    left, _, right, _ = font.getbbox(character, anchor="ls")
+    page = Image.new("L", (side, side))
+    corner = ((side - left - right) / 2, side / 2 + 0.36 * font.size)
+    ImageDraw.Draw(page).text(corner, character, fill=255, font=font, anchor="ls")
+    return np.asarray(page, np.float32) / 255
 
 
 def _photograph(

@@ -54,7 +54,6 @@ class ResNetSmall(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def features(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
         return self.body(x).mean((2, 3))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,0 +1,76 @@
+"""The digits inside scikit-learn, split by class."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from cobaye.datasets import digits
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    return digits.prepare(digits.Options())
+
+
+def test_arrays(prepared):
+    images = np.concatenate([images for images, _ in prepared.splits.values()])
+    assert images.shape == (1797, 1, 8, 8)
+    assert images.dtype == np.uint8
+    assert (images.min(), images.max()) == (0, 16)
+    assert {labels.dtype for _, labels in prepared.splits.values()} == {np.dtype(np.int64)}
+    assert [entry["name"] for entry in prepared.classes] == [str(digit) for digit in range(10)]
+
+
+def test_every_image_is_in_one_split(prepared):
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    expected = sorted(zip(bunch.images.astype(np.uint8).reshape(-1, 64).tolist(), bunch.target))
+    found = [
+        (image.ravel().tolist(), label)
+        for images, labels in prepared.splits.values()
+        for image, label in zip(images, labels, strict=True)
+    ]
+    assert sorted(found) == expected
+
+
+def test_shares_hold_in_every_class(prepared):
+    counts = {split: np.bincount(labels) for split, (_, labels) in prepared.splits.items()}
+    total = sum(counts.values())
+    for split, share in (("train", 0.5), ("val", 0.2), ("test", 0.3)):
+        assert abs(counts[split] / total - share).max() < 0.005
+
+
+def test_the_seed_decides(prepared):
+    again = digits.prepare(digits.Options())
+    other = digits.prepare(digits.Options(seed=1))
+    for split, (images, labels) in prepared.splits.items():
+        assert images.tobytes() == again.splits[split][0].tobytes()
+        assert labels.tobytes() == again.splits[split][1].tobytes()
+        assert images.tobytes() != other.splits[split][0].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (digits.Options(val=0.0), "val: 0.0 must be a share above 0"),
+        (digits.Options(test=1.5), "test: 1.5 must be a share above 0 and below 1"),
+        (digits.Options(val=0.001), "val: 0.001 must be a share .* at least one image per digit"),
+        (digits.Options(val=0.5, test=0.5), "val: 0.5 and test: 0.5 leave nothing for train"),
+        (digits.Options(seed=-1), "seed: -1 must be at least 0"),
+    ],
+)
+def test_problems(options, said):
+    (message,) = digits.problems(options)
+    assert re.search(said, message)
+
+
+def test_no_problems():
+    assert digits.problems(digits.Options()) == []
+    smallest = digits.Options(val=0.003, test=0.99)
+    assert digits.problems(smallest) == []
+    splits = digits.prepare(smallest).splits
+    assert all(len(np.unique(labels)) == 10 for _, labels in splits.values())

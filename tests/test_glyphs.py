@@ -1,0 +1,150 @@
+"""Letters and digits drawn with matplotlib's fonts."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import unicodedata
+
+import numpy as np
+import pytest
+
+from cobaye.datasets import glyphs
+
+SMALL = glyphs.Options(classes=80, train=5, val=2, test=3)
+
+
+@pytest.fixture(scope="module")
+def prepared():
+    return glyphs.prepare(SMALL)
+
+
+def digest(prepared):
+    return {split: hashlib.sha256(x).hexdigest() for split, (x, _) in prepared.splits.items()}
+
+
+def test_arrays(prepared):
+    for split, count in (("train", 5), ("val", 2), ("test", 3)):
+        images, labels = prepared.splits[split]
+        assert images.shape == (80 * count, 1, 32, 32)
+        assert images.dtype == np.uint8
+        assert labels.dtype == np.int64
+        assert np.bincount(labels).tolist() == [count] * 80
+
+
+def test_labels_are_in_code_point_order(prepared):
+    codes = [entry["code_point"] for entry in prepared.classes]
+    assert codes == sorted(set(codes))
+    for entry in prepared.classes:
+        assert entry["character"] == chr(entry["code_point"])
+        assert entry["name"] == unicodedata.name(entry["character"])
+
+
+def test_the_seed_decides(prepared):
+    assert digest(glyphs.prepare(SMALL)) == digest(prepared)
+    other = digest(glyphs.prepare(dataclasses.replace(SMALL, seed=1)))
+    assert all(other[split] != digest(prepared)[split] for split in other)
+
+
+def test_an_image_does_not_depend_on_the_other_classes(prepared):
+    fewer = glyphs.prepare(dataclasses.replace(SMALL, classes=62))
+    codes = [entry["code_point"] for entry in prepared.classes]
+    kept = [codes.index(entry["code_point"]) for entry in fewer.classes]
+    for split, (images, _) in fewer.splits.items():
+        by_class = prepared.splits[split][0].reshape(80, -1, 1, 32, 32)
+        assert np.array_equal(images, by_class[kept].reshape(images.shape))
+
+
+def test_images_drawn_in_chunks(monkeypatch):
+    options = glyphs.Options(classes=2, train=7, val=1, test=1)
+    monkeypatch.setattr(glyphs, "CHUNK", 3)
+    images, _ = glyphs.prepare(options).splits["train"]
+    assert len(np.unique(images.reshape(14, -1), axis=0)) == 14
+
+
+def test_no_split_shares_an_image(prepared):
+    images = np.concatenate([images for images, _ in prepared.splits.values()])
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
+
+
+def test_no_image_is_blank():
+    plain = glyphs.prepare(dataclasses.replace(SMALL, classes=300, noise=0.0))
+    for images, _ in plain.splits.values():
+        pixels = images.reshape(len(images), -1).astype(int)
+        assert np.ptp(pixels, axis=1).min() > 20
+
+
+def test_images_differ_within_a_class_and_between_splits(prepared):
+    images, labels = prepared.splits["train"]
+    ones = images[labels == 1].astype(float)
+    assert min(np.abs(ones[0] - other).mean() for other in ones[1:]) > 5
+
+
+def test_the_box_of_a_missing_glyph_is_never_drawn():
+    """A face draws U+FFFF, which no font has, as its box; no character may look like that."""
+    for code in glyphs.candidates(min_faces=12)[::5]:
+        faces = [face for face in glyphs.FACES if code in glyphs._characters(face)]
+        outlines = glyphs.draw_outlines(code, 16)
+        assert len(outlines) == len(faces) >= 12
+        assert (outlines.max(axis=(1, 2)) > 0.3).all()
+        for face, outline in zip(faces, outlines, strict=True):
+            assert not np.array_equal(outline, box(face))
+
+
+def box(face):
+    drawn = glyphs._draw(glyphs._font(face, round(glyphs.EM * 16)), chr(0xFFFF))
+    assert drawn.max() > 0
+    return drawn
+
+
+def test_first_ten_classes_are_the_digits_and_62_are_ascii():
+    assert bytes(glyphs.choose(glyphs.Options(classes=10))).decode() == "0123456789"
+    assert len(bytes(glyphs.choose(glyphs.Options(classes=62))).decode()) == 62
+
+
+def test_neighbours_come_in_runs():
+    candidates = glyphs.candidates(14)
+    places = [candidates.index(code) for code in glyphs.choose(glyphs.Options(classes=200))]
+    neighbours = sum(after - before == 1 for before, after in zip(places, places[1:], strict=False))
+    assert neighbours > 170
+
+
+def test_a_thousand_classes_are_possible():
+    options = glyphs.Options(classes=1000, min_faces=12)
+    assert glyphs.problems(options) == []
+    assert len(set(glyphs.choose(options))) == 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"classes": 1}, "classes: 1 must be at least 2"),
+        ({"train": 0}, "train: 0 must be at least 1"),
+        ({"size": 4}, "size: 4 must be from 8 to 128"),
+        ({"seed": -1}, "seed: -1 must be at least 0"),
+        ({"min_faces": 17}, "min_faces: 17 must be from 1 to 16"),
+        ({"scale": 0.0}, "scale: 0.0 must be above 0.2, at most 1"),
+        ({"noise": float("nan")}, "noise: nan must be from 0 to 1"),
+        (
+            {"classes": 1000},
+            "classes: 1000 is more than the 605 letters and digits that at least "
+            "min_faces: 14 of matplotlib's 16 faces can draw",
+        ),
+    ],
+)
+def test_problems(options, said):
+    assert glyphs.problems(glyphs.Options(**options)) == [said]
+
+
+def test_missing_fonts_are_a_problem(monkeypatch):
+    monkeypatch.setattr(glyphs, "FACES", ("NoSuchFace",))
+    messages = glyphs.problems(glyphs.Options(min_faces=1))
+    assert len(messages) == 1
+    assert "NoSuchFace.ttf is missing" in messages[0]
+
+
+def test_progress_is_told():
+    told = []
+    options = glyphs.Options(classes=3, train=1, val=1, test=1, size=8)
+    glyphs.prepare(options, lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3)]

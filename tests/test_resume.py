@@ -1,0 +1,185 @@
+"""Kill it anywhere: a training that was killed ends as one that was not, byte for byte."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from cobaye import files, resume
+from tests.conftest import ROOT
+
+pytestmark = pytest.mark.slow
+
+RUN = "results/tiny/runs/linear/sgd/wd-1e-2/seed-0"
+DRIVER = """
+import json, sys
+import torch
+from cobaye import recipes, training
+torch.set_num_threads(1)
+told = json.load(open("told.json"))
+recipe = recipes.parse(recipes.Training, told["recipe"])
+training.train(recipe, told["identity"], told["code"])
+"""
+
+
+@pytest.fixture
+def trained(built, tmp_path):
+    """A folder with the features of the tiny study, what its training was told, and a driver."""
+    shutil.copytree(built.path("results/features"), tmp_path / "results/features")
+    manifest = files.read_json(built.path(RUN) / "train.json")
+    told = {key: manifest[key] for key in ("recipe", "identity", "code")}
+    # Long enough to be killed in.
+    told["recipe"]["optimizer"]["epochs"] = 120
+    files.write_json(tmp_path / "told.json", told)
+    (tmp_path / "driver.py").write_text(DRIVER)
+    return tmp_path
+
+
+def start(folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "driver.py"],
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def products(folder):
+    run = folder / RUN
+    found = {p.name: p.read_bytes() for p in run.rglob("*") if p.is_file()}
+    return {k: v for k, v in found.items() if k == "train.json" or k.startswith(("epoch", "hist"))}
+
+
+def epochs_done(folder):
+    state = folder / RUN / resume.FOLDER / resume.STATE
+    return files.read_json(state)["progress"]["epoch"] if state.exists() else -1
+
+
+def finish(folder):
+    process = start(folder)
+    said = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, said
+    return said
+
+
+def test_killed_at_random_moments_ends_the_same(trained, tmp_path_factory):
+    undisturbed = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(trained, undisturbed, dirs_exist_ok=True)
+    finish(undisturbed)
+    generator = random.Random(0)
+    kills, lost = 0, []
+    while kills < 4:
+        process = start(trained)
+        target = epochs_done(trained) + generator.randint(1, 25)
+        while epochs_done(trained) < target and process.poll() is None:
+            time.sleep(0.002)
+        time.sleep(generator.uniform(0, 0.02))
+        if process.poll() is not None:
+            break
+        before = epochs_done(trained)
+        process.kill()
+        process.communicate()
+        kills += 1
+        lost.append(before - epochs_done(trained))
+    said = finish(trained)
+    assert kills >= 2
+    assert max(lost) <= 0
+    assert "resumed after epoch" in said
+    assert products(trained) == products(undisturbed)
+    resumed = files.read_json(trained / RUN / "run.json")["resumed_from"]
+    assert len(resumed) >= 1
+    assert not list((trained / RUN).rglob(f"{files.TEMPORARY}*"))
+
+
+def test_trained_again_costs_no_epoch_and_gives_the_same(trained):
+    finish(trained)
+    first = products(trained)
+    shutil.rmtree(trained / RUN / "checkpoints")
+    for name in ("history.csv", "run.json", "train.json"):
+        (trained / RUN / name).unlink()
+    said = finish(trained)
+    assert "resumed after epoch 120" in said
+    assert products(trained) == first
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("weight_decay", 0.5, "recipe.weight_decay: 0.01 → 0.5"),
+        ("seed", 3, "recipe.seed: 0 → 3"),
+    ],
+)
+def test_resume_state_of_another_recipe_is_not_used(trained, key, value, shown):
+    finish(trained)
+    told = files.read_json(trained / "told.json")
+    told["recipe"][key] = value
+    files.write_json(trained / "told.json", told)
+    said = finish(trained)
+    assert "resume state not used" in said
+    assert shown in said
+    assert files.read_json(trained / RUN / "train.json")["recipe"][key] == value
+
+
+def test_damaged_resume_state_is_not_used(trained):
+    finish(trained)
+    first = products(trained)
+    checkpoint = trained / RUN / resume.FOLDER / resume.CHECKPOINTS / "epoch-003.safetensors"
+    data = bytearray(checkpoint.read_bytes())
+    checkpoint.unlink()
+    data[-1] ^= 1
+    checkpoint.write_bytes(data)
+    said = finish(trained)
+    assert "epoch-003.safetensors: not the file that state.json names" in said
+    assert products(trained) == first
+
+
+def test_a_held_lock_is_named(trained):
+    with resume.lock(trained / RUN), pytest.raises(resume.Locked) as held:
+        with resume.lock(trained / RUN, wait=0.5):
+            pass
+    assert f"pid {os.getpid()}" in str(held.value)
+    assert "0.5 s" in str(held.value)
+
+
+def test_snakemake_killed_ends_its_workers_and_goes_on(built, fresh, tmp_path):
+    """SIGKILL of Snakemake in mid-training; then `--unlock` and the same command."""
+    for name in ("results/features", "resources"):
+        shutil.copytree(built.path(name), fresh.path(name))
+    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 400")
+    expected = fresh.clone(tmp_path / "expected", records=False)
+    target = f"{RUN}/train.json"
+    expected.run(target)
+    process = subprocess.Popen(
+        fresh.command(target),
+        cwd=fresh.folder,
+        env=fresh.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while epochs_done(fresh.folder) < 20:
+        assert process.poll() is None, "ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert any("train.py" in " ".join(child.cmdline()) for child in children)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    gone, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    assert not fresh.path(target).exists()
+    fresh.run("--unlock")
+    log = "results/logs/train/tiny.linear.sgd.wd-1e-2.seed-0.log"
+    fresh.run(target)
+    assert "resumed after epoch" in fresh.path(log).read_text()
+    assert products(fresh.folder) == products(expected.folder)
