@@ -127,7 +127,7 @@ class Project:
         self.path(name).write_text(text.replace(old, new))
 
     def files(self, *folders: str) -> dict[str, bytes]:
-        """Return every file below some folders whose bytes are promised (times and logs are not)."""
+        """Return every file below some folders whose bytes are promised."""
         return {
             str(file.relative_to(self.folder)): file.read_bytes()
             for folder in folders

@@ -28,7 +28,7 @@ def test_every_image_is_in_one_split(prepared):
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    expected = sorted(zip(bunch.images.astype(np.uint8).reshape(-1, 64).tolist(), bunch.target))
+    expected = sorted(zip(bunch.data.astype(int).tolist(), bunch.target, strict=True))
     found = [
         (image.ravel().tolist(), label)
         for images, labels in prepared.splits.values()

@@ -144,9 +144,12 @@ def test_damaged_resume_state_is_not_used(trained):
 
 
 def test_a_held_lock_is_named(trained):
-    with resume.lock(trained / RUN), pytest.raises(resume.Locked) as held:
-        with resume.lock(trained / RUN, wait=0.5):
-            pass
+    with (
+        resume.lock(trained / RUN),
+        pytest.raises(resume.Locked) as held,
+        resume.lock(trained / RUN, wait=0.5),
+    ):
+        pass
     assert f"pid {os.getpid()}" in str(held.value)
     assert "0.5 s" in str(held.value)
 
@@ -175,7 +178,7 @@ def test_snakemake_killed_ends_its_workers_and_goes_on(built, fresh, tmp_path):
     assert any("train.py" in " ".join(child.cmdline()) for child in children)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    gone, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
     assert not fresh.path(target).exists()
     fresh.run("--unlock")

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from cobaye import kinds, recipes
 from cobaye.errors import ConfigError, nearest
 
 Count = Annotated[int, Field(ge=1)]
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 # What a last-layer study draws unless its file says otherwise.
 LAST_LAYER_FIGURES = (
@@ -34,7 +36,7 @@ LAST_LAYER_FIGURES = (
 class Strict(BaseModel):
     """A mapping that knows all its keys."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = STRICT
 
 
 class WithOptions(BaseModel):
@@ -141,7 +143,9 @@ def checked_kind(
 def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
     """Return options checked against a dataclass, its defaults filled in, as plain values."""
     try:
-        options = TypeAdapter(cls).validate_python(dict(given))
+        options = TypeAdapter(dataclass(cls, frozen=True, config=STRICT)).validate_python(
+            dict(given)
+        )
     except ValidationError as error:
         raise ConfigError(_message(error, cls.__dataclass_fields__, path, where)) from None
     return recipes.plain(options)
@@ -171,6 +175,8 @@ def _message(error: ValidationError, fields: Iterable[str], path: Path, where: s
             lines.append(f"{path}: {name}: unknown key: {nearest(key, siblings)}")
         elif problem["type"] == "missing":
             lines.append(f"{path}: {name}: missing")
+        elif problem["type"] == "value_error":
+            lines.append(f"{path}: {name}: {problem['ctx']['error']}")
         else:
             said = problem["msg"][0].lower() + problem["msg"][1:]
             lines.append(f"{path}: {name}: {problem['input']!r}: {said}")

@@ -14,7 +14,7 @@ FEWEST = 174  # images of a digit: of the eights
 
 @dataclass(frozen=True)
 class Options:
-    """val, test: shares of the 1,797 images, drawn class by class from `seed`; the rest is train."""
+    """val, test: shares of the images, drawn class by class from `seed`; the rest is train."""
 
     val: float = 0.2
     test: float = 0.3

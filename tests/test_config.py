@@ -1,0 +1,136 @@
+"""Bad input gets one clear message: file, key, value, what is allowed, the nearest valid name."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import yaml
+
+from cobaye import figures, recipes
+from cobaye.config import Config
+from cobaye.errors import ConfigError
+from tests.conftest import ROOT, TINY
+
+STUDY = "studies/tiny.yaml"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in TINY.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def load(folder):
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    return Config(settings, folder, figures.names())
+
+
+def broken(folder, file, old, new):
+    """Return the message that a change of a config file gives."""
+    path = folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ConfigError) as found:
+        load(folder)
+    assert str(path) in str(found.value)
+    return str(found.value)
+
+
+def test_the_tiny_config_is_read(folder):
+    config = load(folder)
+    study = config.studies["tiny"]
+    assert study.data == recipes.Data("tiny-glyphs", "tiny-backbone")
+    assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
+    assert len(study.figures) == 12
+    assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
+
+
+CASES = [
+    # file, old, new, what the message must say
+    (STUDY, "epochs: 4", "epochs: 0", ["optimizers.sgd.epochs", "0", "greater than or equal to 1"]),
+    (STUDY, "epochs: 4", "epoks: 4", ["optimizers.sgd.epoks", "unknown key", "'epochs'"]),
+    (STUDY, "dataset:", "data-set:", ["data-set: unknown key", "'dataset'"]),
+    (STUDY, "dataset: tiny-glyphs", "dataset: tiny-glyps", ["no dataset", "'tiny-glyphs'"]),
+    (STUDY, "backbone: tiny-backbone", "backbone: tiny-bone", ["backbone", "'tiny-backbone'"]),
+    (STUDY, "{kind: linear}", "{kind: linaer}", ["models.linear.kind", "'linear'"]),
+    (STUDY, "{kind: linear}", "{kind: linear, width: 3}", ["width", "unknown key"]),
+    (STUDY, "momentum: 0.9", "momentun: 0.9", ["momentun", "unknown key", "'momentum'"]),
+    (STUDY, "momentum: 0.9", "momentum: 1.5", ["momentum", "[0, 1)", "1.5"]),
+    (STUDY, "kind: step", "kind: stpe", ["schedule.kind", "'step'"]),
+    (STUDY, "kind: sgd,", "kind: sdg,", ["algorithm.kind", "'sgd'"]),
+    (STUDY, "learning_rate: 0.1", "learning_rate: -1", ["learning_rate", "-1", "greater than 0"]),
+    (STUDY, "learning_rate: 0.1", "learning_rate: .inf", ["learning_rate", "inf", "finite"]),
+    (STUDY, "epochs: 4", "epochs: 4\n    normalize: global", ["normalize", "features", "none"]),
+    (STUDY, '"1e-2"', '"-1e-2"', ["weight_decays", "'-1e-2'", "≥ 0"]),
+    (STUDY, '"1e-2"', '"tiny"', ["weight_decays", "'tiny'", "finite number"]),
+    (STUDY, '"1e-2"', '"1e999"', ["weight_decays", "'1e999'", "finite number"]),
+    (STUDY, '"1e-2"', '"1e-2", "0.01"', ["'0.01'", "the same number as '1e-2'"]),
+    (STUDY, '"1e-2"', "0.01", ["weight_decays", "0.01", "in quotes"]),
+    (STUDY, '"1e-2"', '"../../x"', ["weight_decays", "finite number"]),
+    (STUDY, "models:", "seeds: [1, 1]\nmodels:", ["seeds", "twice"]),
+    (STUDY, "models:", "figures: [confuson]\nmodels:", ["figures", "'confusion'"]),
+    (STUDY, "models:", "figures: {confusion: {frist: 1}}\nmodels:", ["frist", "'first'"]),
+    (STUDY, "models:", "dataset: tiny-digits\nmodels:", ["'dataset' stands twice"]),
+    (STUDY, "  linear:", "  ../linear:", ["'../linear'", "paths"]),
+    (STUDY, "dataset: tiny-glyphs", "- a", ["not YAML"]),
+    ("config.yaml", "tiny,", "tinny,", ["studies", "no study 'tinny'", "'tiny'"]),
+    ("config.yaml", "device: cpu", "device: gpu", ["device", "'gpu'", "'cuda'"]),
+    ("config.yaml", "device: cpu", "devise: cpu", ["devise: unknown key", "'device'"]),
+    ("datasets.yaml", "kind: glyphs", "kind: glyph", ["tiny-glyphs.kind", "'glyphs'"]),
+    ("datasets.yaml", "train: 12", "trian: 12", ["tiny-glyphs.trian", "unknown key", "'train'"]),
+    ("datasets.yaml", "shards: 2", "shards: 0", ["shards", "0"]),
+    ("backbones.yaml", "study: tiny-backbone", "study: tiny-bakbone", ["run.study", "'tiny-back"]),
+    ("backbones.yaml", '"1e-3"', '"1e-4"', ["run.weight_decay", "1e-3"]),
+    ("backbones.yaml", "batch_size", "batchsize", ["batchsize", "'batch_size'"]),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "said"), CASES)
+def test_a_mistake_gets_one_clear_message(folder, file, old, new, said):
+    message = broken(folder, file, old, new)
+    for part in said:
+        assert part in message
+    assert "pydantic" not in message
+
+
+def test_a_backbone_on_its_own_features_is_refused(folder):
+    study = folder / "studies/tiny-backbone.yaml"
+    text = study.read_text().replace("    normalize: global\n", "")
+    study.write_text(text.replace("models:", "backbone: tiny-backbone\nmodels:", 1))
+    with pytest.raises(ConfigError, match="its own features") as found:
+        load(folder)
+    assert "backbones.yaml" in str(found.value)
+
+
+def test_a_reserved_name_is_refused(folder):
+    shutil.copy(folder / STUDY, folder / "studies/features.yaml")
+    with pytest.raises(ConfigError, match="may not be named 'features'"):
+        load(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        (STUDY, "epochs: 4", "epochs: 0", "optimizers.sgd.epochs: 0: input should be"),
+        ("datasets.yaml", "classes: 6", "classes: 9999", "classes"),
+        ("datasets.yaml", "val: 5", "val: 0", "val"),
+    ],
+)
+def test_snakemake_stops_before_any_job(fresh, file, old, new, said):
+    """In a real run: one message, no traceback of ours, nothing made."""
+    fresh.edit(f"config/{file}", old, new)
+    done = fresh.run(check=False)
+    assert done.returncode != 0
+    assert said in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not fresh.path("results").exists() or not fresh.files("results", "resources")
+
+
+def test_every_shipped_config_is_valid():
+    settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    config = Config(settings, ROOT / "config", figures.names())
+    assert set(config.default_studies) <= set(config.studies)
