@@ -153,7 +153,7 @@ class Manifest:
         return path
 
     def _repair(self, folder: Path | str) -> str:
-        return repair(Path(folder) / self.info.get("manifest", MANIFESTS[self.stage]))
+        return repair(Path(folder) / (self.info.get("manifest") or MANIFESTS[self.stage]))
 
 
 # The name of each stage's manifest; cache_features and prepare_backbone name theirs in `info`.

@@ -1,0 +1,169 @@
+"""Cached features are what the backbone's head sees, in order, however they are sharded."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from cobaye import caching, checkpoints, datasets, features, files, networks, paths, recipes, splits
+from cobaye.errors import CorruptFile, DataError
+
+MODEL = recipes.Kind("resnet-small", recipes.plain({}))
+CACHING = recipes.Caching(batch_size=16, precision="float32", storage="float32")
+IDENTITY = {"dataset": "d", "backbone": "b", "split": "train"}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A dataset of 50 random images and a random backbone, as the rules would have left them."""
+    root = tmp_path_factory.mktemp("features")
+    generator = np.random.default_rng(0)
+    counts = {"train": 50, "val": 7, "test": 9}
+    data = datasets.Prepared(
+        classes=[{"name": str(i)} for i in range(5)],
+        splits={
+            split: (
+                generator.integers(0, 256, (n, 1, 16, 16), dtype=np.uint8),
+                generator.integers(0, 5, n),
+            )
+            for split, n in counts.items()
+        },
+    )
+    folder = root / paths.DATASET.format(dataset="d")
+    made = datasets.write(data, folder)
+    info = {"classes": 5, "shape": [1, 16, 16]}
+    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+        folder / "manifest.json"
+    )
+    images = torch.from_numpy(data.splits["train"][0])
+    normalization = splits.normalization_of(images, "global")
+    network = networks.build(MODEL, (1, 16, 16), 5, seed=3)
+    tensors = {**network.state_dict(), **normalization.tensors()}
+    path = root / "resources/backbones/b.safetensors"
+    entry = checkpoints.save(path, tensors)
+    files.Manifest("prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {}).write(
+        path.with_suffix(".json")
+    )
+    logits = network.eval()(normalization(images)).detach().numpy()
+    return root, logits, network
+
+
+@pytest.fixture
+def copy(prepared, tmp_path):
+    shutil.copytree(prepared[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def cache(root, shards, recipe=CACHING):
+    for shard in range(shards):
+        identity = {**IDENTITY, "shard": shard, "shards": shards}
+        caching.cache_shard(recipe, MODEL, identity, "", root=root)
+    features.gather(IDENTITY, {"shards": shards}, "", root)
+    return splits.load(recipes.Data("d", "b"), "train", root)
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_the_head_gives_the_backbones_own_logits(copy, prepared, shards):
+    _, logits, network = prepared
+    split = cache(copy, shards)
+    assert split.inputs.shape == (50, network.head.in_features)
+    assert split.inputs.dtype == torch.float32
+    found = network.head(split.inputs).detach().numpy()
+    np.testing.assert_allclose(found, logits, rtol=1e-4, atol=1e-5)
+    labels = np.load(copy / "resources/datasets/d/train/labels.npy")
+    np.testing.assert_array_equal(split.labels, labels)
+
+
+def test_float16_storage_is_close(copy):
+    whole = cache(copy, 1)
+    half = cache(copy, 1, dataclasses.replace(CACHING, storage="float16"))
+    assert half.inputs.dtype == torch.float16
+    torch.testing.assert_close(half.inputs.float(), whole.inputs, rtol=1e-3, atol=1e-3)
+
+
+def test_shards_cover_every_row_once():
+    for images in (0, 1, 50, 51):
+        for shards in (1, 2, 7):
+            rows = [caching.shard_rows(images, shard, shards) for shard in range(shards)]
+            assert [row for part in rows for row in part] == list(range(images))
+            assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+def test_a_damaged_shard_is_refused_by_name(copy):
+    cache(copy, 2)
+    shard = copy / "results/features/d/b/train/shard-01-of-02.npy"
+    data = bytearray(shard.read_bytes())
+    data[-3] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(CorruptFile, match=r"shard-01-of-02\.npy: expected sha256"):
+        splits.load(recipes.Data("d", "b"), "train", copy)
+    with pytest.raises(CorruptFile, match=r"--forcerun .*shard-01-of-02\.json"):
+        features.gather(IDENTITY, {"shards": 2}, "", copy)
+
+
+def test_exchanged_shards_are_refused(copy):
+    cache(copy, 2)
+    folder = copy / "results/features/d/b/train"
+    first, second = (folder / f"shard-0{i}-of-02.npy" for i in range(2))
+    spare = folder / "spare"
+    first.rename(spare)
+    second.rename(first)
+    spare.rename(second)
+    with pytest.raises(CorruptFile, match="shard-00-of-02"):
+        splits.load(recipes.Data("d", "b"), "train", copy)
+
+
+def test_infinite_features_stop_the_job_and_leave_nothing(copy):
+    path = copy / "resources/backbones/b.safetensors"
+    tensors = checkpoints.load(path)
+    name = next(name for name in tensors if name.endswith("running_var"))
+    tensors[name][0] = torch.nan
+    entry = checkpoints.save(path, tensors)
+    files.Manifest("prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {}).write(
+        path.with_suffix(".json")
+    )
+    with pytest.raises(DataError, match="not finite"):
+        cache(copy, 1)
+    assert list((copy / "results").rglob("*.npy")) == []
+
+
+@pytest.mark.parametrize("how", ["global", "channel", "none"])
+def test_normalisation_is_exact(how):
+    generator = np.random.default_rng(1)
+    images = generator.integers(0, 256, (40, 3, 5, 5), dtype=np.uint8)
+    images[:, 1] //= 3
+    found = splits.normalization_of(torch.from_numpy(images), how)(torch.from_numpy(images)).numpy()
+    scaled = images / 255
+    axes = {"global": (0, 1, 2, 3), "channel": (0, 2, 3), "none": None}[how]
+    if axes is None:
+        expected = scaled
+    else:
+        mean, std = scaled.mean(axes, keepdims=True), scaled.std(axes, keepdims=True)
+        expected = (scaled - mean) / std
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_constant_channel_is_centred():
+    images = torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)
+    assert splits.normalization_of(images, "channel")(images).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda images, labels: (images[:0], labels[:0]), "'val' is empty"),
+        (lambda images, labels: (images, labels + 5), "labels from"),
+        (lambda images, labels: (images[1:], labels), "labels"),
+    ],
+)
+def test_contradictory_data_are_refused(tmp_path, change, said):
+    images, labels = np.zeros((10, 1, 2, 2), np.uint8), np.arange(10) % 5
+    good = {"train": (images, labels), "test": (images, labels), "val": change(images, labels)}
+    prepared = datasets.Prepared([{"name": str(i)} for i in range(5)], good)
+    with pytest.raises(DataError, match=said):
+        datasets.write(prepared, tmp_path)
+    assert list(tmp_path.rglob("*")) == []
