@@ -1,8 +1,8 @@
-"""A residual network for images of about 32 pixels that learns in a minute on two processor cores.
+"""A residual network for images of about 32 pixels that learns in half a minute on two cores.
 
 A convolution that halves the image at once, residual stages of which each halves it again, a 1×1
-convolution to the penultimate features, the mean over the image. After He et al. (2016), with the
-width of each stage a multiple of 16 and channels last, which is what is fast on a processor.
+convolution to the penultimate features, their mean over the image. After He et al. (2016), with
+widths that are multiples of 16 and the channels last, which is what is fast on a processor.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Options:
-    """The shape of the network."""
+    """Channels, blocks, and the size of the penultimate features."""
 
     stem: int = 32  # channels of the first convolution
     widths: tuple[int, ...] = (64, 128)  # channels of each stage
     blocks: int = 1  # residual blocks per stage
     features: int = 256  # penultimate
+    feature_scale: float = 5.0  # times their mean over the image: see ResNetSmall
 
 
 class ResidualBlock(nn.Module):
@@ -34,11 +35,17 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if same else convolution(channels, width, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return ReLU(convolutions(x) + shortcut(x))."""
         return torch.relu(self.conv2(torch.relu(self.conv1(x))) + self.shortcut(x))
 
 
 class ResNetSmall(nn.Module):
-    """float32 images (N, C, H, W) → logits (N, classes); `head` reads the penultimate features."""
+    """float32 images (N, C, H, W) → logits (N, classes); `head` reads the penultimate features.
+
+    The features' size is fixed: their batch norm has no scale and no shift, so no training shrinks
+    them. At the default scale their length is about 35; a last layer trained on them for 90 epochs
+    at the learning rate 0.1 is stable, and over-fits where λ is small.
+    """
 
     def __init__(self, options: Options, channels: int, classes: int):
         super().__init__()
@@ -48,16 +55,15 @@ class ResNetSmall(nn.Module):
             for block in range(options.blocks):
                 layers.append(ResidualBlock(channels, width, stride=1 if block else 2))
                 channels = width
-        layers += [convolution(channels, options.features, 1), nn.ReLU()]
+        layers += [convolution(channels, options.features, 1, affine=False), nn.ReLU()]
         self.body = nn.Sequential(*layers)
+        self.feature_scale = options.feature_scale
         self.head = nn.Linear(options.features, classes)
         self.to(memory_format=torch.channels_last)
 
-    def features(self, x: Tensor) -> Tensor:
-        return self.body(x).mean((2, 3))
-
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x))
+        """Return logits."""
+        return self.head(self.feature_scale * self.body(x).mean((2, 3)))
 
 
 def build(options: Options, shape: tuple[int, ...], classes: int) -> nn.Module:
@@ -65,9 +71,11 @@ def build(options: Options, shape: tuple[int, ...], classes: int) -> nn.Module:
     return ResNetSmall(options, shape[0], classes)
 
 
-def convolution(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def convolution(
+    channels: int, width: int, kernel: int, stride: int = 1, affine: bool = True
+) -> nn.Sequential:
     """Return a convolution that keeps the size (but for its stride), batch-normalised."""
     return nn.Sequential(
         nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(width),
+        nn.BatchNorm2d(width, affine=affine),
     )
