@@ -10,7 +10,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from cobaye.datasets import glyphs
+from cobaye.datasets import _fonts, glyphs
 
 SMALL = glyphs.Options(classes=80, train=5, val=2, test=3)
 
@@ -37,8 +37,9 @@ def test_labels_are_in_code_point_order(prepared):
     codes = [entry["code_point"] for entry in prepared.classes]
     assert codes == sorted(set(codes))
     for entry in prepared.classes:
-        assert entry["character"] == chr(entry["code_point"])
-        assert entry["name"] == unicodedata.name(entry["character"])
+        assert entry["name"].startswith(chr(entry["code_point"]))
+        assert entry["unicode"] == unicodedata.name(chr(entry["code_point"]))
+    assert len({entry["name"] for entry in prepared.classes}) == len(codes)
 
 
 def test_the_seed_decides(prepared):
@@ -86,7 +87,7 @@ def test_the_box_of_a_missing_glyph_is_never_drawn():
     boxes = {face: draw(face, chr(0xFFFF)) for face in glyphs.FACES}
     assert boxes["DejaVuSans"].max() == 1
     for code in glyphs.candidates(min_faces=12)[::5]:
-        faces = [face for face in glyphs.FACES if code in glyphs._characters(face)]
+        faces = [face for face in glyphs.FACES if code in _fonts.characters(face)]
         outlines = glyphs.draw_outlines(code, 16)
         assert len(outlines) == len(faces) >= 12
         for face, outline in zip(faces, outlines, strict=True):
@@ -95,7 +96,7 @@ def test_the_box_of_a_missing_glyph_is_never_drawn():
 
 
 def draw(face, character):
-    return glyphs._draw(glyphs._font(face, round(glyphs.EM * 16)), character)
+    return glyphs._draw(_fonts.font(face, round(glyphs.EM * 16)), character)
 
 
 def test_first_ten_classes_are_the_digits_and_62_are_ascii():

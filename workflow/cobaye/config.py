@@ -181,8 +181,8 @@ class _Reader:
         for name, options in asked.items():
             schema.refuse_unknown(name, self.known_figures, self.file, "figures", "figure")
             kind = self.known_figures[name]
-            fixed = kinds.constant("figures", kind, "NAMES")[name]
-            given = {**(options or {}), **fixed}
+            defaults = kinds.constant("figures", kind, "NAMES")[name]
+            given = {**defaults, **(options or {})}
             figures[name] = schema.checked_kind(
                 "figures", kind, given, self.file, f"figures.{name}"
             )

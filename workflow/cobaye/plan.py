@@ -202,11 +202,13 @@ class Plan:
 
     def products(self, study: str) -> list[str]:
         """Return the files that make a study complete: its tables and figures."""
+        tables = [f"{paths.TABLES}/{file}" for file in (*paths.TABLE_FILES.values(), "tables.json")]
         figures = [
-            f"{paths.FIGURES}/{figure}.json".format(study=study)
+            f"{paths.FIGURES}/{figure}.{suffix}"
             for figure in self.config.studies[study].figures
+            for suffix in ("svg", "pdf", "png", "json")
         ]
-        return [f"{paths.TABLES}/tables.json".format(study=study), *figures]
+        return [product.format(study=study) for product in (*tables, *figures)]
 
     @staticmethod
     def _identity(study: str, run: recipes.Run) -> dict[str, Any]:

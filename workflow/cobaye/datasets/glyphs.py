@@ -10,32 +10,22 @@ image does not depend on which other classes there are, and no two splits share 
 
 from __future__ import annotations
 
-import functools
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import matplotlib
 import numpy as np
-from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from cobaye.datasets import Prepared
+from cobaye.datasets._fonts import FACES, characters, file_of, font
 from cobaye.paths import SPLITS
 
 CATEGORIES = {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd"}
 RUN = 8  # classes beyond ASCII are taken in runs of this many neighbours
 EM = 1.25  # of the outlines, in sizes of the image
 CHUNK = 256  # images drawn at once: bounds the memory, and fits the processor's cache
-
-FACES = (
-    *("DejaVuSans" + style for style in ("", "-Bold", "-BoldOblique", "-Oblique")),
-    *("DejaVuSansMono" + style for style in ("", "-Bold", "-BoldOblique", "-Oblique")),
-    *("DejaVuSerif" + style for style in ("", "-Bold", "-BoldItalic", "-Italic")),
-    *("STIXGeneral" + style for style in ("", "Bol", "BolIta", "Italic")),
-)
 
 
 @dataclass(frozen=True)
@@ -65,9 +55,9 @@ def problems(options: Options) -> list[str]:
         for key, rule, holds in _rules(options)
         if not holds
     ]
-    missing = [face for face in FACES if not _file(face).is_file()]
+    missing = [face for face in FACES if not file_of(face).is_file()]
     if missing:
-        found.append(f"matplotlib's fonts are not complete: {_file(missing[0])} is missing")
+        found.append(f"matplotlib's fonts are not complete: {file_of(missing[0])} is missing")
     if not found and options.classes > (most := len(candidates(options.min_faces))):
         found.append(
             f"classes: {options.classes} is more than the {most} letters and digits that at least "
@@ -98,7 +88,7 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
             progress(label + 1, len(codes))
     return Prepared(
         classes=[
-            {"name": unicodedata.name(chr(code)), "code_point": code, "character": chr(code)}
+            {"name": _name(code), "code_point": code, "unicode": unicodedata.name(chr(code))}
             for code in codes
         ],
         splits={
@@ -110,7 +100,7 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
 
 def candidates(min_faces: int) -> list[int]:
     """Return the code points of all letters and digits that so many faces have, in order."""
-    counted = Counter(code for face in FACES for code in _characters(face))
+    counted = Counter(code for face in FACES for code in characters(face))
     return sorted(
         code
         for code, faces in counted.items()
@@ -139,8 +129,8 @@ def draw_outlines(code: int, size: int) -> np.ndarray:
     """
     em = round(EM * size)
     # A face that lacks the character would draw the box of a missing glyph.
-    faces = [face for face in FACES if code in _characters(face)]
-    return np.stack([_draw(_font(face, em), chr(code)) for face in faces])
+    faces = [face for face in FACES if code in characters(face)]
+    return np.stack([_draw(font(face, em), chr(code)) for face in faces])
 
 
 def _draw(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
@@ -234,17 +224,6 @@ def _rules(options: Options) -> list[tuple[str, str, bool]]:
     ]
 
 
-def _file(face: str) -> Path:
-    return Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
-
-
-@functools.cache
-def _characters(face: str) -> frozenset[int]:
-    """Return the code points that a face has a drawing of."""
-    return frozenset(code for code, glyph in FT2Font(_file(face)).get_charmap().items() if glyph)
-
-
-@functools.cache
-def _font(face: str, em: int) -> ImageFont.FreeTypeFont:
-    # The basic layout needs no library that a machine may lack.
-    return ImageFont.truetype(_file(face), em, layout_engine=ImageFont.Layout.BASIC)
+def _name(code: int) -> str:
+    """Return the character; outside ASCII its code point too, as some look the same."""
+    return chr(code) if code < 128 else f"{chr(code)} U+{code:04X}"

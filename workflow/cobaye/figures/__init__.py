@@ -1,7 +1,7 @@
 """Figures, one kind per file: small tables in; SVG, PDF and PNG out, the same bytes every time.
 
-A kind states ``NAMES`` (the figures it draws, with the options that each name sets), ``TABLES``
-(the tables it reads), ``Options`` and ``draw(tables, options)``. What kinds share is in the modules
+A kind states ``NAMES`` (the figures it draws, with the options that each starts from), ``TABLES``
+(those it reads), ``Options`` and ``draw(tables, options)``. What kinds share is in the modules
 whose names begin with an underscore: `_style`, `_panels`, `_lambdas`, `_curves`.
 """
 
