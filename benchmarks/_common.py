@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import statistics
 import sys
 import time
@@ -14,26 +13,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
+from cobaye import provenance
+
 
 def machine(device: str) -> dict[str, str | int]:
     """Name what a figure was measured on."""
-    facts = {"cpu": cpu_model(), "cores": os.cpu_count(), "torch": torch.__version__}
+    facts = {"cpu": provenance.processor(), "cores": os.cpu_count(), "torch": torch.__version__}
     if device == "cuda":
         facts["gpu"] = torch.cuda.get_device_name()
     return facts
-
-
-def cpu_model() -> str:
-    """Return the processor's name as the kernel gives it, with family and model where known."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = {
-        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
-    }
-    name = facts.get("model name", platform.machine())
-    return f"{name} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
 
 
 def interleave(

@@ -28,16 +28,14 @@ def cache_shard(
 ) -> Path:
     """Compute one shard of penultimate features; return its manifest.
 
-    Writes shard-<i>-of-<n>.npy, (rows, D) in the storage dtype, then its .json. Images are read by
-    memory map and features written as they come, so memory does not grow with their number.
+    Writes shard-<i>-of-<n>.npy, (rows, D) in the storage dtype, then its .json. Images are read and
+    features written batch by batch, so memory does not grow with their number.
     """
     dataset, split = identity["dataset"], identity["split"]
     source = root / paths.DATASET.format(dataset=dataset)
     prepared = datasets.manifest(dataset, root)
-    images = np.load(
-        prepared.check(source, f"{split}/images.npy"), mmap_mode="r", allow_pickle=False
-    )
-    rows = shard_rows(len(images), identity["shard"], identity["shards"])
+    images = datasets.ArrayFile(prepared.check(source, f"{split}/images.npy"))
+    rows = shard_rows(images.shape[0], identity["shard"], identity["shards"])
     tensors, backbone = backbones.load(identity["backbone"], root)
     network = backbones.Penultimate(model, tensors, images.shape[1:]).to(device)
     labels = {key: paths.shard_label(identity[key]) for key in ("shard", "shards")}
@@ -72,7 +70,7 @@ def cache_shard(
 
 def _write_features(
     network: torch.nn.Module,
-    images: np.ndarray,
+    images: datasets.ArrayFile,
     rows: range,
     caching: recipes.Caching,
     target: Path,
@@ -83,9 +81,8 @@ def _write_features(
     with files.writing(target) as file, torch.inference_mode(), autocast:
         bar = tqdm(total=len(rows), unit="image", mininterval=1.0)
         for start in range(rows.start, rows.stop, caching.batch_size):
-            batch = images[start : min(start + caching.batch_size, rows.stop)]
-            # A copy: the map is read-only, which torch warns of.
-            found = network(torch.from_numpy(batch.copy()).to(device))
+            batch = images.read(start, min(start + caching.batch_size, rows.stop))
+            found = network(torch.from_numpy(batch).to(device))
             block = found.float().cpu().numpy().astype(caching.storage, copy=False)
             if not np.isfinite(block).all():
                 raise DataError(f"{target}: features of images from {start} on are not finite")

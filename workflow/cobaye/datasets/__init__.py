@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,26 @@ def save_array(path: Path, array: np.ndarray) -> str:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return files.write_bytes(path, buffer.getvalue())
+
+
+class ArrayFile:
+    """The rows of an .npy file, read piece by piece: unlike a memory map, no page of it stays."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            if version != (1, 0):
+                raise DataError(f"{path}: expected .npy version 1.0, found {version}")
+            self.shape, _, self.dtype = np.lib.format.read_array_header_1_0(file)
+            self.start = file.tell()
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Return rows start to stop, a new array."""
+        width = math.prod(self.shape[1:])
+        offset = self.start + start * width * self.dtype.itemsize
+        flat = np.fromfile(self.path, self.dtype, (stop - start) * width, offset=offset)
+        return flat.reshape(-1, *self.shape[1:])
 
 
 def class_names(path: Path | str) -> list[str]:
