@@ -106,15 +106,19 @@ def penalty(
 ) -> Tensor:
     """Return λ/2 ‖θ‖² over named parameters of any network, a scalar tensor.
 
-    A parameter is a bias if the last part of its name is ``bias``. With one λ per class, every
-    penalised parameter must have K rows; otherwise ValueError.
+    With one λ per class, every penalised parameter must have K rows; otherwise ValueError.
     """
     penalised = (
         parameter
         for name, parameter in parameters.items()
-        if penalize_bias or name.rpartition(".")[2] != "bias"
+        if is_penalised(name, penalize_bias=penalize_bias)
     )
     return sum((p * _decay(p, weight_decay)).sum() for p in penalised) / 2
+
+
+def is_penalised(name: str, *, penalize_bias: bool) -> bool:
+    """Tell whether a parameter is part of ‖θ‖²; it is a bias if its name ends in ``bias``."""
+    return penalize_bias or name.rpartition(".")[2] != "bias"
 
 
 def _decay(parameter: Tensor, weight_decay: float | Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from cobaye import optimizers, recipes
+from cobaye import objective, optimizers, recipes
 from cobaye.engines import Epoch
 from cobaye.splits import Normalization, Split
 
@@ -20,6 +20,7 @@ class Engine:
     optimizer : over the network's parameters, λ in its groups' ``weight_decay``.
     inputs : (N, *shape), uint8 images or float features; labels : (N,) int64.
     prepare : from a batch of `inputs` to what the network takes.
+    penalty : λ/2 ‖θ‖² of the present weights.
     """
 
     def __init__(
@@ -30,11 +31,12 @@ class Engine:
         labels: torch.Tensor,
         *,
         prepare: Callable[[torch.Tensor], torch.Tensor],
+        penalty: Callable[[], torch.Tensor],
         batch_size: int,
         device: str = "cpu",
     ):
         self.network = network.to(device)
-        self.optimizer, self.prepare = optimizer, prepare
+        self.optimizer, self.prepare, self.penalty = optimizer, prepare, penalty
         self.inputs, self.labels = inputs.to(device), labels.to(device)
         self.batch_size, self.device = batch_size, device
         # Convolutions on the CPU and on tensor cores are faster with the channels last.
@@ -77,7 +79,8 @@ class Engine:
         hits = torch.zeros((), device=self.device)
         penalty = torch.zeros((), dtype=torch.float64, device=self.device)
         for batch in order.to(self.device).split(self.batch_size):
-            penalty += self._penalty() * len(batch)
+            with torch.no_grad():
+                penalty += self.penalty() * len(batch)
             logits = self._forward(batch)
             labels = self.labels[batch]
             each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
@@ -92,15 +95,6 @@ class Engine:
     def _forward(self, batch: torch.Tensor) -> torch.Tensor:
         inputs = self.prepare(self.inputs[batch])
         return self.network(inputs.contiguous(memory_format=self.format))
-
-    def _penalty(self) -> torch.Tensor | float:
-        """Return λ/2 ‖θ‖² of the present weights."""
-        total: torch.Tensor | float = 0.0
-        for group in self.optimizer.param_groups:
-            if group["weight_decay"] > 0:
-                norms = torch._foreach_norm(group["params"])
-                total += 0.5 * group["weight_decay"] * torch.stack(norms).double().square().sum()
-        return total
 
 
 def _strictly_largest(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -120,18 +114,22 @@ def build(
     network = network.to(device)
     penalised, free = [], []
     for name, parameter in network.named_parameters():
-        is_free = name.rsplit(".", 1)[-1] == "bias" and not recipe.penalize_bias
-        (free if is_free else penalised).append(parameter)
+        inside = objective.is_penalised(name, penalize_bias=recipe.penalize_bias)
+        (penalised if inside else free).append(parameter)
     groups = [{"params": penalised, "weight_decay": recipe.weight_decay}]
     if free:
         groups.append({"params": free, "weight_decay": 0.0})
     prepare = normalization.to(device) if normalization else torch.Tensor.float
+    parameters = dict(network.named_parameters())
     return Engine(
         network,
         optimizers.build(recipe.optimizer.algorithm, groups, recipe.optimizer.learning_rate),
         split.inputs,
         split.labels,
         prepare=prepare,
+        penalty=lambda: objective.penalty(
+            parameters, recipe.weight_decay, penalize_bias=recipe.penalize_bias
+        ),
         batch_size=recipe.optimizer.batch_size,
         device=device,
     )
