@@ -40,7 +40,7 @@ def prepare(root: Path, images: int) -> None:
     )
     folder = root / paths.DATASET.format(dataset="d")
     made = datasets.write(prepared, folder)
-    info = {"classes": 2, "shape": [1, SIZE, SIZE]}
+    info = {"classes": 2, "shape": [1, SIZE, SIZE], "form": "images"}
     manifest = files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info)
     manifest.write(folder / "manifest.json")
     network = networks.build(MODEL, (1, SIZE, SIZE), 2)
@@ -48,7 +48,7 @@ def prepare(root: Path, images: int) -> None:
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, {**network.state_dict(), **constants.tensors()})
     backbone = files.Manifest(
-        "prepare_backbone", {"backbone": "b"}, {}, "", files={path.name: entry}
+        "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
     )
     backbone.write(path.with_suffix(".json"))
 

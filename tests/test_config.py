@@ -60,6 +60,16 @@ CASES = [
     (STUDY, "momentum: 0.9", "momentun: 0.9", ["momentun", "unknown key", "'momentum'"]),
     (STUDY, "momentum: 0.9", "momentum: 1.5", ["momentum", "[0, 1)", "1.5"]),
     (STUDY, "kind: step", "kind: stpe", ["schedule.kind", "'step'"]),
+    (STUDY, "step_size: 2", "step_size: 0", ["schedule", "step_size must be at least 1"]),
+    (STUDY, "{kind: linear}", "{kind: resnet-small}", ["models.linear.kind", "takes images"]),
+    (STUDY, "models:", "figures: {class-loss-val: {split: test}}\nmodels:", ["split", "name"]),
+    (STUDY, "models:", "figures: {confusion: {first: 5, last: 2}}\nmodels:", ["5 to 2"]),
+    (
+        "studies/tiny-backbone.yaml",
+        "{kind: resnet-small}",
+        "{kind: resnet-small, blocks: 0}",
+        ["blocks"],
+    ),
     (STUDY, "kind: sgd,", "kind: sdg,", ["algorithm.kind", "'sgd'"]),
     (STUDY, "learning_rate: 0.1", "learning_rate: -1", ["learning_rate", "-1", "greater than 0"]),
     (STUDY, "learning_rate: 0.1", "learning_rate: .inf", ["learning_rate", "inf", "finite"]),
@@ -96,18 +106,20 @@ def test_a_mistake_gets_one_clear_message(folder, file, old, new, said):
     assert "pydantic" not in message
 
 
-def test_a_backbone_on_its_own_features_is_refused(folder):
+def test_a_backbone_trained_on_features_is_refused(folder):
     study = folder / "studies/tiny-backbone.yaml"
     text = study.read_text().replace("    normalize: global\n", "")
+    text = text.replace("{kind: resnet-small}", "{kind: linear}")
     study.write_text(text.replace("models:", "backbone: tiny-backbone\nmodels:", 1))
-    with pytest.raises(ConfigError, match="its own features") as found:
+    with pytest.raises(ConfigError, match="must have seen images") as found:
         load(folder)
     assert "backbones.yaml" in str(found.value)
 
 
-def test_a_reserved_name_is_refused(folder):
-    shutil.copy(folder / STUDY, folder / "studies/features.yaml")
-    with pytest.raises(ConfigError, match="may not be named 'features'"):
+@pytest.mark.parametrize("name", ["features", "all", "train"])
+def test_a_reserved_name_is_refused(folder, name):
+    shutil.copy(folder / STUDY, folder / f"studies/{name}.yaml")
+    with pytest.raises(ConfigError, match=f"may not be named '{name}'"):
         load(folder)
 
 

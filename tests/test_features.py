@@ -35,7 +35,7 @@ def prepared(tmp_path_factory):
     )
     folder = root / paths.DATASET.format(dataset="d")
     made = datasets.write(data, folder)
-    info = {"classes": 5, "shape": [1, 16, 16]}
+    info = {"classes": 5, "shape": [1, 16, 16], "form": "images"}
     files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
@@ -45,9 +45,9 @@ def prepared(tmp_path_factory):
     tensors = {**network.state_dict(), **normalization.tensors()}
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, tensors)
-    files.Manifest("prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {}).write(
-        path.with_suffix(".json")
-    )
+    files.Manifest(
+        "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
+    ).write(path.with_suffix(".json"))
     logits = network.eval()(normalization(images)).detach().numpy()
     return root, logits, network
 
@@ -123,9 +123,9 @@ def test_infinite_features_stop_the_job_and_leave_nothing(copy):
     name = next(name for name in tensors if name.endswith("running_var"))
     tensors[name][0] = torch.nan
     entry = checkpoints.save(path, tensors)
-    files.Manifest("prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {}).write(
-        path.with_suffix(".json")
-    )
+    files.Manifest(
+        "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
+    ).write(path.with_suffix(".json"))
     with pytest.raises(DataError, match="not finite"):
         cache(copy, 1)
     assert list((copy / "results").rglob("*.npy")) == []

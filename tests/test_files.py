@@ -11,7 +11,7 @@ from cobaye import files
 from cobaye.errors import CorruptFile, StaleFile
 
 IDENTITY = {"dataset": "d"}
-REPAIR = "to repair: snakemake --cores all --forcerun"
+REPAIR = "to repair: snakemake --cores all "
 
 
 @pytest.fixture
@@ -42,7 +42,8 @@ def test_a_truncated_file_is_refused_by_name(made, size):
     message = str(found.value)
     assert str(made / "a.bin") in message
     assert f"expected 1000 bytes, found {size}" in message
-    assert f"{REPAIR} {made / 'manifest.json'}" in message
+    manifest = made / "manifest.json"
+    assert f"{REPAIR}{manifest} --forcerun {manifest}" in message
 
 
 @pytest.mark.parametrize("position", [0, 500, 999])

@@ -120,7 +120,8 @@ def test_a_stale_run_stops_evaluation_with_the_repair(copied):
     done = copied.run("--allowed-rules", "evaluate", "--", f"{run}/evaluate.json", check=False)
     assert done.returncode != 0
     assert "made from another recipe or code" in done.stdout
-    assert f"to repair: snakemake --cores all --forcerun {run}/train.json" in done.stdout
+    repair = f"snakemake --cores all {run}/train.json --forcerun {run}/train.json"
+    assert f"to repair: {repair}" in done.stdout
 
 
 def test_a_study_name_and_any_file_are_targets(copied):

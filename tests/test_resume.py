@@ -182,7 +182,7 @@ def test_snakemake_killed_ends_its_workers_and_goes_on(built, fresh, tmp_path):
     assert alive == []
     assert not fresh.path(target).exists()
     fresh.run("--unlock")
-    log = "results/logs/train/tiny.linear.sgd.wd-1e-2.seed-0.log"
+    log = "results/logs/train/tiny/linear/sgd/wd-1e-2.seed-0.log"
     fresh.run(target)
     assert "resumed after epoch" in fresh.path(log).read_text()
     assert products(fresh.folder) == products(expected.folder)

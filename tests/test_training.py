@@ -47,7 +47,7 @@ def root(tmp_path):
     prepared = datasets.Prepared([{"name": f"c{i}"} for i in range(CLASSES)], splits)
     folder = tmp_path / paths.DATASET.format(dataset="d")
     made = datasets.write(prepared, folder)
-    info = {"classes": CLASSES, "shape": [1, SIZE, SIZE]}
+    info = {"classes": CLASSES, "shape": [1, SIZE, SIZE], "form": "images"}
     files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )

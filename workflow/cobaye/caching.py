@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from cobaye import backbones, datasets, files, paths, provenance, recipes
+from cobaye import backbones, files, paths, provenance, readers, recipes
 from cobaye.errors import DataError
 
 
@@ -24,41 +24,39 @@ def cache_shard(
     identity: dict[str, Any],
     code: str,
     device: str = "cpu",
+    workers: int = 0,
     root: Path = Path(),
 ) -> Path:
     """Compute one shard of penultimate features; return its manifest.
 
     Writes shard-<i>-of-<n>.npy, (rows, D) in the storage dtype, then its .json. Images are read and
-    features written batch by batch, so memory does not grow with their number.
+    features written batch by batch, so memory does not grow with their number. Images that cannot
+    be read raise DataError with the list of all of them in this shard, or are left out and listed.
     """
-    dataset, split = identity["dataset"], identity["split"]
-    source = root / paths.DATASET.format(dataset=dataset)
-    prepared = datasets.manifest(dataset, root)
-    images = datasets.ArrayFile(prepared.check(source, f"{split}/images.npy"))
-    rows = shard_rows(images.shape[0], identity["shard"], identity["shards"])
-    tensors, backbone = backbones.load(identity["backbone"], root)
-    network = backbones.Penultimate(model, tensors, images.shape[1:]).to(device)
+    backbone = backbones.load(identity["backbone"], root)
+    reader = readers.open_split(identity["dataset"], identity["split"], backbone.resize, root)
+    rows = shard_rows(reader.count, identity["shard"], identity["shards"])
+    if not rows:
+        raise DataError(
+            f"config/datasets.yaml: {identity['dataset']}: shards: {identity['shards']} is more "
+            f"than the {reader.count} images of split {identity['split']}"
+        )
+    network = backbones.Penultimate(model, backbone.tensors, reader.shape).to(device)
     labels = {key: paths.shard_label(identity[key]) for key in ("shard", "shards")}
     base = root / paths.SHARD.format(**{**identity, **labels})
     target = base.with_name(base.name + ".npy")
-    entry = _write_features(network, images, rows, caching, target, device)
+    entry = _write_features(network, reader, rows, caching, target, device, workers)
     manifest = files.Manifest(
         stage="cache_features",
         identity=identity,
         recipe=recipes.plain(caching),
         code=code,
-        inputs={
-            f"{paths.DATASET.format(dataset=dataset)}/manifest.json": files.sha256(
-                source / "manifest.json"
-            ),
-            f"{paths.BACKBONE.format(**identity)}.json": files.sha256(
-                root / f"{paths.BACKBONE.format(**identity)}.json"
-            ),
-        },
+        inputs=_inputs(identity, root),
         files={target.name: entry},
         info={
             "rows": len(rows),
-            "backbone": backbone.files[f"{identity['backbone']}.safetensors"]["sha256"],
+            "skipped": {str(row): said for row, said in sorted(reader.unreadable.items())},
+            "backbone": backbone.sha256,
             "versions": provenance.versions(),
             "manifest": base.name + ".json",
         },
@@ -68,34 +66,58 @@ def cache_shard(
     return path
 
 
+def _inputs(identity: dict[str, Any], root: Path) -> dict[str, str]:
+    read = (
+        f"{paths.DATASET.format(**identity)}/manifest.json",
+        f"{paths.BACKBONE.format(**identity)}.json",
+    )
+    return {path: files.sha256(root / path) for path in read}
+
+
 def _write_features(
     network: torch.nn.Module,
-    images: datasets.ArrayFile,
+    reader: readers.Reader,
     rows: range,
     caching: recipes.Caching,
     target: Path,
     device: str,
+    workers: int,
 ) -> dict[str, Any]:
-    autocast = torch.autocast(device, torch.bfloat16, enabled=caching.precision == "bfloat16")
-    header_written = False
+    autocast = torch.autocast(
+        device, getattr(torch, caching.precision), enabled=caching.precision != "float32"
+    )
+    shape = None
     with files.writing(target) as file, torch.inference_mode(), autocast:
-        bar = tqdm(total=len(rows), unit="image", mininterval=1.0)
-        for start in range(rows.start, rows.stop, caching.batch_size):
-            batch = images.read(start, min(start + caching.batch_size, rows.stop))
-            found = network(torch.from_numpy(batch).to(device))
-            block = found.float().cpu().numpy().astype(caching.storage, copy=False)
-            if not np.isfinite(block).all():
-                raise DataError(f"{target}: features of images from {start} on are not finite")
-            if not header_written:
-                _write_header(file, (len(rows), block.shape[1]), block.dtype)
-                header_written = True
-            file.write(np.ascontiguousarray(block).data)
-            bar.update(len(batch))
-        bar.close()
+        with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar:
+            for batch in reader.batches(rows, caching.batch_size, workers):
+                found = network(batch.to(device, non_blocking=True)).float()
+                block = found.cpu().numpy().astype(caching.storage)
+                if not np.isfinite(block).all():
+                    raise DataError(f"{target}: features near row {bar.n} are not finite")
+                if shape is None:
+                    shape = (0, block.shape[1])
+                    _write_header(file, shape, block.dtype)
+                file.write(block.data)
+                shape = (shape[0] + len(block), shape[1])
+                bar.update(len(batch))
+        _refuse_unreadable(reader, caching, target)
+        if shape is None:
+            raise DataError(f"{target}: none of its {len(rows)} images could be read")
+        # The number of rows is known now; numpy's header leaves room for it.
+        file.seek(0)
+        _write_header(file, shape, np.dtype(caching.storage))
     return files.describe(target)
 
 
-def _write_header(file: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+def _refuse_unreadable(reader: readers.Reader, caching: recipes.Caching, target: Path) -> None:
+    if reader.unreadable and not caching.skip_unreadable:
+        raise DataError(
+            f"{target}: {len(reader.unreadable)} images cannot be read; mend or remove them, or "
+            "set skip_unreadable: true of the backbone:\n" + "\n".join(reader.unreadable.values())
+        )
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, int], dtype: np.dtype) -> None:
     description = np.lib.format.dtype_to_descr(dtype)
     header = {"descr": description, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import kinds, recipes, schedules, schema
+from cobaye import kinds, recipes, schema
 from cobaye.errors import ConfigError
 from cobaye.paths import RESERVED
 
@@ -61,13 +61,24 @@ class Config:
 
     def _backbone(self, name: str, value: Any, path: Path) -> recipes.Backbone:
         checked = schema.checked(schema.BackboneEntry, value, path, name)
-        run = checked.run.model_dump()
-        caching = recipes.Caching(checked.batch_size, checked.precision, checked.storage)
-        return recipes.Backbone(name, run.pop("study"), recipes.Run(**run), caching)
+        caching = recipes.Caching(
+            checked.batch_size, checked.precision, checked.storage, checked.skip_unreadable
+        )
+        if checked.run is not None:
+            run = checked.run.model_dump()
+            origin = {"study": run.pop("study"), "run": recipes.Run(**run)}
+        else:
+            given = checked.torchvision
+            model = schema.checked_kind(
+                "networks", "torchvision", {"model": given.model}, path, name
+            )
+            origin = given.model_dump(exclude={"model"}) | {"model": model}
+        return recipes.Backbone(name, caching, checked.threads, **origin)
 
     def _check_backbones(self) -> None:
         path = self.folder / "backbones.yaml"
-        for name, backbone in self.backbones.items():
+        trained = {name: each for name, each in self.backbones.items() if each.run}
+        for name, backbone in trained.items():
             where = f"{name}.run"
             schema.refuse_unknown(backbone.study, self.studies, path, f"{where}.study", "study")
             study = self.studies[backbone.study]
@@ -80,16 +91,11 @@ class Config:
                 schema.refuse_unknown(
                     getattr(backbone.run, key), known, path, f"{where}.{key}", key
                 )
-            self._refuse_cycle(name, path)
-
-    def _refuse_cycle(self, name: str, path: Path) -> None:
-        seen: list[str] = []
-        current: str | None = name
-        while current is not None:
-            if current in seen:
-                raise ConfigError(f"{path}: {name}: a backbone trained on its own features")
-            seen.append(current)
-            current = self.studies[self.backbones[current].study].data.backbone
+            if study.data.backbone is not None:
+                raise ConfigError(
+                    f"{path}: {where}.study: {backbone.study!r} was trained on features of the "
+                    f"backbone {study.data.backbone!r}; a backbone must have seen images"
+                )
 
 
 class _Reader:
@@ -104,6 +110,7 @@ class _Reader:
             raise ConfigError(f"{self.file}: a study may not be named {name!r}")
         raw = schema.checked(schema.StudyFile, schema.read_yaml(self.file), self.file)
         schema.refuse_unknown(raw.dataset, self.config.datasets, self.file, "dataset", "dataset")
+        self._check_form(raw)
         if raw.backbone is not None:
             schema.refuse_unknown(
                 raw.backbone, self.config.backbones, self.file, "backbone", "backbone"
@@ -116,7 +123,7 @@ class _Reader:
                 for key, model in raw.models.items()
             },
             optimizers={
-                _name(key, self.file): self._optimizer(optimizer, f"optimizers.{key}", raw)
+                _name(key, self.file): self._optimizer(optimizer, f"optimizers.{key}")
                 for key, optimizer in raw.optimizers.items()
             },
             weight_decays=self._labels(raw.weight_decays),
@@ -127,31 +134,45 @@ class _Reader:
             figures=self._figures(raw.figures),
         )
 
+    def _check_form(self, raw: schema.StudyFile) -> None:
+        """Refuse a backbone for ready-made features, and training on files without one."""
+        kind = self.config.datasets[raw.dataset].kind.kind
+        form = kinds.constant("datasets", kind, "FORM", "images")
+        if form == "features" and raw.backbone is not None:
+            raise ConfigError(f"{self.file}: backbone: {raw.dataset} holds features, not images")
+        if form == "files" and raw.backbone is None:
+            raise ConfigError(
+                f"{self.file}: backbone: missing: {raw.dataset} holds image files, which only a "
+                "backbone reads (or resize them all: kind image-folder-resized)"
+            )
+        given_features = form == "features" or raw.backbone is not None
+        for name, model in raw.models.items():
+            known = model.kind in kinds.names("networks")
+            takes = kinds.constant("networks", model.kind, "INPUT") if known else None
+            if given_features and takes == "images":
+                raise ConfigError(
+                    f"{self.file}: models.{name}.kind: {model.kind!r} takes images, and this study "
+                    "trains on features"
+                )
+        for name, optimizer in raw.optimizers.items():
+            if optimizer.normalize != "none" and given_features:
+                raise ConfigError(
+                    f"{self.file}: optimizers.{name}.normalize: {optimizer.normalize!r} is for "
+                    "images; features are used as they are: none"
+                )
+
     def _kind(self, package: str, value: schema.WithOptions, where: str) -> recipes.Kind:
         return schema.checked_kind(package, value.kind, value.options(), self.file, where)
 
-    def _optimizer(
-        self, raw: schema.OptimizerEntry, where: str, study: schema.StudyFile
-    ) -> recipes.Optimizer:
-        if study.backbone is not None and raw.normalize != "none":
-            raise ConfigError(
-                f"{self.file}: {where}.normalize: {raw.normalize!r} is for images; "
-                "features are used as they are: none"
-            )
-        schedule = raw.schedule
-        schema.refuse_unknown(
-            schedule.kind, schedules.KINDS, self.file, f"{where}.schedule.kind", "schedule"
-        )
-        options = schema.checked_options(
-            schedules.KINDS[schedule.kind], schedule.options(), self.file, f"{where}.schedule"
-        )
+    def _optimizer(self, raw: schema.OptimizerEntry, where: str) -> recipes.Optimizer:
         return recipes.Optimizer(
             algorithm=self._kind("optimizers", raw.algorithm, f"{where}.algorithm"),
             learning_rate=raw.learning_rate,
-            schedule=recipes.Kind(schedule.kind, options),
+            schedule=self._kind("schedules", raw.schedule, f"{where}.schedule"),
             batch_size=raw.batch_size,
             epochs=raw.epochs,
             normalize=raw.normalize,
+            shuffle=raw.shuffle,
         )
 
     def _labels(self, labels: list[Any]) -> tuple[str, ...]:
@@ -182,6 +203,8 @@ class _Reader:
             schema.refuse_unknown(name, self.known_figures, self.file, "figures", "figure")
             kind = self.known_figures[name]
             defaults = kinds.constant("figures", kind, "NAMES")[name]
+            if "split" in defaults and "split" in (options or {}):
+                raise ConfigError(f"{self.file}: figures.{name}.split: the figure's name says it")
             given = {**defaults, **(options or {})}
             figures[name] = schema.checked_kind(
                 "figures", kind, given, self.file, f"figures.{name}"

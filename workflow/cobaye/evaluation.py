@@ -60,8 +60,7 @@ class Forward:
 
     def load(self, tensors: dict[str, torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
         """Take a checkpoint's weights; return its map from a block of raw inputs to logits."""
-        normalization = splits.normalization_from(tensors)
-        own = {k: v for k, v in tensors.items() if not k.startswith("normalization.")}
+        own, normalization = splits.without_normalization(tensors)
         self.network.load_state_dict(own)
         if normalization is None:
             return lambda block: self.network(block.to(self.device).float())
@@ -76,6 +75,7 @@ def evaluate(
     expected: str,
     device: str = "cpu",
     root: Path = Path(),
+    memory: float = 0.5,
 ) -> Path:
     """Evaluate one run; return its manifest.
 
@@ -83,10 +83,11 @@ def evaluate(
     Writes metrics.parquet, classes.parquet, predictions.parquet and, last, evaluate.json.
     """
     folder = root / paths.RUN.format(**identity)
-    resume.forget(folder)
     trained = files.read_manifest(folder / "train.json", "train", identity)
     files.require_fresh(folder / "train.json", trained, expected)
-    parts = {split: splits.load(recipe.data, split, root) for split in paths.SPLITS}
+    files.require_inputs(folder / "train.json", trained, root)
+    resume.forget(folder)
+    parts = {split: splits.load(recipe.data, split, root, memory) for split in paths.SPLITS}
     shape, classes = tuple(parts["train"].inputs.shape[1:]), parts["train"].classes
     forward = Forward(recipe.model, shape, classes, device)
     tables = _Tables(classes)
@@ -100,7 +101,7 @@ def evaluate(
                     tables.add(epoch, name, split, logits, device, is_last=epoch == last)
     made = tables.write(folder)
     inputs = {k: v for split in parts.values() for k, v in split.manifest.items()}
-    inputs["train.json"] = files.sha256(folder / "train.json")
+    inputs[f"{paths.RUN.format(**identity)}/train.json"] = files.sha256(folder / "train.json")
     manifest = files.Manifest("evaluate", identity, recipes.plain(recipe), code, inputs, made)
     manifest.write(folder / "evaluate.json")
     return folder / "evaluate.json"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cobaye import datasets, files, paths
-from cobaye.errors import DataError
+from cobaye.errors import DataError, StaleFile
 
 
 def gather(
@@ -23,11 +23,19 @@ def gather(
     shards = [
         _shard(identity, number, recipe["shards"], root) for number in range(recipe["shards"])
     ]
+    _refuse_mixture(shards, folder, root)
     rows = sum(shard.info["rows"] for shard in shards)
     if rows != len(labels):
         raise DataError(f"{folder}: {rows} rows of features but {len(labels)} labels")
+    skipped = {row: said for shard in shards for row, said in shard.info["skipped"].items()}
+    # A skipped image takes its label along.
+    labels = np.delete(labels, [int(row) for row in skipped])
     names = [file for shard in shards for file in shard.files]
-    made = {file: entry for shard in shards for file, entry in shard.files.items()}
+    made = {
+        file: {**entry, "manifest": shard.info["manifest"]}
+        for shard in shards
+        for file, entry in shard.files.items()
+    }
     made["labels.npy"] = files.describe(
         folder / "labels.npy", datasets.save_array(folder / "labels.npy", labels)
     )
@@ -39,7 +47,8 @@ def gather(
     }
     info = {
         "shards": names,
-        "rows": rows,
+        "rows": len(labels),
+        "skipped": skipped,
         "classes": prepared.info["classes"],
         "backbone": shards[0].info["backbone"],
         "versions": shards[0].info["versions"],
@@ -47,6 +56,16 @@ def gather(
     manifest = files.Manifest("gather_features", identity, recipe, code, inputs, made, info)
     manifest.write(folder / "manifest.json")
     return folder / "manifest.json"
+
+
+def _refuse_mixture(shards: list[files.Manifest], folder: Path, root: Path) -> None:
+    """Raise StaleFile unless all shards are of one recipe and code, and of the present inputs."""
+    for shard in shards:
+        path = folder / shard.info["manifest"]
+        for what in ("recipe", "code", "inputs"):
+            if getattr(shard, what) != getattr(shards[0], what):
+                raise StaleFile(f"{path}: {what} differs from shard 0's\n{files.repair(path)}")
+        files.require_inputs(path, shard, root)
 
 
 def _shard(identity: dict[str, Any], number: int, shards: int, root: Path) -> files.Manifest:

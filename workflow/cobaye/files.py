@@ -87,6 +87,7 @@ def sha256(path: Path | str) -> str:
 
 def publish_directory(source: Path, target: Path) -> None:
     """Rename a finished folder to its published name, replacing what an orphan may have left."""
+    remove_temporaries(target)
     if target.exists():
         old = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
         os.replace(target, old)
@@ -138,22 +139,19 @@ class Manifest:
     def check(self, folder: Path | str, name: str) -> Path:
         """Return the path of a file of this manifest once its bytes are known to be right."""
         path, expected = Path(folder) / name, self.files[name]
+        # A file that another stage made is mended by that stage: its entry names the manifest.
+        own = self.info.get("manifest") or MANIFESTS.get(self.stage, "")
+        mend = repair(Path(folder) / expected.get("manifest", own))
         if not path.is_file():
-            raise CorruptFile(f"{path}: missing\n{self._repair(folder)}")
+            raise CorruptFile(f"{path}: missing\n{mend}")
         size = path.stat().st_size
         if size != expected["bytes"]:
-            raise CorruptFile(
-                f"{path}: expected {expected['bytes']} bytes, found {size}\n{self._repair(folder)}"
-            )
+            raise CorruptFile(f"{path}: expected {expected['bytes']} bytes, found {size}\n{mend}")
         if (found := sha256(path)) != expected["sha256"]:
             raise CorruptFile(
-                f"{path}: expected sha256 {expected['sha256']}, found {found}\n"
-                f"{self._repair(folder)}"
+                f"{path}: expected sha256 {expected['sha256']}, found {found}\n{mend}"
             )
         return path
-
-    def _repair(self, folder: Path | str) -> str:
-        return repair(Path(folder) / (self.info.get("manifest") or MANIFESTS[self.stage]))
 
 
 # The name of each stage's manifest; cache_features and prepare_backbone name theirs in `info`.
@@ -201,6 +199,13 @@ def require_fresh(path: Path | str, manifest: Manifest, fingerprint: str) -> Non
         )
 
 
+def require_inputs(path: Path | str, manifest: Manifest, root: Path = Path()) -> None:
+    """Raise StaleFile unless the manifests that a stage read are those that stand now."""
+    for name, expected in manifest.inputs.items():
+        if (root / name).exists() and sha256(root / name) != expected:
+            raise StaleFile(f"{path}: made from another {name} than stands now\n{repair(path)}")
+
+
 def stage_fingerprint(recipe: Mapping[str, Any], code: str) -> str:
     """Return the sha256 of what a stage is made from, its inputs aside."""
     return digest({"recipe": recipe, "code": code})
@@ -212,8 +217,8 @@ def describe(path: Path | str, known_sha256: str | None = None) -> dict[str, Any
 
 
 def repair(target: Path | str) -> str:
-    """Return the command that makes a file again."""
-    return f"to repair: snakemake --cores all --forcerun {target}"
+    """Return the command that makes a file again, and nothing else."""
+    return f"to repair: snakemake --cores all {target} --forcerun {target}"
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:

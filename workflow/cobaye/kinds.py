@@ -53,7 +53,12 @@ def options(package: str, name: str) -> type:
             module = ast.Module([node], [])
             # Annotations as types, not as text that would be looked up in a module.
             code = compile(module, str(path(package, name)), "exec", dont_inherit=True)
-            exec(code, scope)
+            try:
+                exec(code, scope)
+            except NameError as error:
+                raise ConfigError(
+                    f"{path(package, name)}: Options may use builtins, field and Literal: {error}"
+                ) from None
             return scope["Options"]
     return dataclasses.make_dataclass("Options", [], frozen=True)
 
@@ -68,4 +73,7 @@ def constant(package: str, name: str, variable: str, default: Any = None) -> Any
 
 @functools.cache
 def _tree(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise ConfigError(f"{file}: line {error.lineno}: not Python: {error.msg}") from None

@@ -16,19 +16,8 @@ TABLES = STUDY + "/tables"
 FIGURES = STUDY + "/figures"
 LOGS = "results/logs"
 
-# A study's tables and their files; small ones as text, for people and for the report.
-TABLE_FILES = {
-    "runs": "runs.csv",
-    "history": "history.csv",
-    "metrics": "metrics.csv",
-    "classes": "classes.parquet",
-    "confusion": "confusion.parquet",
-    "best-lambda": "best-lambda.csv",
-    "best-lambda-per-class": "best-lambda-per-class.csv",
-}
-
-# Names that a study may not take: folders of results/ and targets of the command line.
-RESERVED = ("all", "features", "logs")
+# Names that a study may not take: folders of results/ and rules. (Others' names have a "_".)
+RESERVED = ("all", "evaluate", "features", "logs", "tabulate", "train")
 
 
 def checkpoint(epoch: int) -> str:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import files, kinds, paths, provenance, recipes
+from cobaye import files, kinds, paths, provenance, recipes, table_files
 from cobaye.config import Config
-from cobaye.errors import CobayeError, ConfigError, nearest
+from cobaye.errors import ConfigError, nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,26 +62,29 @@ class Plan:
     def backbone(self, backbone: str) -> Stage:
         """Return what prepare_backbone is told."""
         of = self.config.backbones[backbone]
-        recipe = {
-            "run": self._identity(of.study, of.run),
-            "model": self.backbone_model(backbone),
-        }
-        return self._stage("prepare_backbone", {"backbone": backbone}, recipe)
+        model = self.backbone_model(backbone)
+        recipe: dict[str, Any] = {"model": model}
+        if of.run:
+            recipe["run"] = self._identity(of.study, of.run)
+        else:
+            recipe |= {"weights": of.weights, "file": of.file}
+        used = ("networks", model.kind)
+        return self._stage("prepare_backbone", {"backbone": backbone}, recipe, used)
 
     def backbone_model(self, backbone: str) -> recipes.Kind:
         """Return the network of a backbone."""
         of = self.config.backbones[backbone]
-        return self.config.studies[of.study].models[of.run.model]
+        return of.model or self.config.studies[of.study].models[of.run.model]
 
-    def backbone_run(self, backbone: str, product: str) -> str:
-        """Return a product of the run that a backbone is taken from."""
+    def backbone_run(self, backbone: str, product: str = "") -> list[str]:
+        """Return a product of the run that a backbone is taken from, if it is from one."""
         of = self.config.backbones[backbone]
-        return f"{self.run_folder(of.study, of.run)}/{product}"
+        return [f"{self.run_folder(of.study, of.run)}/{product}"] if of.run else []
 
-    def backbone_training(self, backbone: str) -> Stage:
-        """Return what the training of the run behind a backbone is told."""
+    def backbone_expected(self, backbone: str) -> str | None:
+        """Return the fingerprint of the training behind a backbone, if it is from a run."""
         of = self.config.backbones[backbone]
-        return self.train(of.study, of.run)
+        return self.train(of.study, of.run).fingerprint if of.run else None
 
     def shards(self, dataset: str) -> list[str]:
         """Return the labels of a dataset's shards, 00, 01, …; their count is its last argument."""
@@ -162,6 +165,7 @@ class Plan:
             ("networks", model.kind),
             ("engines", engine),
             ("optimizers", optimizer.algorithm.kind),
+            ("schedules", optimizer.schedule.kind),
         ]
         return self._stage("train", self._identity(study, run), recipe, *used)
 
@@ -201,14 +205,20 @@ class Plan:
         return self._stage("plot", identity, kind, ("figures", kind.kind))
 
     def products(self, study: str) -> list[str]:
-        """Return the files that make a study complete: its tables and figures."""
-        tables = [f"{paths.TABLES}/{file}" for file in (*paths.TABLE_FILES.values(), "tables.json")]
+        """Return the files that make a study complete: its runs, tables and figures."""
+        of = self.config.studies[study]
+        runs = [
+            f"{self.run_folder(study, run)}/{manifest}"
+            for run in of.runs()
+            for manifest in ("train.json", "evaluate.json")
+        ]
+        tables = [f"{paths.TABLES}/{file}" for file in (*table_files.FILES.values(), "tables.json")]
         figures = [
             f"{paths.FIGURES}/{figure}.{suffix}"
-            for figure in self.config.studies[study].figures
+            for figure in of.figures
             for suffix in ("svg", "pdf", "png", "json")
         ]
-        return [product.format(study=study) for product in (*tables, *figures)]
+        return runs + [product.format(study=study) for product in (*tables, *figures)]
 
     @staticmethod
     def _identity(study: str, run: recipes.Run) -> dict[str, Any]:
@@ -221,18 +231,3 @@ def gpu_wanted(device: str) -> bool:
     Without torch. A cluster's head node may show none: say ``device: cuda`` there.
     """
     return device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())
-
-
-def is_stale(manifest: str, stage: Stage) -> bool:
-    """Tell whether a manifest stands that was made from another recipe or other code.
-
-    Snakemake's own records do not travel with results/, so this is how an edited recipe is noticed
-    in a copy. An unreadable manifest counts as stale: making it again mends it.
-    """
-    if not Path(manifest).exists():
-        return False
-    try:
-        found = files.read_json(manifest)
-        return files.stage_fingerprint(found["recipe"], found["code"]) != stage.fingerprint
-    except (CobayeError, KeyError, TypeError, OSError):
-        return True

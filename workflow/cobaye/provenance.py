@@ -2,7 +2,7 @@
 
 The code digest of a stage covers its script, every `cobaye` module that the script imports directly
 or not, and the modules of the kinds that its config names. It hashes the parsed source without
-docstrings and comments, so that only a change of code counts.
+docstrings, comments and the texts of errors, so that only a change of code counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import hashlib
 import importlib.metadata
 import platform
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,8 @@ def _digest(files: tuple[Path, ...]) -> str:
     waiting = list(files)
     while waiting:
         file = waiting.pop()
-        if file not in seen:
+        # `errors` only words messages.
+        if file not in seen and file != ROOT / "errors.py":
             seen.add(file)
             waiting.extend(_imports(file))
     total = hashlib.sha256()
@@ -53,9 +53,11 @@ def _label(file: Path) -> str:
 
 @functools.cache
 def normalised_source(file: Path) -> str:
-    """Return a module's source without comments, docstrings and layout."""
+    """Return a module's source without comments, docstrings, layout and the texts of errors."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            node.exc.args = []
         body = getattr(node, "body", None)
         if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -81,7 +83,7 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _module_files(name: str) -> Iterator[Path]:
-    """Yield the file of a cobaye module and the packages it lies in; nothing for other names."""
+    """Yield the file of a cobaye module or package; nothing for other names."""
     parts = name.split(".")
     if parts[0] != "cobaye":
         return
@@ -104,13 +106,12 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return the host, its processor, and the commit of the working tree (None outside git)."""
+    """Return the host, its processor, and the commit checked out (None outside git)."""
     return {
         "host": platform.node(),
         "platform": platform.platform(),
         "processor": processor(),
         "commit": _commit(),
-        "argv": Path(sys.argv[0]).name,
     }
 
 
@@ -127,7 +128,7 @@ def processor() -> str:
 
 
 def _commit() -> str | None:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40"]
+    command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -31,6 +31,7 @@ class Optimizer:
     batch_size: int
     epochs: int
     normalize: Literal["none", "global", "channel"]
+    shuffle: Literal["full", "blocks"] = "full"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +69,9 @@ class Caching:
     """How penultimate features are computed. batch_size is in images."""
 
     batch_size: int
-    precision: Literal["float32", "bfloat16"]
+    precision: Literal["float32", "bfloat16", "float16"]
     storage: Literal["float32", "float16"]
+    skip_unreadable: bool = False
 
 
 def plain(recipe: Any) -> Any:
@@ -114,12 +116,22 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A named backbone: the network that a run of a study trained, without its last layer."""
+    """A named backbone: a network without its last layer, its weights from a run or torchvision.
+
+    study, run: that trained it; None for torchvision's. model: torchvision's network; None for a
+    run's. weights, file: the name of torchvision's weights; a local state dict instead of a
+    download. threads: of each of its caching jobs.
+    """
 
     name: str
-    study: str
-    run: Run
     caching: Caching
+    threads: int
+    study: str | None = None
+    run: Run | None = None
+    model: Kind | None = None
+    weights: str | None = None
+    file: str | None = None
+    download: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -43,7 +43,7 @@ def lock(run: Path, wait: float = 30.0) -> Iterator[Path]:
     deadline = time.monotonic() + wait
     while (descriptor := _try_lock(folder)) is None:
         if time.monotonic() > deadline:
-            holder = (folder / LOCK).read_text(encoding="utf-8") or "unknown"
+            holder = _holder(folder)
             raise Locked(
                 f"{run}: another process has been training this run for the {wait:g} s that this "
                 f"one waited: {holder}. Wait for it or end it, then run the same command again."
@@ -56,8 +56,12 @@ def lock(run: Path, wait: float = 30.0) -> Iterator[Path]:
 
 
 def _try_lock(folder: Path) -> int | None:
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    except FileNotFoundError:
+        # Removed by `forget` in between.
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The folder may have been removed between open and lock.
@@ -71,6 +75,12 @@ def _try_lock(folder: Path) -> int | None:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, holder.encode(), 0)
     return descriptor
+
+
+def _holder(folder: Path) -> str:
+    with contextlib.suppress(FileNotFoundError):
+        return (folder / LOCK).read_text(encoding="utf-8") or "unknown"
+    return "unknown"
 
 
 def forget(run: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from cobaye import kinds, recipes
@@ -55,6 +55,7 @@ class SettingsFile(Strict):
 
     studies: list[str] = Field(min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 
 class DatasetEntry(WithOptions):
@@ -73,13 +74,31 @@ class RunEntry(Strict):
     seed: int = 0
 
 
-class BackboneEntry(Strict):
-    """An entry of backbones.yaml."""
+class TorchvisionEntry(Strict):
+    """A pretrained network of torchvision, by its name and its weights' name there."""
 
-    run: RunEntry
+    model: str
+    weights: str = "DEFAULT"
+    file: str | None = None
+    download: bool = False
+
+
+class BackboneEntry(Strict):
+    """An entry of backbones.yaml: one of `run` and `torchvision`, and how it is used."""
+
+    run: RunEntry | None = None
+    torchvision: TorchvisionEntry | None = None
     batch_size: Count = 256
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
     storage: Literal["float32", "float16"] = "float32"
+    skip_unreadable: bool = False
+    threads: Count = 1
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> BackboneEntry:
+        if (self.run is None) == (self.torchvision is None):
+            raise ValueError("give one of run and torchvision")
+        return self
 
 
 class OptimizerEntry(Strict):
@@ -91,6 +110,7 @@ class OptimizerEntry(Strict):
     batch_size: Count
     epochs: Annotated[int, Field(ge=1, le=9999)]
     normalize: Literal["none", "global", "channel"] = "none"
+    shuffle: Literal["full", "blocks"] = "full"
 
 
 class StudyFile(Strict):
@@ -116,6 +136,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}") from None
+    if content is None:
+        return {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected keys and values, found {content!r}")
     return content

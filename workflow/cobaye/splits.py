@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ import torch
 
 from cobaye import datasets, files, paths
 from cobaye.recipes import Data
+from cobaye.rows import MappedRows
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,17 @@ class Split:
     classes: K, of the whole dataset. manifest: the path and sha256 of what it was checked against.
     """
 
-    inputs: torch.Tensor
+    inputs: torch.Tensor | MappedRows
     labels: torch.Tensor
     classes: int
     manifest: dict[str, str]
 
 
-def load(data: Data, split: str, root: Path = Path()) -> Split:
-    """Read a split into memory once its files are known to be what their manifest says.
+def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Split:
+    """Return a split once its files are known to be what their manifest says.
+
+    It is read into memory, but for features that would take more than the share `memory` of this
+    machine's: those are read by memory map. Results are the same.
 
     Raises CorruptFile, naming the file, what was expected, what was found and the repair.
     """
@@ -35,32 +40,36 @@ def load(data: Data, split: str, root: Path = Path()) -> Split:
     folder = path.parent
     if data.backbone is None:
         manifest = datasets.manifest(data.dataset, root)
-        inputs = np.load(manifest.check(folder, f"{split}/images.npy"), allow_pickle=False)
+        name = f"{split}/{manifest.info['form']}.npy"
+        inputs = _rows([manifest.check(folder, name)], memory)
         labels = np.load(manifest.check(folder, f"{split}/labels.npy"), allow_pickle=False)
     else:
         identity = {"dataset": data.dataset, "backbone": data.backbone, "split": split}
         manifest = files.read_manifest(path, "gather_features", identity)
         shards = [manifest.check(folder, name) for name in manifest.info["shards"]]
-        inputs = _concatenated(shards)
+        inputs = _rows(shards, memory)
         labels = np.load(manifest.check(folder, "labels.npy"), allow_pickle=False)
     return Split(
-        inputs=torch.from_numpy(inputs),
+        inputs=inputs,
         labels=torch.from_numpy(labels),
         classes=manifest.info["classes"],
         manifest={paths.split_manifest(data, split): files.sha256(path)},
     )
 
 
-def _concatenated(shards: list[Path]) -> np.ndarray:
-    """Read shards one after another into one array: the features are held once."""
+def _rows(shards: list[Path], memory: float) -> torch.Tensor | MappedRows:
+    """Read shards one after another into one tensor: they are held once, or not at all."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     maps = [np.load(shard, mmap_mode="r", allow_pickle=False) for shard in shards]
+    if maps[0].ndim == 2 and sum(part.nbytes for part in maps) > memory * installed:
+        return MappedRows(shards)
     rows = sum(len(part) for part in maps)
     whole = np.empty((rows, *maps[0].shape[1:]), dtype=maps[0].dtype)
     start = 0
     for part in maps:
         whole[start : start + len(part)] = part
         start += len(part)
-    return whole
+    return torch.from_numpy(whole)
 
 
 @dataclass(frozen=True)
@@ -111,8 +120,11 @@ def normalization_of(
     )
 
 
-def normalization_from(tensors: dict[str, torch.Tensor]) -> Normalization | None:
-    """Return the normalisation that a checkpoint carries, if any."""
-    if "normalization.mean" not in tensors:
-        return None
-    return Normalization(tensors["normalization.mean"], tensors["normalization.std"])
+def without_normalization(
+    tensors: dict[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], Normalization | None]:
+    """Return a checkpoint's network tensors, and the normalisation that it carries, if any."""
+    own = {name: t for name, t in tensors.items() if not name.startswith("normalization.")}
+    if len(own) == len(tensors):
+        return own, None
+    return own, Normalization(tensors["normalization.mean"], tensors["normalization.std"])

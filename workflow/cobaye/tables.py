@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cobaye import datasets, files, paths
-from cobaye.errors import StaleFile
+from cobaye import datasets, files, paths, table_files
 
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
 GROUP = ["model", "optimizer"]
@@ -44,7 +42,7 @@ def tabulate(
     tables = _tables(raw, names)
     folder = root / paths.TABLES.format(**identity)
     made = {
-        paths.TABLE_FILES[name]: _write(folder / paths.TABLE_FILES[name], table)
+        table_files.FILES[name]: _write(folder / table_files.FILES[name], table)
         for name, table in tables.items()
     }
     manifest = files.Manifest("tabulate", identity, recipe, code, inputs, made)
@@ -70,12 +68,8 @@ def _read_run(
         ("train.json", "evaluate.json"), (trained, evaluated), expected[place], strict=True
     ):
         files.require_fresh(folder / name, manifest, fingerprint)
+        files.require_inputs(folder / name, manifest, root)
         inputs[f"{place}/{name}"] = files.sha256(folder / name)
-    if evaluated.inputs["train.json"] != inputs[f"{place}/train.json"]:
-        raise StaleFile(
-            f"{folder}/evaluate.json: made from another train.json than the one beside it\n"
-            f"{files.repair(folder / 'evaluate.json')}"
-        )
     classes = pd.read_parquet(evaluated.check(folder, "classes.parquet"))
     last = trained.info["epochs"]
     return {
@@ -172,18 +166,12 @@ def confusion(predictions: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
 
 def read(folder: Path, table: str, manifest: files.Manifest) -> pd.DataFrame:
     """Read one table of a study, checked against the manifest."""
-    path = manifest.check(folder, paths.TABLE_FILES[table])
-    if path.suffix == ".csv":
-        # Only an empty field is missing: a class may be named "NA".
-        text = {"weight_decay": str, "name": str, "model": str, "optimizer": str}
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    return pd.read_parquet(path)
+    path = manifest.check(folder, table_files.FILES[table])
+    # Only an empty field is missing: a class may be named "NA".
+    text = {"weight_decay": str, "name": str, "model": str, "optimizer": str}
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
 
 
 def _write(path: Path, table: pd.DataFrame) -> dict[str, Any]:
-    buffer = io.BytesIO()
-    if path.suffix == ".csv":
-        table.to_csv(buffer, index=False)
-    else:
-        table.to_parquet(buffer, index=False, compression="zstd")
-    return files.describe(path, files.write_bytes(path, buffer.getvalue()))
+    data = table.to_csv(index=False, lineterminator="\n").encode()
+    return files.describe(path, files.write_bytes(path, data))

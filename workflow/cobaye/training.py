@@ -44,6 +44,8 @@ COLUMNS = (
     "weight_l2",
 )
 ALL_EPOCHS = "all epochs"
+# Of a `blocks` order: 256 rows of 2,048 float32 are 2 MiB, a window of 64 such runs 128 MiB.
+BLOCK, WINDOW = 256, 64
 
 
 def train(
@@ -52,6 +54,7 @@ def train(
     code: str,
     device: str = "cpu",
     root: Path = Path(),
+    memory: float = 0.5,
 ) -> Path:
     """Train one run, from its last complete epoch if it was begun; return its manifest.
 
@@ -60,7 +63,7 @@ def train(
     """
     folder = root / paths.RUN.format(**identity)
     with resume.lock(folder) as scratch:
-        split = splits.load(recipe.data, "train", root)
+        split = splits.load(recipe.data, "train", root, memory)
         fingerprint = {
             "format": files.FORMAT,
             "identity": identity,
@@ -89,7 +92,7 @@ class _Loop:
         self.recipe, self.folder, self.fingerprint = recipe, folder, fingerprint
         self.images = len(split.labels)
         normalization = None
-        if recipe.data.backbone is None:
+        if split.inputs.dtype == torch.uint8:
             normalization = splits.normalization_of(split.inputs, recipe.optimizer.normalize)
         self.constants = normalization.tensors() if normalization else {}
         shape = tuple(split.inputs.shape[1:])
@@ -117,7 +120,8 @@ class _Loop:
     def _epoch(self, progress: resume.Progress, epoch: int) -> engines.Epoch:
         start = time.perf_counter()
         rate = learning_rate(self.recipe.optimizer, epoch)
-        order = batch_order(self.recipe.seed, epoch, self.images)
+        shuffle = self.recipe.optimizer.shuffle
+        order = batch_order(self.recipe.seed, epoch, self.images, shuffle)
         torch.manual_seed(derived_seed("dropout", self.recipe.seed, epoch))
         means = self.engine.epoch(order, rate)
         self._commit(progress, epoch, means, rate, time.perf_counter() - start)
@@ -151,14 +155,23 @@ class _Loop:
 
 def learning_rate(optimizer: recipes.Optimizer, epoch: int) -> float:
     """Return the learning rate of an epoch, 1 being the first."""
-    schedule = schedules.KINDS[optimizer.schedule.kind](**optimizer.schedule.options)
-    return optimizer.learning_rate * schedule.factor(epoch, optimizer.epochs)
+    factor = schedules.factor(optimizer.schedule, epoch, optimizer.epochs)
+    return optimizer.learning_rate * factor
 
 
-def batch_order(seed: int, epoch: int, images: int) -> torch.Tensor:
-    """Return the order of an epoch's images, (N,) int64: of (seed, epoch, N) alone."""
+def batch_order(seed: int, epoch: int, images: int, shuffle: str = "full") -> torch.Tensor:
+    """Return the order of an epoch's images, (N,) int64: of (seed, epoch, N, shuffle) alone.
+
+    ``blocks`` is for features on a disk: they are read in runs of BLOCK rows, WINDOW runs from
+    random places at a time, whose rows are shuffled together.
+    """
     generator = torch.Generator().manual_seed(derived_seed("order", seed, epoch))
-    return torch.randperm(images, generator=generator)
+    if shuffle == "full":
+        return torch.randperm(images, generator=generator)
+    blocks = torch.arange(images).split(BLOCK)
+    places = torch.randperm(len(blocks), generator=generator).split(WINDOW)
+    windows = [torch.cat([blocks[i] for i in window.tolist()]) for window in places]
+    return torch.cat([rows[torch.randperm(len(rows), generator=generator)] for rows in windows])
 
 
 def _publish(
@@ -173,7 +186,7 @@ def _publish(
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     for name in progress.checkpoints:
-        os.link(scratch / resume.CHECKPOINTS / name, staged / name)
+        _link(scratch / resume.CHECKPOINTS / name, staged / name)
     files.publish_directory(staged, folder / "checkpoints")
     text = "\n".join([",".join(COLUMNS), *progress.rows]) + "\n"
     history = files.write_bytes(folder / "history.csv", text.encode())
@@ -190,6 +203,14 @@ def _publish(
     files.write_json(folder / "run.json", _circumstances(manifest, progress, device))
     manifest.write(folder / "train.json")
     return folder / "train.json"
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has no such thing, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _circumstances(

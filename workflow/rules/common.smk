@@ -13,7 +13,9 @@ sys.path.insert(0, str(WORKFLOW))
 from cobaye import figures, kinds, paths, recipes
 from cobaye.config import Config
 from cobaye.errors import CobayeError
-from cobaye.plan import Plan, gpu_wanted, is_stale
+from cobaye.plan import Plan, gpu_wanted
+from cobaye.staleness import is_stale
+from cobaye.table_files import FILES
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
@@ -110,7 +112,7 @@ def forced_if_stale(manifest, stage):
         except CobayeError as error:
             raise WorkflowError(str(error)) from None
         path = manifest.format(**wildcards)
-        if workflow.is_main_process and is_stale(path, expected):
+        if workflow.is_main_process and is_stale(path, expected.fingerprint):
             workflow.dag.forcefiles.add(path)
         return []
 
@@ -153,25 +155,26 @@ def of_all_runs(*products):
     ]
 
 
-def table_files(suffix):
-    """The files of a study's tables that are of one kind."""
-    files = [file for file in paths.TABLE_FILES.values() if file.endswith(suffix)]
-    return [f"{paths.TABLES}/{file}" for file in files]
-
-
 def needed_tables(kind):
     """The files of the tables that a kind of figure reads."""
     tables = kinds.constant("figures", kind, "TABLES")
-    return [f"{paths.TABLES}/{paths.TABLE_FILES[table]}" for table in tables]
+    return [f"{paths.TABLES}/{FILES[table]}" for table in tables]
 
 
 def refuse_missing_data():
-    """Stop, before any job, if a dataset that is to be prepared cannot be."""
-    problems = [
-        f"config/datasets.yaml: {job.wildcards.dataset}: {problem}"
-        for job in workflow.dag.needrun_jobs()
-        if job.rule.name == "prepare_dataset"
-        for problem in PLAN.dataset_problems(job.wildcards.dataset)
-    ]
+    """Stop, before any job, if a dataset or backbone that is to be prepared cannot be."""
+    problems = []
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "prepare_dataset":
+            name = job.wildcards.dataset
+            found = PLAN.dataset_problems(name)
+            problems += [f"config/datasets.yaml: {name}: {problem}" for problem in found]
+        elif job.rule.name == "prepare_backbone" and not PLAN.backbone_run(job.wildcards.backbone):
+            # Only here, and only for these: it imports torch.
+            from cobaye import backbones
+
+            name = job.wildcards.backbone
+            found = backbones.problems(CONFIG.backbones[name])
+            problems += [f"config/backbones.yaml: {name}: {problem}" for problem in found]
     if problems:
         raise WorkflowError("\n".join(problems))

@@ -14,7 +14,7 @@ rule evaluate:
         f"{paths.RUN}/predictions.parquet",
         manifest=EVALUATE_MANIFEST,
     log:
-        f"{paths.LOGS}/evaluate/{{study}}.{{model}}.{{optimizer}}.wd-{{weight_decay}}.seed-{{seed}}.log",
+        f"{paths.LOGS}/evaluate/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
     resources:
         gpu=GPU,
     params:
@@ -35,12 +35,11 @@ rule tabulate:
         dataset=lambda wildcards: PLAN.dataset_manifest(wildcards.study),
     output:
         report(
-            table_files(".csv"),
+            [f"{paths.TABLES}/{file}" for file in FILES.values()],
             category="{study}",
             subcategory="tables",
             caption="../report/tables.rst",
         ),
-        table_files(".parquet"),
         manifest=TABLES_MANIFEST,
     log:
         f"{paths.LOGS}/tabulate/{{study}}.log",

@@ -13,7 +13,7 @@ rule prepare_backbone:
         f"{paths.LOGS}/prepare_backbone/{{backbone}}.log",
     params:
         **told(backbone_stage),
-        expected=lambda wildcards: PLAN.backbone_training(wildcards.backbone).fingerprint,
+        expected=lambda wildcards: PLAN.backbone_expected(wildcards.backbone),
     script:
         "../scripts/prepare_backbone.py"
 
@@ -29,7 +29,8 @@ rule cache_features:
         f"{paths.SHARD}.npy",
         manifest=SHARD_MANIFEST,
     log:
-        f"{paths.LOGS}/cache_features/{{dataset}}.{{backbone}}.{{split}}.{{shard}}-{{shards}}.log",
+        f"{paths.LOGS}/cache_features/{{dataset}}/{{backbone}}/{{split}}.{{shard}}-{{shards}}.log",
+    threads: lambda wildcards: CONFIG.backbones[wildcards.backbone].threads
     resources:
         gpu=GPU,
     params:
@@ -50,7 +51,7 @@ rule gather_features:
         f"{paths.FEATURES}/labels.npy",
         manifest=FEATURES_MANIFEST,
     log:
-        f"{paths.LOGS}/gather_features/{{dataset}}.{{backbone}}.{{split}}.log",
+        f"{paths.LOGS}/gather_features/{{dataset}}/{{backbone}}/{{split}}.log",
     params:
         **told(features_stage),
     script:

@@ -21,7 +21,7 @@ for figure, kind in figures.names().items():
             f"{paths.FIGURES}/{figure}.png",
             manifest=f"{paths.FIGURES}/{figure}.json",
         log:
-            f"{paths.LOGS}/plot/{{study}}.{figure}.log",
+            f"{paths.LOGS}/plot/{{study}}/{figure}.log",
         params:
             **told(figure_stage(figure)),
         script:

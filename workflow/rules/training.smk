@@ -12,7 +12,7 @@ rule train:
         f"{paths.RUN}/run.json",
         manifest=TRAIN_MANIFEST,
     log:
-        f"{paths.LOGS}/train/{{study}}.{{model}}.{{optimizer}}.wd-{{weight_decay}}.seed-{{seed}}.log",
+        f"{paths.LOGS}/train/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
     threads: lambda wildcards: CONFIG.studies[wildcards.study].threads
     resources:
         gpu=GPU,

@@ -45,7 +45,15 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
 
 def device(snakemake: Any) -> str:
     """Return where to compute: on the GPU if the job was given one."""
-    return "cuda" if snakemake.resources.get("gpu", 0) else "cpu"
+    if not snakemake.resources.get("gpu", 0):
+        return "cpu"
+    import torch
+
+    if not torch.cuda.is_available():
+        raise CobayeError(
+            "this machine's torch finds no GPU: set device: cpu in config/config.yaml"
+        )
+    return "cuda"
 
 
 def _end_with_snakemake(seconds: float = 0.5) -> None:
@@ -55,9 +63,17 @@ def _end_with_snakemake(seconds: float = 0.5) -> None:
     on when Snakemake is killed.
     """
     ancestors = [each for each in psutil.Process().parents() if each.name() not in SHELLS]
-    while ancestors and _alive(ancestors[0]):
+    # If the first is the system's first process, Snakemake was gone before this was asked.
+    gone = not ancestors or (ancestors[0].pid == 1 and "snakemake" not in _command(ancestors[0]))
+    while not gone and _alive(ancestors[0]):
         time.sleep(seconds)
     os._exit(1)
+
+
+def _command(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -10,4 +10,5 @@ with job(snakemake) as told:
         told["identity"],
         told["code"],
         device(snakemake),
+        workers=snakemake.threads if snakemake.threads > 1 else 0,
     )

@@ -10,4 +10,5 @@ with job(snakemake) as told:
         told["code"],
         snakemake.params.expected,
         device(snakemake),
+        memory=snakemake.config.get("memory_share", 0.5),
     )

@@ -1,7 +1,7 @@
-"""Prepare a backbone: the network that a run trained."""
+"""Prepare a backbone: the network that a run trained, or one of torchvision."""
 
 from _worker import job
 from cobaye import backbones
 
 with job(snakemake) as told:
-    backbones.from_run(**told, expected=snakemake.params.expected)
+    backbones.prepare(**told, expected=snakemake.params.expected)

@@ -9,4 +9,5 @@ with job(snakemake) as told:
         told["identity"],
         told["code"],
         device(snakemake),
+        memory=snakemake.config.get("memory_share", 0.5),
     )

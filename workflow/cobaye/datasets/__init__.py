@@ -1,58 +1,66 @@
-"""Datasets: images with integer labels and class names, prepared once as plain arrays.
+"""Datasets: images or features with integer labels and class names, prepared once as plain files.
 
-A kind is a file here: ``Options``, ``problems(options)`` (what would stop it, as sentences) and
+A kind is a file here: ``FORM`` (what it gives: "images" unless it says "features" or "files"),
+``Options``, ``problems(options)`` (what would stop it, as sentences) and
 ``prepare(options, progress)``.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import math
-from dataclasses import dataclass
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from cobaye import files, kinds, paths, recipes
+from cobaye.datasets._arrays import ArrayFile, Rows, save_array
+from cobaye.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
 from cobaye.errors import DataError
 from cobaye.files import Manifest
 from cobaye.paths import SPLITS
 
+__all__ = ["ArrayFile", "ImageFiles", "Prepared", "Rows", "check", "prepare", "save_array", "write"]
 
-@dataclass(frozen=True)
-class Prepared:
-    """A dataset in memory.
-
-    classes: one dict per class, in label order, with at least ``name``. splits: name → images
-    (N, C, H, W) uint8 and labels (N,) int64.
-    """
-
-    classes: list[dict[str, Any]]
-    splits: dict[str, tuple[np.ndarray, np.ndarray]]
+# The file of a split's inputs, by the form of the dataset.
+INPUTS = {"images": "images.npy", "features": "features.npy", "files": "index.json"}
 
 
 def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path = Path()) -> Path:
     """Prepare a dataset under `root`; return its manifest.
 
-    Raises DataError for options that cannot be met and for data that contradict themselves.
+    Raises DataError for options that cannot be met and for data that contradict themselves; nothing
+    is written then.
     """
     module = kinds.load("datasets", kind.kind)
     options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
     if problems := module.problems(options):
         raise DataError("\n".join(f"{identity['dataset']}: {problem}" for problem in problems))
-    prepared = module.prepare(options)
     folder = root / paths.DATASET.format(**identity)
-    made = write(prepared, folder)
+    try:
+        with tqdm(desc=identity["dataset"], mininterval=1.0, delay=1.0) as bar:
+            prepared = module.prepare(options, lambda done, total: _show(bar, done, total))
+        made = write(prepared, folder)
+    except DataError as error:
+        raise DataError(f"{identity['dataset']}: {error}") from None
     info = {
+        "form": form_of(prepared.splits["train"][0]),
         "classes": len(prepared.classes),
-        "shape": list(prepared.splits["train"][0].shape[1:]),
+        "shape": shape_of(prepared.splits["train"][0]),
         "images": {split: len(prepared.splits[split][1]) for split in SPLITS},
+        **prepared.info,
     }
     path = folder / "manifest.json"
     Manifest("prepare_dataset", identity, recipes.plain(kind), code, {}, made, info).write(path)
     return path
+
+
+def _show(bar: tqdm, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
 
 
 def manifest(dataset: str, root: Path = Path()) -> Manifest:
@@ -61,59 +69,43 @@ def manifest(dataset: str, root: Path = Path()) -> Manifest:
     return files.read_manifest(path, "prepare_dataset", {"dataset": dataset})
 
 
-def check(prepared: Prepared) -> None:
-    """Raise DataError unless every split is there, non-empty, and its labels name known classes."""
-    for split in SPLITS:
-        if split not in prepared.splits or len(prepared.splits[split][1]) == 0:
-            raise DataError(f"split {split!r} is empty")
-        images, labels = prepared.splits[split]
-        if len(images) != len(labels):
-            raise DataError(f"split {split!r}: {len(images)} images but {len(labels)} labels")
-        if labels.min() < 0 or labels.max() >= len(prepared.classes):
-            raise DataError(
-                f"split {split!r}: labels from {labels.min()} to {labels.max()}, "
-                f"expected 0 to {len(prepared.classes) - 1}"
-            )
-
-
 def write(prepared: Prepared, folder: Path) -> dict[str, dict[str, Any]]:
-    """Write classes.json and each split's images.npy and labels.npy; return manifest entries."""
+    """Write classes.json and each split's inputs and labels.npy; return manifest entries.
+
+    Everything is checked before, and written beside its place and moved there at the end. A
+    manifest that stands is removed first: it would vouch for files that are no longer there.
+    """
     check(prepared)
-    entries = {}
-    for split in SPLITS:
-        for name, array in zip(("images", "labels"), prepared.splits[split], strict=True):
-            path = folder / split / f"{name}.npy"
-            entries[f"{split}/{name}.npy"] = files.describe(path, save_array(path, array))
+    target = folder / "prepared"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (target.name, *SPLITS):
+        files.remove_temporaries(folder / name)
+    staged = target.with_name(f"{files.TEMPORARY}{os.getpid()}-{target.name}")
+    try:
+        entries = {
+            f"{split}/{name}": entry
+            for split in SPLITS
+            for name, entry in _write_split(*prepared.splits[split], staged / split).items()
+        }
+        (folder / "manifest.json").unlink(missing_ok=True)
+        for split in SPLITS:
+            files.publish_directory(staged / split, folder / split)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
     path = folder / "classes.json"
     entries["classes.json"] = files.describe(path, files.write_json(path, prepared.classes))
     return entries
 
 
-def save_array(path: Path, array: np.ndarray) -> str:
-    """Write an array as .npy, whole or not at all; return its sha256."""
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return files.write_bytes(path, buffer.getvalue())
-
-
-class ArrayFile:
-    """The rows of an .npy file, read piece by piece: unlike a memory map, no page of it stays."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise DataError(f"{path}: expected .npy version 1.0, found {version}")
-            self.shape, _, self.dtype = np.lib.format.read_array_header_1_0(file)
-            self.start = file.tell()
-
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Return rows start to stop, a new array."""
-        width = math.prod(self.shape[1:])
-        offset = self.start + start * width * self.dtype.itemsize
-        flat = np.fromfile(self.path, self.dtype, (stop - start) * width, offset=offset)
-        return flat.reshape(-1, *self.shape[1:])
+def _write_split(inputs: Any, labels: np.ndarray, folder: Path) -> dict[str, dict[str, Any]]:
+    name = INPUTS[form_of(inputs)]
+    if isinstance(inputs, ImageFiles):
+        index = {"root": inputs.root, "paths": inputs.paths}
+        written = {name: files.write_json(folder / name, index)}
+    else:
+        written = {name: save_array(folder / name, inputs)}
+    written["labels.npy"] = save_array(folder / "labels.npy", labels.astype(np.int64))
+    return {name: files.describe(folder / name, sha256) for name, sha256 in written.items()}
 
 
 def class_names(path: Path | str) -> list[str]:

@@ -24,6 +24,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cobaye.rows import MappedRows, take
+
 # Multiply-adds of a product below which oneDNN's cost per call (10 µs) outweighs its speed.
 LARGE_PRODUCT = 2**20
 
@@ -56,7 +58,7 @@ class CrossEntropy:
 
     def __init__(
         self,
-        inputs: Tensor,
+        inputs: Tensor | MappedRows,
         labels: Tensor,
         classes: int,
         batch_size: int,
@@ -117,9 +119,9 @@ class CrossEntropy:
 
     def _gather(self, images: Tensor, buffers: _Buffers) -> None:
         if buffers.raw is None:
-            torch.index_select(self.inputs, 0, images, out=buffers.x)
+            take(self.inputs, images, buffers.x)
         else:
-            torch.index_select(self.inputs, 0, images, out=buffers.raw)
+            take(self.inputs, images, buffers.raw)
             buffers.x.copy_(buffers.raw)
 
     def _forward(self, batch: Batch, buffers: _Buffers, weight: Tensor, bias: Tensor) -> None:
@@ -169,7 +171,7 @@ class CrossEntropy:
         return lambda a, b: operator.default(a, b, None, "none", [], "")
 
 
-def _check(inputs: Tensor, labels: Tensor, classes: int, batch_size: int) -> None:
+def _check(inputs: Tensor | MappedRows, labels: Tensor, classes: int, batch_size: int) -> None:
     if inputs.ndim != 2 or not inputs.is_floating_point() or not len(inputs):
         raise ValueError(f"inputs are {_describe(inputs)}, not (N, D) floating, N ≥ 1")
     if labels.shape != inputs.shape[:1] or labels.dtype != torch.int64:
@@ -181,5 +183,5 @@ def _check(inputs: Tensor, labels: Tensor, classes: int, batch_size: int) -> Non
         raise ValueError(f"batch_size is {batch_size}, not 1 or more")
 
 
-def _describe(tensor: Tensor) -> str:
+def _describe(tensor: Tensor | MappedRows) -> str:
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -73,7 +73,8 @@ def house() -> Iterator[None]:
 def lay_out(figure: Figure) -> None:
     """Place everything once, so that all formats share one layout (and its cost)."""
     figure.align_ylabels()
-    figure.get_layout_engine().execute(figure)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
     figure.set_layout_engine(None)  # not "none", with which every save draws twice
 
 

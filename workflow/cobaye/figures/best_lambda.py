@@ -71,7 +71,7 @@ def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]
     for place in np.flatnonzero(counts):
         percent = 100 * counts[place] / counts.sum()
         ax.annotate(
-            f"{percent:.{0 if percent >= 1 else 1}f} %",
+            f"{percent:.3g} %",
             (place, tops[place]),
             (0, 3.5),
             textcoords="offset points",

@@ -33,6 +33,10 @@ class Options:
     last: int = 100
     class_names: bool = True
 
+    def __post_init__(self):
+        if not 0 <= self.first < self.last:
+            raise ValueError(f"first and last: {self.first} to {self.last} is no window of labels")
+
 
 def window(first: int, last: int, count: int) -> range:
     """Return the classes to show; a window that ends past the ``count`` classes is scaled down."""

@@ -34,6 +34,10 @@ class Options:
     classes: tuple[str, ...] = ()
     split: Literal["train", "val", "test"] = "test"
 
+    def __post_init__(self):
+        if len(self.classes) > 3:
+            raise ValueError(f"classes: at most three, not {len(self.classes)}")
+
 
 def choose(per_class: pd.DataFrame) -> list[int]:
     """Return three classes that the overall best λ suits badly, each in its own way.

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+# What it is trained on; others take features as well.
+INPUT = "images"
+
 
 @dataclass(frozen=True)
 class Options:
@@ -22,6 +25,12 @@ class Options:
     blocks: int = 1  # residual blocks per stage
     features: int = 256  # penultimate
     feature_scale: float = 5.0  # times their mean over the image: see ResNetSmall
+
+    def __post_init__(self):
+        if min(self.stem, *self.widths, self.blocks, self.features) < 1:
+            raise ValueError("stem, widths, blocks and features must be at least 1")
+        if self.feature_scale <= 0:
+            raise ValueError(f"feature_scale must be above 0, not {self.feature_scale}")
 
 
 class ResidualBlock(nn.Module):

@@ -1,0 +1,224 @@
+"""Networks of torchvision as backbones: every family's penultimate features, weights, decoding."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import models
+
+from cobaye import backbones, caching, checkpoints, datasets, features, files, paths, recipes
+from cobaye.errors import ConfigError, DataError
+from cobaye.networks import torchvision as zoo
+
+# The smallest of each family; SqueezeNet has no linear layer.
+FAMILIES = {
+    "alexnet": 4096,
+    "convnext_tiny": 768,
+    "densenet121": 1024,
+    "efficientnet_b0": 1280,
+    "efficientnet_v2_s": 1280,
+    "googlenet": 1024,
+    "inception_v3": 2048,
+    "maxvit_t": 512,
+    "mnasnet0_5": 1280,
+    "mobilenet_v2": 1280,
+    "mobilenet_v3_small": 1024,
+    "regnet_y_400mf": 440,
+    "resnet18": 512,
+    "resnext50_32x4d": 2048,
+    "shufflenet_v2_x0_5": 1024,
+    "swin_t": 768,
+    "swin_v2_t": 768,
+    "vgg11": 4096,
+    "vit_b_32": 768,
+    "wide_resnet50_2": 2048,
+}
+MODEL = recipes.Kind("torchvision", {"model": "shufflenet_v2_x0_5"})
+CACHING = recipes.Caching(batch_size=3, precision="float32", storage="float32")
+IDENTITY = {"dataset": "d", "backbone": "b", "split": "train"}
+
+
+def test_the_families_are_all_of_torchvisions():
+    """Each name of torchvision belongs to one above: a new family must be added here."""
+    prefixes = {name.split("_")[0].rstrip("0123456789") for name in FAMILIES} | {"squeezenet"}
+    for name in models.list_models(module=models):
+        family = name.split("_")[0].rstrip("0123456789")
+        assert any(family.startswith(prefix) for prefix in prefixes), name
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_penultimate_features_of_every_family(name):
+    network = zoo.build(zoo.Options(name), (3, 224, 224), 3).eval()
+    size = zoo.min_size(name)
+    images = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = network.body(images)
+        assert found.shape == (1, FAMILIES[name])
+        assert torch.equal(network.head(found), network(images))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_without_linear_layer_is_refused():
+    with pytest.raises(ConfigError, match="not linear"):
+        zoo.build(zoo.Options("squeezenet1_0"), (3, 224, 224), 3)
+
+
+def test_an_unknown_network_gets_the_nearest_name():
+    with pytest.raises(ConfigError, match="did you mean 'resnet50'"):
+        zoo.create("resnet5O")
+
+
+def origin(**changes):
+    return recipes.Backbone("b", CACHING, 1, model=MODEL, weights="DEFAULT", **changes)
+
+
+def test_missing_weights_are_told_before_any_job(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (said,) = backbones.problems(origin())
+    for part in ("download: true", "shufflenetv2_x0.5", "file:"):
+        assert part in said
+    assert backbones.problems(origin(download=True)) == []
+    (said,) = backbones.problems(origin(file=str(tmp_path / "none.pth")))
+    assert "none.pth is missing" in said
+    (said,) = backbones.problems(dataclasses.replace(origin(), weights="IMAGENET1K_V9"))
+    assert "did you mean 'IMAGENET1K_V1'" in said
+
+
+@pytest.fixture
+def root(tmp_path):
+    """An index of images, among them a broken, a CMYK, a grey and a 1-pixel one, and a backbone."""
+    source = tmp_path / "images"
+    source.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(5):
+        pixels = generator.integers(0, 256, (60 + number, 80, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(source / f"{number}.jpg", quality=90)
+    (source / "5.jpg").write_bytes((source / "0.jpg").read_bytes()[:300])
+    Image.new("CMYK", (50, 40), (10, 200, 30, 0)).save(source / "6.jpg")
+    Image.new("L", (50, 40), 100).save(source / "7.jpg")
+    Image.new("RGB", (1, 1), (9, 8, 7)).save(source / "8.png")
+    names = [path.name for path in sorted(source.iterdir())]
+    folder = tmp_path / paths.DATASET.format(dataset="d")
+    index = {"root": str(source), "paths": names}
+    made = {
+        "train/index.json": files.describe(
+            folder / "train/index.json", files.write_json(folder / "train/index.json", index)
+        )
+    }
+    labels = np.arange(9, dtype=np.int64)
+    made["train/labels.npy"] = files.describe(
+        folder / "train/labels.npy", datasets.save_array(folder / "train/labels.npy", labels)
+    )
+    info = {"classes": 9, "shape": None, "form": "files"}
+    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+        folder / "manifest.json"
+    )
+    torch.manual_seed(0)
+    network = zoo.create("shufflenet_v2_x0_5", num_classes=1000)
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    recipe = {
+        "model": recipes.plain(MODEL),
+        "weights": "DEFAULT",
+        "file": "weights.pth",
+    }
+    backbones.prepare({"backbone": "b"}, recipe, "", root=tmp_path)
+    return tmp_path
+
+
+def cache(root, shards=1, workers=0, **changes):
+    for shard in range(shards):
+        identity = {**IDENTITY, "shard": shard, "shards": shards}
+        recipe = dataclasses.replace(CACHING, **changes)
+        caching.cache_shard(recipe, MODEL, identity, "", workers=workers, root=root)
+    features.gather(IDENTITY, {"shards": shards}, "", root)
+    folder = root / paths.FEATURES.format(**IDENTITY)
+    arrays = [np.load(file) for file in sorted(folder.glob("shard-*.npy"))]
+    return np.concatenate(arrays), np.load(folder / "labels.npy")
+
+
+def test_all_unreadable_images_are_listed_and_nothing_is_left(root):
+    (root / "images/3.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError) as found:
+        cache(root)
+    message = str(found.value)
+    assert "2 images cannot be read" in message
+    assert "5.jpg" in message
+    assert "3.jpg" in message
+    assert "skip_unreadable: true" in message
+    assert list((root / "results").rglob("shard*")) == []
+
+
+@pytest.mark.parametrize(("shards", "workers"), [(1, 0), (1, 2), (4, 0)])
+def test_a_skipped_image_never_shifts_a_label(root, shards, workers):
+    found, labels = cache(root, shards, workers, skip_unreadable=True)
+    assert labels.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+    seen = models.get_model_weights("shufflenet_v2_x0_5").DEFAULT.transforms()
+    loaded = backbones.load("b", root)
+    network = backbones.Penultimate(MODEL, loaded.tensors, (3, 224, 224)).network
+    for row, label in zip(found, labels, strict=True):
+        suffix = "png" if label == 8 else "jpg"
+        with Image.open(root / f"images/{label}.{suffix}") as image:
+            pixels = seen(image.convert("RGB"))
+        with torch.inference_mode():
+            expected = network(pixels[None]).flatten().numpy()
+        np.testing.assert_allclose(row, expected, rtol=1e-3, atol=1e-5)
+    manifest = files.read_json(root / paths.FEATURES.format(**IDENTITY) / "manifest.json")
+    assert list(manifest["info"]["skipped"]) == ["5"]
+
+
+def test_the_exported_head_gives_torchvisions_own_logits(root):
+    network = zoo.create("shufflenet_v2_x0_5", num_classes=1000).eval()
+    network.load_state_dict(torch.load(root / "weights.pth", weights_only=True))
+    tensors = backbones.load("b", root).tensors
+    images = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    penultimate = backbones.Penultimate(MODEL, tensors, (3, 224, 224))
+    with torch.inference_mode():
+        found = torch.nn.functional.linear(
+            penultimate(images), tensors["head.weight"], tensors["head.bias"]
+        )
+        expected = network(penultimate.normalization(images))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_bfloat16_features_are_close(root):
+    exact, _ = cache(root, skip_unreadable=True)
+    rough, _ = cache(root, skip_unreadable=True, precision="bfloat16")
+    error = np.abs(rough - exact).max() / np.abs(exact).max()
+    assert 0 < error < 0.05
+
+
+def test_weights_that_do_not_fit_are_refused(root):
+    torch.save({"a": torch.zeros(1)}, root / "other.pth")
+    recipe = {"model": recipes.plain(MODEL), "weights": "DEFAULT", "file": "other.pth"}
+    with pytest.raises(DataError, match=r"other\.pth: does not fit shufflenet"):
+        backbones.prepare({"backbone": "c"}, recipe, "", root=root)
+    assert not (root / "resources/backbones/c.safetensors").exists()
+
+
+def test_a_pickle_is_not_run(root):
+    class Malicious:
+        def __reduce__(self):
+            return (open, (str(root / "harm"), "w"))
+
+    for name in ("evil.pth", "evil.safetensors"):
+        (root / name).write_bytes(pickle.dumps({"a": Malicious()}))
+        recipe = {"model": recipes.plain(MODEL), "weights": "DEFAULT", "file": name}
+        with pytest.raises(DataError, match=name):
+            backbones.prepare({"backbone": "c"}, recipe, "", root=root)
+    assert not (root / "harm").exists()
+
+
+def test_safetensors_weights_are_read_too(root):
+    state = torch.load(root / "weights.pth", weights_only=True)
+    checkpoints.save(root / "w.safetensors", state)
+    recipe = {"model": recipes.plain(MODEL), "weights": "DEFAULT", "file": "w.safetensors"}
+    backbones.prepare({"backbone": "c"}, recipe, "", root=root)
+    first, second = (backbones.load(name, root).tensors for name in ("b", "c"))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)

@@ -1,0 +1,218 @@
+"""What holds of every dataset: what is checked, how it is written, what a failure leaves."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cobaye import datasets, files, kinds, recipes, schema
+from cobaye.datasets import ImageFiles, Prepared, Rows, _arrays
+from cobaye.errors import DataError
+from tests import archives
+from tests.conftest import ROOT
+
+CLASSES = [{"name": name} for name in ("a", "b", "c")]
+
+
+def images(count):
+    return np.arange(count * 12, dtype=np.uint8).reshape(count, 3, 2, 2)
+
+
+def dataset(**changed):
+    """Return three splits of 6 images, two of each class, but for what is changed."""
+    good = (images(6), np.arange(6) % 3)
+    return Prepared(
+        CLASSES, {split: changed.get(split, good) for split in ("train", "val", "test")}
+    )
+
+
+def npy_bytes(array):
+    buffer = io.BytesIO()
+    np.save(buffer, np.ascontiguousarray(array))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("block", [1, 100, 1 << 23])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(5),
+        np.zeros((0, 3), np.float16),
+        np.random.default_rng(0).standard_normal((70, 5)).astype(np.float32),
+        np.asfortranarray(np.arange(60, dtype=np.float16).reshape(20, 3)),
+        np.arange(720, dtype=np.uint8).reshape(10, 2, 4, 9)[:, ::-1].transpose(0, 3, 1, 2),
+        np.arange(40, dtype=">f4").reshape(10, 4),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_a_streamed_array_is_what_numpy_writes(tmp_path, monkeypatch, array, block):
+    monkeypatch.setattr(_arrays, "BLOCK", block)
+    digest = datasets.save_array(tmp_path / "a.npy", array)
+    assert (tmp_path / "a.npy").read_bytes() == npy_bytes(array)
+    assert digest == files.sha256(tmp_path / "a.npy")
+    assert datasets.ArrayFile(tmp_path / "a.npy").shape == array.shape
+
+
+@pytest.mark.parametrize("block", [1, 50, 1 << 23])
+def test_rows_of_several_sources(tmp_path, monkeypatch, block):
+    monkeypatch.setattr(_arrays, "BLOCK", block)
+    sources = {"a": images(5), "b": images(7)[:, ::-1], "c": images(1)}
+    whole = np.concatenate(list(sources.values()))
+    for index in ([0, 1, 12], [4, 5], [6, 11], list(range(13))):
+        rows = Rows(sources, np.array(index))
+        assert rows.shape == (len(index), 3, 2, 2)
+        datasets.save_array(tmp_path / "a.npy", rows)
+        assert (tmp_path / "a.npy").read_bytes() == npy_bytes(whole[index])
+    assert rows.origin(6) == "row 1 of 'b'"
+
+
+def test_memory_does_not_grow_with_the_dataset(tmp_path):
+    """Ten times the features, drawn at random from a file: checked and written in the same room."""
+    peaks = []
+    for rows in (20_000, 200_000):
+        code = f"""
+import resource, sys
+import numpy as np
+from cobaye import datasets
+from cobaye.datasets._columns import open_column
+from pathlib import Path
+rows, folder = {rows}, Path({str(tmp_path)!r})
+file = np.lib.format.open_memmap(folder / "a.npy", "w+", np.float32, (rows, 256))
+del file
+source = {{"a": open_column(folder / "a.npy", "features", None)}}
+order = np.random.default_rng(0).permutation(rows)
+chosen = {{"train": order[: rows // 2], "val": order[rows // 2 :][:9], "test": order[-9:]}}
+splits = {{
+    split: (datasets.Rows(source, np.sort(index)), np.zeros(len(index), int))
+    for split, index in chosen.items()
+}}
+datasets.write(datasets.Prepared([{{"name": "0"}}], splits), folder / "made")
+# Pages of the mapped file count while they are mapped: bounded too.
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) / 1024)
+    # The larger one's features are 100 MB of 200.
+    assert peaks[1] - peaks[0] < 50, f"{peaks} MiB"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"val": (images(0), np.zeros(0, int))}, "split 'val' is empty"),
+        ({"val": (images(5), np.arange(6) % 3)}, "split 'val': 5 images but 6 labels"),
+        ({"test": (images(3), np.arange(3) + 1)}, "'test': labels from 1 to 3, expected 0 to 2"),
+        ({"test": (images(3), np.arange(3) - 1)}, "'test': labels from -1 to 1, expected 0 to 2"),
+        ({"test": (images(3), np.ones(3))}, "labels as integers, one per row, found float64"),
+        ({"train": (images(4), np.array([0, 0, 2, 2]))}, r"nothing of 1 of .* 'b' \(label 1\)"),
+        ({"val": (images(2)[:, :1], np.arange(2))}, r"shape \[1, 2, 2\], but those of split 'tra"),
+        ({"val": (images(2).astype(float), np.arange(2))}, "expected images, uint8 .* float64"),
+        ({"val": (np.ones((2, 4), np.float32), np.arange(2))}, "'val': features of shape"),
+        ({"val": (ImageFiles("x", ["a", "b"]), np.arange(2))}, "'val': files of shape None"),
+    ],
+)
+def test_what_contradicts_itself_is_refused_and_nothing_written(tmp_path, changed, said):
+    with pytest.raises(DataError, match=said):
+        datasets.write(dataset(**changed), tmp_path / "d")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_many_classes_without_images_are_counted(tmp_path):
+    labels = np.zeros(6, np.int64)
+    many = Prepared(
+        [{"name": f"c{i}"} for i in range(12)],
+        {split: (images(6), labels) for split in ("train", "val", "test")},
+    )
+    said = r"11 of the 12 classes: 'c1' .*'c5' \(label 5\) and 6 more"
+    with pytest.raises(DataError, match=said):
+        datasets.write(many, tmp_path / "d")
+
+
+def test_a_failure_while_writing_leaves_what_stood(tmp_path, monkeypatch):
+    """Each write fails in turn: the old dataset stands whole, or none is declared."""
+    folder = tmp_path / "d"
+
+    def declare(prepared):
+        entries = datasets.write(prepared, folder)
+        manifest = files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, entries)
+        manifest.write(folder / "manifest.json")
+
+    def standing():
+        manifest = files.read_manifest(
+            folder / "manifest.json", "prepare_dataset", {"dataset": "d"}
+        )
+        for name in manifest.files:
+            manifest.check(folder, name)
+        return np.load(folder / "train/images.npy")
+
+    other = dataset(train=(images(6) + np.uint8(1), np.arange(6) % 3))
+    real, failures = os.replace, 0
+    for failing in range(12):
+        declare(dataset())
+        calls = iter(range(100))
+
+        def replace(source, target, calls=calls, failing=failing):
+            if next(calls) == failing:
+                raise OSError(28, "No space left on device")
+            real(source, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(files.os, "replace", replace)
+            try:
+                declare(other)
+            except OSError:
+                failures += 1
+                if (folder / "manifest.json").exists():
+                    assert np.array_equal(standing(), images(6))
+            assert not list(folder.glob(f"{files.TEMPORARY}*-prepared"))
+    assert failures > 8
+    declare(other)
+    assert np.array_equal(standing(), images(6) + np.uint8(1))
+    assert not list(folder.rglob(f"{files.TEMPORARY}*"))
+
+
+def test_every_kind_says_what_it_gives():
+    forms = {name: archives.form(name) for name in kinds.names("datasets")}
+    assert forms == {
+        "digits": "images",
+        "features": "features",
+        "glyphs": "images",
+        "image-folder": "files",
+        "image-folder-resized": "images",
+        "torchvision": "images",
+    }
+    assert set(forms.values()) <= set(datasets.INPUTS)
+
+
+def test_shipped_datasets_are_there_or_say_how_to_get_them(tmp_path, monkeypatch):
+    """Each entry of config/datasets.yaml is valid; one without its data says so in one sentence."""
+    path = ROOT / "config/datasets.yaml"
+    entries = schema.read_yaml(path)
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    for name, entry in entries.items():
+        given = {key: value for key, value in entry.items() if key not in ("kind", "shards")}
+        kind = schema.checked_kind("datasets", entry["kind"], given, path, name)
+        options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+        found[name] = kinds.load("datasets", kind.kind).problems(options)
+    assert found["digits"] == found["glyphs"] == []
+    for name in ("mnist", "cifar10", "cifar100"):
+        (message,) = found[name]
+        assert "resources/downloads" in message
+        assert "set download: true" in message
+    (message,) = found["imagenet"]
+    assert "resources/downloads/imagenet is missing: put ImageNet's train/<class>/ and" in message
+    assert all(
+        "run python config/own_features_example.py" in said for said in found["own-features"]
+    )
+    assert Path("resources").exists() is False

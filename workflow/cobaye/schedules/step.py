@@ -1,0 +1,22 @@
+"""Times `gamma` after every `step_size` epochs, as torch's StepLR."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """step_size: in epochs. gamma: the factor of each step."""
+
+    step_size: int = 30
+    gamma: float = 0.1
+
+    def __post_init__(self):
+        if not self.step_size >= 1 and self.gamma > 0:
+            raise ValueError("step_size must be at least 1 and gamma above 0")
+
+
+def factor(options: Options, epoch: int, epochs: int) -> float:
+    """Return gamma^⌊(epoch − 1) / step_size⌋."""
+    return options.gamma ** ((epoch - 1) // options.step_size)
