@@ -9,8 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from cobaye import caching, checkpoints, datasets, features, files, networks, paths, recipes, splits
-from cobaye.errors import CorruptFile, DataError
+from cobaye import (
+    backbones,
+    caching,
+    checkpoints,
+    datasets,
+    features,
+    files,
+    networks,
+    paths,
+    recipes,
+    splits,
+)
+from cobaye.errors import CorruptFile, DataError, StaleFile
 
 MODEL = recipes.Kind("resnet-small", recipes.plain({}))
 CACHING = recipes.Caching(batch_size=16, precision="float32", storage="float32")
@@ -167,3 +178,40 @@ def test_contradictory_data_are_refused(tmp_path, change, said):
     with pytest.raises(DataError, match=said):
         datasets.write(prepared, tmp_path)
     assert list(tmp_path.rglob("*")) == []
+
+
+def reseal(path, **changes):
+    """Change a manifest and seal it again, as a rerun of its stage would have."""
+    content = files.read_json(path)
+    del content["seal"]
+    content |= changes
+    files.write_json(path, {**content, "seal": files.digest(content)})
+
+
+def test_shards_of_two_backbones_are_not_mixed(copy):
+    cache(copy, 2)
+    other = {"resources/backbones/b.json": "0" * 64}
+    reseal(copy / "results/features/d/b/train/shard-01-of-02.json", inputs=other)
+    with pytest.raises(StaleFile, match=r"shard-01-of-02\.json: inputs differs from shard 0's"):
+        features.gather(IDENTITY, {"shards": 2}, "", copy)
+
+
+def test_shards_of_an_earlier_dataset_are_not_gathered(copy):
+    cache(copy, 1)
+    reseal(copy / "resources/datasets/d/manifest.json", code="newer")
+    with pytest.raises(StaleFile, match=r"made from another resources/datasets/d/manifest\.json"):
+        features.gather(IDENTITY, {"shards": 1}, "", copy)
+
+
+def test_more_shards_than_images_are_refused(copy):
+    identity = {**IDENTITY, "split": "val", "shard": 0, "shards": 8}
+    with pytest.raises(DataError, match="shards: 8 is more than the 7 images"):
+        caching.cache_shard(CACHING, MODEL, identity, "", root=copy)
+
+
+def test_the_normalisation_moves_with_the_images(copy):
+    """On a device of its own, the constants follow (the `meta` device stands in for a GPU)."""
+    backbone = backbones.load("b", copy)
+    network = backbones.Penultimate(MODEL, backbone.tensors, (1, 16, 16)).to("meta")
+    images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8, device="meta")
+    assert network(images).device.type == "meta"

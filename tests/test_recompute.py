@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 
+from cobaye import files
+
 pytestmark = pytest.mark.slow
 
 HEAD = {"train": 2, "evaluate": 2, "tabulate": 1}
@@ -127,3 +129,27 @@ def test_a_stale_run_stops_evaluation_with_the_repair(copied):
 def test_a_study_name_and_any_file_are_targets(copied):
     assert copied.jobs("tiny-backbone") == {"evaluate": 1, "tabulate": 1, "plot_train_curves": 1}
     assert copied.jobs("--config", "studies=[tiny-images]") == {}
+
+
+def test_data_of_another_origin_are_noticed_without_records(built, tmp_path):
+    """A dataset's manifest changes under its results, with its old time."""
+    clone = built.clone(tmp_path / "clone", records=False)
+    path = clone.path("resources/datasets/tiny-digits/manifest.json")
+    times = path.stat()
+    content = files.read_json(path)
+    del content["seal"]
+    content["info"]["note"] = "other"
+    files.write_json(path, {**content, "seal": files.digest(content)})
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert stages(clone.jobs("tiny-images")) == {"train": 1, "evaluate": 1, "tabulate": 1}
+
+
+def test_a_deleted_manifest_of_a_run_is_noticed(copied):
+    copied.path("results/tiny/runs/linear/sgd/wd-0/seed-0/train.json").unlink()
+    assert stages(copied.jobs()) == {"train": 1, "evaluate": 1, "tabulate": 1}
+
+
+def test_words_of_errors_and_an_unused_schedule_rerun_nothing(copied):
+    copied.edit("workflow/cobaye/files.py", "expected sha256", "awaited sha256")
+    copied.edit("workflow/cobaye/schedules/cosine.py", "0.5 *", "0.25 *")
+    assert copied.jobs() == {}

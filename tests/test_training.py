@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from cobaye import checkpoints, datasets, evaluation, files, paths, recipes, tables, training
+from cobaye.errors import StaleFile
 
 CLASSES, SIZE = 4, 6
 DATA = recipes.Data("d", None)
@@ -216,3 +217,17 @@ def test_confusion_counts_every_test_image_once(root):
     labels = np.load(root / "resources/datasets/d/test/labels.npy")
     sizes = found.groupby("label")["n"].sum()
     np.testing.assert_array_equal(sizes, np.bincount(labels))
+
+
+def test_a_run_on_earlier_data_is_not_evaluated(root):
+    """Sealed again, as after another preparation of the same name."""
+    folder, manifest = train(root)
+    path = root / "resources/datasets/d/manifest.json"
+    content = files.read_json(path)
+    del content["seal"]
+    content["recipe"] = {"newer": True}
+    files.write_json(path, {**content, "seal": files.digest(content)})
+    with pytest.raises(StaleFile, match=r"train\.json: made from another resources/datasets/d"):
+        evaluation_of(root, TRAINING, manifest)
+    # The cheap way back is kept: nothing was begun.
+    assert (folder / ".resume/state.json").exists()
