@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 import shutil
 
 import pytest
 import yaml
 
-from cobaye import figures, recipes
+from cobaye import figures, files, provenance, recipes
 from cobaye.config import Config
 from cobaye.errors import ConfigError
+from cobaye.plan import Plan, Stage, gpu_wanted
+from cobaye.staleness import is_stale
 from tests.conftest import ROOT, TINY
 
 STUDY = "studies/tiny.yaml"
+SCRIPTS = ROOT / "workflow/scripts"
 
 
 @pytest.fixture
@@ -146,3 +151,88 @@ def test_every_shipped_config_is_valid():
     settings = yaml.safe_load((ROOT / "config/config.yaml").read_text())
     config = Config(settings, ROOT / "config", figures.names())
     assert set(config.default_studies) <= set(config.studies)
+
+
+def test_a_run_is_told_what_its_study_says(folder):
+    path = folder / STUDY
+    extra = "seeds: [0, 3]\npenalize_bias: false\ntrain_epochs: last\nthreads: 2\n"
+    path.write_text(path.read_text().replace("models:", extra + "models:", 1))
+    config = load(folder)
+    run = recipes.Run("linear", "sgd", "1e-2", 3)
+    assert len(config.studies["tiny"].runs()) == 4
+    assert config.studies["tiny"].threads == 2
+    told = Plan(config, SCRIPTS).train("tiny", run)
+    assert told.identity == {"study": "tiny", **dataclasses.asdict(run)}
+    assert told.recipe == {
+        "data": {"dataset": "tiny-glyphs", "backbone": "tiny-backbone"},
+        "engine": "linear",
+        "model": {"kind": "linear", "options": {}},
+        "optimizer": {
+            "algorithm": {"kind": "sgd", "options": {"momentum": 0.9, "nesterov": False}},
+            "learning_rate": 0.1,
+            "schedule": {"kind": "step", "options": {"step_size": 2, "gamma": 0.1}},
+            "batch_size": 16,
+            "epochs": 4,
+            "normalize": "none",
+            "shuffle": "full",
+        },
+        "weight_decay": 0.01,
+        "penalize_bias": False,
+        "seed": 3,
+    }
+    assert Plan(config, SCRIPTS).evaluate("tiny", run).recipe["train_epochs"] == "last"
+
+
+def test_a_network_of_several_layers_is_trained_on_normalised_images(folder):
+    run = recipes.Run("resnet", "sgd", "1e-3", 0)
+    recipe = Plan(load(folder), SCRIPTS).train("tiny-backbone", run).recipe
+    assert recipe["engine"] == "network"
+    assert recipe["optimizer"]["normalize"] == "global"
+    assert recipe["data"] == {"dataset": "tiny-glyphs", "backbone": None}
+
+
+def test_code_is_that_of_the_kinds_a_job_imports_by_name(folder):
+    plan, run = Plan(load(folder), SCRIPTS), recipes.Run("linear", "sgd", "0", 0)
+    linear, resnet = ("networks", "linear"), ("networks", "resnet-small")
+    trained = [("engines", "linear"), ("optimizers", "sgd"), ("schedules", "step")]
+    found = {
+        "prepare_dataset": (plan.dataset("tiny-digits"), [("datasets", "digits")]),
+        "cache_features": (plan.shard("tiny-glyphs", "tiny-backbone", "val", "01"), [resnet]),
+        "train": (plan.train("tiny", run), [linear, *trained]),
+        "evaluate": (plan.evaluate("tiny", run), [linear]),
+        "plot": (plan.plot("tiny", "confusion"), [("figures", "confusion")]),
+    }
+    for rule, (stage, used) in found.items():
+        code = provenance.code_digest(SCRIPTS / f"{rule}.py", used)
+        assert stage.code == code
+        for one in used:
+            rest = [other for other in used if other != one]
+            assert provenance.code_digest(SCRIPTS / f"{rule}.py", rest) != code
+
+
+def test_a_study_may_change_what_a_figures_name_sets(folder):
+    path = folder / STUDY
+    path.write_text(path.read_text() + "figures: {confusion-zoom: {first: 3}, weight-norm: }\n")
+    drawn = load(folder).studies["tiny"].figures
+    assert drawn["confusion-zoom"].options == {"first": 3, "last": 75, "class_names": True}
+    assert list(drawn) == ["confusion-zoom", "weight-norm"]
+
+
+def test_a_manifest_is_stale_if_it_is_of_something_else_or_cannot_be_read(tmp_path):
+    path, stage = tmp_path / "train.json", Stage({}, {"r": 1}, "c0de")
+    assert not is_stale(str(path), stage.fingerprint)
+    files.Manifest("train", {}, {"r": 1}, "c0de").write(path)
+    assert not is_stale(str(path), stage.fingerprint)
+    assert is_stale(str(path), Stage({}, {"r": 2}, "c0de").fingerprint)
+    assert is_stale(str(path), Stage({}, {"r": 1}, "c0df").fingerprint)
+    for damaged in ("", "{}", "[]", '{"recipe": {}}'):
+        path.write_text(damaged)
+        assert is_stale(str(path), stage.fingerprint)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_gpu_is_wanted_where_it_is_asked_for_or_shown(monkeypatch, shown):
+    monkeypatch.setattr(pathlib.Path, "exists", lambda _: shown)
+    assert gpu_wanted("cuda")
+    assert not gpu_wanted("cpu")
+    assert gpu_wanted("auto") is shown

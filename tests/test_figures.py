@@ -367,3 +367,92 @@ def test_windows_adapt_to_the_number_of_classes(first, last, count, expected):
 def test_every_figure_has_a_caption():
     report = kinds.ROOT.parent / "report"
     assert {path.stem for path in report.glob("*.rst")} >= set(FIGURES)
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_class_loss_summarises_the_classes_of_its_split(split):
+    labels = ["0", "1e-4", "1e-2"]
+    tables = study(tuple(labels), classes=20, epochs=1, seeds=2)
+    rows = tables["classes"][tables["classes"]["split"] == split]
+    losses = rows.groupby(["class", "weight_decay"])["loss"].mean().unstack()[labels]
+    own = losses.idxmin(axis=1)
+    largest = losses[own == own.value_counts().idxmax()].mean()
+    mean, spread = losses.mean(), losses.std(ddof=0)
+    lines = drawn(f"class-loss-{split}", tables).axes[0].lines
+    found = [line.get_ydata() for line in lines if len(line.get_ydata()) == 3]
+    np.testing.assert_allclose(found, [mean, mean - spread, mean + spread, largest])
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_bars_count_the_classes_of_their_split(split):
+    tables = study(LAMBDAS, classes=50, epochs=1, seeds=2)
+    rows = tables["classes"][tables["classes"]["split"] == split]
+    losses = rows.groupby(["class", "weight_decay"])["loss"].mean().unstack()
+    counts = losses.idxmin(axis=1).value_counts().reindex(list(LAMBDAS), fill_value=0)
+    ax = drawn(f"best-lambda-{split}", tables).axes[0]
+    assert [bar.get_height() for bar in ax.patches] == counts.tolist()
+
+
+def test_no_class_counts_for_a_diverged_run_whose_losses_are_finite():
+    tables = dict(study(("0", "1e-2"), classes=20, epochs=3, diverged=("0",)))
+    classes = tables["classes"] = tables["classes"].copy()
+    classes.loc[classes["weight_decay"] == "0", "loss"] = 1e-9
+    ax = drawn("best-lambda-test", tables).axes[0]
+    assert [bar.get_height() for bar in ax.patches] == [0, 20]
+
+
+@pytest.mark.parametrize(
+    ("figure", "panel", "table", "column", "factor"),
+    [
+        ("train-curves", 0, "history", "accuracy", 100),
+        ("train-curves", 1, "history", "loss", 1),
+        ("train-curves", 2, "history", "objective", 1),
+        ("test-curves", 0, "metrics", "accuracy", 100),
+        ("test-curves", 1, "metrics", "loss", 1),
+        ("weight-norm", 0, "history", "weight_l1", 1),
+    ],
+)
+def test_curves_are_the_numbers_of_their_table(figure, panel, table, column, factor):
+    labels = ["0", "1e-4", "1e-2"]
+    tables = study(tuple(labels), classes=5, epochs=6)
+    metrics = tables["metrics"].copy()
+    metrics.loc[metrics["split"] == "val", ["loss", "accuracy"]] /= 2
+    tables = tables | {"metrics": metrics}
+    rows = tables[table]
+    if table == "metrics":
+        rows = rows[rows["split"] == "test"]
+    rows = rows[rows["epoch"] >= (0 if figure == "weight-norm" else 1)]
+    wide = factor * rows.pivot(index="weight_decay", columns="epoch", values=column).loc[labels]
+    lines = drawn(figure, tables).axes[panel].lines
+    np.testing.assert_allclose([line.get_ydata() for line in lines], wide)
+    best = tables["best-lambda"]["weight_decay"].item()
+    widths = [line.get_linewidth() for line in lines]
+    assert [width == max(widths) for width in widths] == [label == best for label in labels]
+
+
+def test_confusion_has_the_true_class_in_rows_and_both_axes_named_in_order():
+    tables = study(("0", "1e-4"), classes=6, epochs=1)
+    ax = drawn("confusion", tables).axes[0]
+    shown = np.ma.filled(ax.images[0].get_array(), np.nan)
+    np.testing.assert_array_equal(shown, confusion.rates(tables["confusion"], range(6)))
+    assert ax.images[0].origin == "upper"
+    assert ax.images[0].get_extent() == [-0.5, 5.5, 5.5, -0.5]
+    for axis in (ax.xaxis, ax.yaxis):
+        names = {
+            place: text.get_text()
+            for place, text in zip(axis.get_majorticklocs(), axis.get_ticklabels(), strict=True)
+        }
+        assert names == {number: f"class {number}" for number in range(6)}
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("true class", "predicted class")
+
+
+def test_a_star_marks_the_lowest_loss_of_each_of_three_classes():
+    tables = study(LAMBDAS, classes=20, epochs=1)
+    lines = drawn("three-classes", tables).axes[0].lines
+    stars = [line for line in lines if line.get_marker() == "*"]
+    curves = [line for line in lines if len(line.get_ydata()) == len(LAMBDAS)]
+    assert len(stars) == len(curves) == 3
+    for star, line in zip(stars, curves, strict=True):
+        lowest = np.argmin(line.get_ydata())
+        assert star.get_ydata()[0] == line.get_ydata()[lowest]
+        assert star.get_xdata()[0] == line.get_xdata()[lowest]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 
 import pytest
 
@@ -156,3 +157,25 @@ def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "a", {"loss": float("nan")})
     assert not (tmp_path / "a").exists()
+
+
+def test_a_file_is_on_disk_before_it_is_named_and_its_name_after(tmp_path, monkeypatch):
+    calls, fsync, replace = [], os.fsync, os.replace
+
+    def synced(descriptor):
+        calls.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        return fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", lambda *names: calls.append("rename") or replace(*names))
+    files.write_bytes(tmp_path / "a", b"1")
+    assert calls == ["file", "rename", "folder"]
+    (tmp_path / "new").mkdir()
+    files.publish_directory(tmp_path / "new", tmp_path / "target")
+    assert calls[3:] == ["rename", "folder"]
+
+
+def test_equal_values_are_equal_bytes(tmp_path):
+    first = files.write_json(tmp_path / "a", {"b": 1, "a": {"d": 2, "c": 3}})
+    assert first == files.write_json(tmp_path / "a", {"a": {"c": 3, "d": 2}, "b": 1})
+    assert first == files.sha256(tmp_path / "a")

@@ -10,7 +10,9 @@ import unicodedata
 import numpy as np
 import pytest
 
+from cobaye import datasets, recipes
 from cobaye.datasets import _fonts, glyphs
+from cobaye.errors import DataError
 
 SMALL = glyphs.Options(classes=80, train=5, val=2, test=3)
 
@@ -150,3 +152,42 @@ def test_progress_is_told():
     options = glyphs.Options(classes=3, train=1, val=1, test=1, size=8)
     glyphs.prepare(options, lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_options_that_cannot_be_met_prepare_nothing(tmp_path):
+    kind = recipes.Kind("glyphs", {"classes": 1})
+    with pytest.raises(DataError, match="d: classes: 1 must be at least 2"):
+        datasets.prepare(kind, {"dataset": "d"}, "", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_is_its_character_upright_and_not_mirrored():
+    """Undisturbed, an F has its ink left of the middle and above it."""
+    options = glyphs.Options(classes=62, train=20, val=1, test=1, rotation=0, shear=0, shift=0)
+    prepared = glyphs.prepare(dataclasses.replace(options, noise=0, contrast=1, min_faces=16))
+    images, labels = prepared.splits["train"]
+    names = [entry["name"] for entry in prepared.classes]
+    ink = images[labels == names.index("F")].astype(float).mean((0, 1))
+    assert ink[:, :16].sum() > 1.1 * ink[:, 16:].sum()
+    assert ink[:16].sum() > 1.1 * ink[16:].sum()
+
+
+@pytest.mark.parametrize("disturbance", ["rotation", "shear", "shift"])
+def test_a_disturbance_of_zero_is_none(disturbance):
+    """Alone, each one makes images of one class differ that are the same without it."""
+    calm = dict.fromkeys(("rotation", "shear", "shift", "blur", "noise"), 0.0)
+    options = glyphs.Options(classes=2, train=60, val=1, test=1, scale=1.0, contrast=1.0, **calm)
+    full = glyphs.Options()
+    variants = []
+    for value in (0.0, getattr(full, disturbance)):
+        chosen = dataclasses.replace(options, **{disturbance: value})
+        images = glyphs.prepare(chosen).splits["train"][0]
+        variants.append(len(np.unique(images.reshape(len(images), -1), axis=0)))
+    assert variants[0] <= 2 * len(glyphs.FACES)
+    assert variants[1] > 100
+
+
+def test_splits_of_one_size_share_no_image():
+    options = glyphs.Options(classes=4, train=6, val=6, test=6)
+    images = np.concatenate([images for images, _ in glyphs.prepare(options).splits.values()])
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images) == 72

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from cobaye import networks, recipes
 from cobaye.networks import linear, resnet_small
 
 
@@ -91,3 +92,11 @@ def test_resnet_small_learns():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
+
+
+def test_building_a_network_leaves_the_random_state_as_it_was():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    networks.build(recipes.Kind("linear", {}), (1, 2, 2), 3, seed=5)
+    assert torch.equal(torch.rand(3), expected)

@@ -122,3 +122,36 @@ def test_the_tables_of_the_tiny_study(built):
     sizes = classes[classes["split"] == "test"].drop_duplicates("class").set_index("class")["n"]
     assert confusion.groupby("label")["n"].sum().to_dict() == sizes.to_dict()
     assert (sizes == 6).all()
+
+
+def by_class(losses):
+    """The table `classes` of class → λ → (val, test)."""
+    columns = {"seed": 0, "n": 3, "accuracy": 0.5}
+    return pd.DataFrame(
+        [
+            {**RUN, **columns, "weight_decay": label, "split": split, "class": c, "name": f"c{c}"}
+            | {"loss": pair[split == "test"]}
+            for c, by_lambda in losses.items()
+            for label, pair in by_lambda.items()
+            for split in ("val", "test")
+        ]
+    )
+
+
+def test_no_class_chooses_a_diverged_run_or_chooses_without_images_in_val():
+    nan = float("nan")
+    classes = by_class(
+        {
+            0: {"0": (0.1, 0.1), "1e-3": (2.0, 2.5), "1e-2": (3.0, 3.0)},
+            1: {"0": (0.1, 0.1), "1e-3": (nan, 1.0), "1e-2": (nan, 1.0)},
+        }
+    )
+    overall = pd.DataFrame([{**RUN, "weight_decay": "1e-3"}])
+    table = runs(["0", "1e-3", "1e-2"], diverged=("0",))
+    found = tables.best_lambda_per_class(classes, table, overall)
+    assert found[["class", "weight_decay"]].to_numpy().tolist() == [[0, "1e-3"]]
+
+
+def test_lambdas_are_compared_as_numbers():
+    losses = {"2e-3": 0.5, "1e-2": 0.5, "9e-4": 0.5}
+    assert best(losses, losses)["weight_decay"].item() == "1e-2"

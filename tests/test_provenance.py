@@ -1,0 +1,69 @@
+"""The code digest of a stage sees all the code it runs, and nothing else."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from cobaye import kinds, provenance
+from tests.conftest import ROOT
+
+USED = [("networks", "linear"), ("engines", "linear"), ("optimizers", "sgd")]
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A copy of the library, to change."""
+    shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
+    for module in (provenance, kinds):
+        monkeypatch.setattr(module, "ROOT", tmp_path / "workflow/cobaye")
+    return tmp_path / "workflow"
+
+
+def digest(library, script="train"):
+    for cached in (provenance._digest, provenance.normalised_source, provenance._imports):
+        cached.cache_clear()
+    return provenance.code_digest(library / f"scripts/{script}.py", USED)
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("scripts/train.py", True),
+        ("cobaye/training.py", True),
+        ("cobaye/randomness.py", True),  # by way of training
+        ("cobaye/engines/__init__.py", True),
+        ("cobaye/engines/_cross_entropy.py", True),  # by way of a kind
+        ("cobaye/networks/linear.py", True),
+        ("cobaye/optimizers/sgd.py", True),
+        ("cobaye/errors.py", False),  # words of messages only
+        ("cobaye/engines/network.py", False),
+        ("cobaye/networks/resnet_small.py", False),
+        ("cobaye/evaluation.py", False),
+        ("cobaye/plan.py", False),
+    ],
+)
+def test_a_change_of_code_counts_where_the_code_is_run(library, file, counts):
+    before = digest(library)
+    with open(library / file, "a") as source:
+        source.write("\nCHANGED = 1\n")
+    assert (digest(library) != before) is counts
+
+
+def test_comments_docstrings_and_layout_do_not_count(library):
+    before, path = digest(library), library / "cobaye/randomness.py"
+    text = path.read_text().replace('"""Return a seed', '"""Give a seed')
+    path.write_text(text.replace("    text = ", "    # A comment.\n\n    text =   "))
+    assert digest(library) == before
+
+
+def test_the_place_of_the_library_does_not_count(library):
+    assert digest(library) == digest(library.parent / "workflow")
+    copied = digest(library)
+    for cached in (provenance._digest, provenance._imports):
+        cached.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (provenance, kinds):
+            patch.setattr(module, "ROOT", ROOT / "workflow/cobaye")
+        assert digest(ROOT / "workflow") == copied
