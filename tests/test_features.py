@@ -215,3 +215,92 @@ def test_the_normalisation_moves_with_the_images(copy):
     network = backbones.Penultimate(MODEL, backbone.tensors, (1, 16, 16)).to("meta")
     images = torch.zeros(2, 1, 16, 16, dtype=torch.uint8, device="meta")
     assert network(images).device.type == "meta"
+
+
+def test_each_split_has_its_own_features_and_labels(copy, prepared):
+    identity = {**IDENTITY, "split": "val"}
+    caching.cache_shard(CACHING, MODEL, {**identity, "shard": 0, "shards": 1}, "", root=copy)
+    features.gather(identity, {"shards": 1}, "", copy)
+    split = splits.load(recipes.Data("d", "b"), "val", copy)
+    images, labels = (
+        np.load(copy / f"resources/datasets/d/val/{name}.npy") for name in ("images", "labels")
+    )
+    tensors = checkpoints.load(copy / "resources/backbones/b.safetensors")
+    (_, constants), network = splits.without_normalization(tensors), prepared[2]
+    with torch.no_grad():
+        logits = network(constants(torch.from_numpy(images)))
+        torch.testing.assert_close(network.head(split.inputs), logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(split.labels, labels)
+
+
+def test_bfloat16_is_computed_and_stored_as_told(copy):
+    whole = cache(copy, 1)
+    coarse = cache(copy, 1, dataclasses.replace(CACHING, precision="bfloat16"))
+    assert coarse.inputs.dtype == torch.float32
+    apart = (coarse.inputs - whole.inputs).norm() / whole.inputs.norm()
+    assert 1e-4 < apart < 0.05
+
+
+def test_a_flipped_bit_in_an_image_stops_caching(copy):
+    flip_a_bit(copy / "resources/datasets/d/train/images.npy")
+    with pytest.raises(CorruptFile, match="expected sha256"):
+        cache(copy, 1)
+    assert not (copy / "results").exists()
+
+
+def test_a_flipped_bit_in_the_labels_of_features_is_refused(copy):
+    cache(copy, 1)
+    flip_a_bit(copy / "results/features/d/b/train/labels.npy")
+    with pytest.raises(CorruptFile, match=r"labels\.npy: expected sha256"):
+        splits.load(recipes.Data("d", "b"), "train", copy)
+
+
+def flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+
+
+def test_shards_that_miss_a_row_are_refused(copy):
+    cache(copy, 1)
+    path = copy / "results/features/d/b/train/shard-00-of-01.json"
+    found = files.read_manifest(path, "cache_features", {**IDENTITY, "shard": 0, "shards": 1})
+    dataclasses.replace(found, info={**found.info, "rows": 49}).write(path)
+    with pytest.raises(DataError, match="49 rows of features but 50 labels"):
+        features.gather(IDENTITY, {"shards": 1}, "", copy)
+
+
+def test_features_that_are_infinite_but_no_nan_stop_the_job_too(copy):
+    path = copy / "resources/backbones/b.safetensors"
+    tensors = checkpoints.load(path)
+    name = [name for name in tensors if name.startswith("body") and name.endswith("mean")][-1]
+    tensors[name][0] = -torch.inf
+    entry = checkpoints.save(path, tensors)
+    reseal(path.with_suffix(".json"), files={path.name: entry})
+    with pytest.raises(DataError, match="not finite"):
+        cache(copy, 1)
+
+
+def test_every_split_is_written_as_it_was_prepared(tmp_path):
+    generator = np.random.default_rng(2)
+    made = {
+        split: (generator.integers(0, 256, (n, 3, 2, 4), np.uint8), np.arange(n) % 5)
+        for split, n in {"train": 8, "val": 5, "test": 6}.items()
+    }
+    prepared = datasets.Prepared([{"name": f"c{i}"} for i in range(5)], made)
+    entries = datasets.write(prepared, tmp_path)
+    assert datasets.class_names(tmp_path / "classes.json") == ["c0", "c1", "c2", "c3", "c4"]
+    for split, (images, labels) in made.items():
+        np.testing.assert_array_equal(np.load(tmp_path / split / "images.npy"), images)
+        np.testing.assert_array_equal(np.load(tmp_path / split / "labels.npy"), labels)
+        rows = datasets.ArrayFile(tmp_path / split / "images.npy").read(1, 4)
+        np.testing.assert_array_equal(rows, images[1:4])
+        for name in ("images", "labels"):
+            path = tmp_path / split / f"{name}.npy"
+            assert entries[f"{split}/{name}.npy"]["sha256"] == files.sha256(path)
+
+
+@pytest.mark.parametrize("value", range(256))
+def test_a_constant_channel_has_standard_deviation_one(value):
+    images = torch.full((4, 1, 2, 2), value, dtype=torch.uint8)
+    assert splits.normalization_of(images, "channel").std.item() == 1.0

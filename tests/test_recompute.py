@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 
 import pytest
 
@@ -124,6 +125,7 @@ def test_a_stale_run_stops_evaluation_with_the_repair(copied):
     assert "made from another recipe or code" in done.stdout
     repair = f"snakemake --cores all {run}/train.json --forcerun {run}/train.json"
     assert f"to repair: {repair}" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_study_name_and_any_file_are_targets(copied):
@@ -153,3 +155,56 @@ def test_words_of_errors_and_an_unused_schedule_rerun_nothing(copied):
     copied.edit("workflow/cobaye/files.py", "expected sha256", "awaited sha256")
     copied.edit("workflow/cobaye/schedules/cosine.py", "0.5 *", "0.25 *")
     assert copied.jobs() == {}
+
+
+@pytest.mark.parametrize("records", [True, False])
+def test_products_newer_than_what_was_made_of_them_rerun_nothing(built, tmp_path, records):
+    """As a copy that does not keep times leaves them: only manifests are compared."""
+    copied, now = built.clone(tmp_path / "copy", records=records), time.time()
+    for folder in ("results", "resources"):
+        for path in copied.path(folder).rglob("*"):
+            moment = now - 1000 if path.suffix == ".json" else now
+            os.utime(path, (moment, moment))
+    assert copied.jobs() == {}
+
+
+def test_an_edited_figure_option_is_noticed_in_a_clone_without_records(built, tmp_path):
+    clone = built.clone(tmp_path / "clone", records=False)
+    path = clone.path("config/studies/tiny.yaml")
+    names = [figure.stem for figure in clone.path("results/tiny/figures").glob("*.svg")]
+    figures = "".join(f"  {name}:\n" for name in sorted(names))
+    path.write_text(path.read_text() + "figures:\n" + figures)
+    assert clone.jobs() == {}
+    clone.edit("config/studies/tiny.yaml", "  confusion:\n", "  confusion: {last: 3}\n")
+    assert clone.jobs() == {"plot_confusion": 1}
+
+
+def test_shards_of_another_recipe_are_noticed_in_a_clone_without_records(built, tmp_path):
+    clone = built.clone(tmp_path / "clone", records=False)
+    clone.edit("config/backbones.yaml", "batch_size: 16", "batch_size: 8")
+    jobs = clone.jobs("tiny")
+    assert jobs["cache_features"] == 6
+    assert "prepare_backbone" not in jobs
+
+
+def test_a_run_less_is_tabulated_again_in_a_clone_without_records(built, tmp_path):
+    clone = built.clone(tmp_path / "clone", records=False)
+    clone.edit("config/studies/tiny.yaml", '["0", "1e-2"]', '["0"]')
+    assert stages(clone.jobs("tiny")) == {"tabulate": 1}
+
+
+def test_the_report_holds_every_figure_and_table_of_text(copied):
+    copied.run("--report", "report.html")
+    report = copied.path("report.html").read_text(encoding="utf-8")
+    for study in ("tiny", "tiny-images"):
+        tables = copied.path(f"results/{study}/tables").glob("*.csv")
+        figures = copied.path(f"results/{study}/figures").glob("*.svg")
+        for file in (*tables, *figures):
+            assert str(file.relative_to(copied.folder)) in report
+
+
+def test_a_study_says_how_many_threads_a_training_has(fresh):
+    target = "results/tiny/runs/linear/sgd/wd-0/seed-0/train.json"
+    assert "threads: " not in fresh.run("-n", target).stdout
+    fresh.edit("config/studies/tiny.yaml", "weight_decays:", "threads: 2\nweight_decays:")
+    assert fresh.run("-n", target).stdout.count("threads: 2") == 1

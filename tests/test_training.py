@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import os
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from cobaye import checkpoints, datasets, evaluation, files, paths, recipes, tables, training
+from cobaye import (
+    backbones,
+    checkpoints,
+    datasets,
+    engines,
+    evaluation,
+    figures,
+    files,
+    kinds,
+    networks,
+    optimizers,
+    paths,
+    recipes,
+    resume,
+    splits,
+    table_files,
+    tables,
+    training,
+)
+from cobaye.engines import network
 from cobaye.errors import StaleFile
 
 CLASSES, SIZE = 4, 6
@@ -135,7 +157,7 @@ def test_a_diverged_run_is_a_result_with_its_reason(root, engine):
     metrics = pd.read_parquet(folder / "metrics.parquet")
     assert metrics["epoch"].max() == last
     # NaN logits: nothing is right.
-    assert metrics[metrics["epoch"] == last]["accuracy"].max() <= 1.0
+    assert metrics[metrics["epoch"] == last]["accuracy"].max() == 0.0
 
 
 def evaluation_of(root, recipe, manifest, train_epochs="every"):
@@ -231,3 +253,331 @@ def test_a_run_on_earlier_data_is_not_evaluated(root):
         evaluation_of(root, TRAINING, manifest)
     # The cheap way back is kept: nothing was begun.
     assert (folder / ".resume/state.json").exists()
+
+
+def test_every_epoch_has_the_order_of_its_seed_and_number(root, monkeypatch):
+    asked, order = [], training.batch_order
+    monkeypatch.setattr(training, "batch_order", lambda *key: asked.append(key) or order(*key))
+    train(root, dataclasses.replace(TRAINING, seed=5), seed=5)
+    assert asked == [(5, epoch, 90, "full") for epoch in (1, 2, 3, 4)]
+
+
+def products(folder):
+    published = [*folder.glob("checkpoints/*"), folder / "history.csv", folder / "train.json"]
+    return {path.name: path.read_bytes() for path in published}
+
+
+def interrupt(root, recipe=TRAINING):
+    """Train two epochs, as far as the resume folder."""
+
+    def stop_at_the_third(seed, epoch, *more):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return order(seed, epoch, *more)
+
+    order = training.batch_order
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "batch_order", stop_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            train(root, recipe)
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+@pytest.mark.parametrize("engine", ["linear", "network"])
+def test_an_interrupted_run_on_images_ends_the_same(root, engine, nesterov):
+    algorithm = recipes.Kind("sgd", {"momentum": 0.9, "nesterov": nesterov})
+    optimizer = dataclasses.replace(OPTIMIZER, algorithm=algorithm)
+    recipe = dataclasses.replace(TRAINING, engine=engine, optimizer=optimizer)
+    folder, _ = train(root, recipe)
+    expected = products(folder)
+    shutil.rmtree(folder)
+    interrupt(root, recipe)
+    assert not (folder / "train.json").exists()
+    train(root, recipe)
+    assert files.read_json(folder / "run.json")["resumed_from"] == [2]
+    assert products(folder) == expected
+
+
+def test_resume_state_of_other_code_is_not_used(root, capsys):
+    interrupt(root)
+    left = root / paths.RUN.format(**IDENTITY) / resume.FOLDER / "left"
+    left.touch()
+    path = training.train(TRAINING, IDENTITY, "other", root=root)
+    assert not left.exists()
+    assert (
+        "resume state not used, it is of another run: code: code → other" in capsys.readouterr()[1]
+    )
+    assert files.read_json(path.parent / "run.json")["resumed_from"] == []
+
+
+def test_resume_state_of_other_data_is_not_used(root, capsys):
+    interrupt(root)
+    path = root / "resources/datasets/d/manifest.json"
+    dataclasses.replace(datasets.manifest("d", root), code="other").write(path)
+    folder, _ = train(root)
+    assert "it is of another run: data." in capsys.readouterr()[1]
+    assert files.read_json(folder / "run.json")["resumed_from"] == []
+
+
+def test_a_forged_resume_state_is_not_used(root, capsys):
+    interrupt(root)
+    path = root / paths.RUN.format(**IDENTITY) / resume.FOLDER / resume.STATE
+    path.write_text(path.read_text().replace('"epoch": 2', '"epoch": 1'))
+    folder, _ = train(root)
+    assert "state.json: expected seal" in capsys.readouterr()[1]
+    assert files.read_json(folder / "run.json")["resumed_from"] == []
+
+
+def test_a_run_is_trained_under_its_lock(root, monkeypatch):
+    lock = resume.lock
+    monkeypatch.setattr(resume, "lock", functools.partial(lock, wait=0.0))
+    with lock(root / paths.RUN.format(**IDENTITY)), pytest.raises(resume.Locked):
+        train(root)
+
+
+def test_a_lock_on_a_removed_folder_is_no_lock(tmp_path, monkeypatch):
+    """Between open and lock, evaluate may remove the folder and another process make it again."""
+    flock = resume.fcntl.flock
+
+    def remade_meanwhile(descriptor, how):
+        monkeypatch.setattr(resume.fcntl, "flock", flock)
+        (tmp_path / resume.LOCK).unlink()
+        (tmp_path / resume.LOCK).touch()
+        return flock(descriptor, how)
+
+    monkeypatch.setattr(resume.fcntl, "flock", remade_meanwhile)
+    assert resume._try_lock(tmp_path) is None
+
+
+def test_resume_state_is_not_forgotten_under_another_process(root, monkeypatch):
+    interrupt(root)
+    folder, lock = root / paths.RUN.format(**IDENTITY), resume.lock
+    monkeypatch.setattr(resume, "lock", functools.partial(lock, wait=0.0))
+    with lock(folder), pytest.raises(resume.Locked):
+        resume.forget(folder)
+    assert (folder / resume.FOLDER / resume.STATE).exists()
+
+
+def test_whatever_the_state_names_is_there_when_it_is_written_and_until_then(root, monkeypatch):
+    """Killed right before or right after a commit, a run has an epoch to go on from."""
+    write, commits = files.write_json, []
+
+    def checked(path, value):
+        if path.name == resume.STATE:
+            before = [files.read_json(path)] if path.exists() else []
+            for state in (*before, value):
+                names = [f"checkpoints/{name}" for name in state["progress"]["checkpoints"]]
+                for name in (*names, state["optimizer"]["name"]):
+                    assert (path.parent / name).is_file()
+            commits.append(path)
+        return write(path, value)
+
+    monkeypatch.setattr(files, "write_json", checked)
+    train(root)
+    assert len(commits) == 5
+
+
+def test_manifests_are_written_last(root, monkeypatch):
+    replace, written = os.replace, []
+    monkeypatch.setattr(
+        files.os, "replace", lambda old, new: written.append(new.name) or replace(old, new)
+    )
+    _, manifest = train(root)
+    assert written[-4:] == ["checkpoints", "history.csv", "run.json", "train.json"]
+    evaluation_of(root, TRAINING, manifest)
+    assert written[-1] == "evaluate.json"
+
+
+def test_infinite_weights_are_a_divergence_though_the_loss_is_finite(root, monkeypatch):
+    monkeypatch.setattr(training.engines, "norms", lambda _: (math.inf, math.inf))
+    _, manifest = train(root)
+    assert manifest["info"] == {"epochs": 1, "stopped": "diverged in epoch 1", "finite": False}
+
+
+@pytest.mark.parametrize("name", ["images", "labels"])
+def test_a_flipped_bit_in_a_split_stops_training(root, name):
+    path = root / f"resources/datasets/d/train/{name}.npy"
+    data = bytearray(path.read_bytes())
+    data[-8] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(files.CorruptFile, match=rf"train/{name}\.npy: expected sha256"):
+        train(root)
+
+
+def test_a_network_learns_by_batch_statistics_and_is_judged_by_running_ones(root):
+    model = recipes.Kind("resnet-small", {"stem": 8, "widths": [8], "features": 8})
+    recipe = dataclasses.replace(TRAINING, model=model, engine="network")
+    folder, manifest = train(root, recipe)
+    evaluation_of(root, recipe, manifest)
+    own, start = weights(folder, 4), weights(folder, 0)
+    moved = [not torch.equal(own[k], start[k]) for k in own if k.endswith("running_mean")]
+    assert moved
+    assert all(moved)
+    state, constants = splits.without_normalization(own)
+    network = networks.build(model, (1, SIZE, SIZE), CLASSES)
+    network.load_state_dict(state)
+    split = splits.load(DATA, "val", root)
+    with torch.no_grad():
+        logits = network.eval()(constants(split.inputs))
+    loss = torch.nn.functional.cross_entropy(logits, split.labels).item()
+    metrics = pd.read_parquet(folder / "metrics.parquet").set_index(["epoch", "split"])
+    assert metrics.loc[(4, "val"), "loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_the_algorithm_has_the_options_it_was_given():
+    algorithm = recipes.Kind("sgd", {"momentum": 0.5, "nesterov": True})
+    group = {"params": [torch.zeros(2, requires_grad=True)], "weight_decay": 0.1}
+    (found,) = optimizers.build(algorithm, [group], 0.3).param_groups
+    assert (found["momentum"], found["nesterov"], found["dampening"]) == (0.5, True, 0)
+    assert (found["lr"], found["weight_decay"]) == (0.3, 0.1)
+
+
+def test_blocks_of_any_size_give_the_same_scores(root, monkeypatch):
+    folder, manifest = train(root)
+    names = ("metrics.parquet", "classes.parquet", "predictions.parquet")
+    evaluation_of(root, TRAINING, manifest)
+    whole = [pd.read_parquet(folder / name) for name in names]
+    monkeypatch.setattr(evaluation, "BLOCK", 7)
+    evaluation_of(root, TRAINING, manifest)
+    for name, expected in zip(names, whole, strict=True):
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / name), expected, rtol=1e-5)
+
+
+def test_top5_is_the_share_of_images_with_fewer_than_five_classes_before_theirs():
+    split = splits.Split(torch.zeros(7, 1), torch.arange(7), 7, {})
+    found = evaluation._Tables(7)
+    found.add(
+        0, "test", split, lambda rows: -torch.arange(7.0).expand(len(rows), 7), "cpu", is_last=False
+    )
+    assert found.metrics[0]["accuracy"] == pytest.approx(1 / 7)
+    assert found.metrics[0]["top5"] == pytest.approx(5 / 7)
+
+
+def test_a_class_without_images_has_no_mean():
+    found = evaluation.per_class(np.array([0, 0, 2]), np.array([1.0, 3.0, 5.0]), 4)
+    np.testing.assert_array_equal(found, [2, np.nan, 5, np.nan])
+
+
+def test_evaluation_refuses_another_recipe_and_ends_the_resume_state(root):
+    folder, manifest = train(root)
+    told = recipes.Evaluation(DATA, TRAINING.model, "every")
+    with pytest.raises(files.StaleFile, match=r"--forcerun .*train\.json"):
+        evaluation.evaluate(told, IDENTITY, "code", "another", root=root)
+    evaluation_of(root, TRAINING, manifest)
+    assert not (folder / resume.FOLDER).exists()
+
+
+@pytest.fixture
+def study(root):
+    """Two evaluated runs, and what `tabulate` is told of them."""
+    runs, expected = [], {}
+    for label in ("0", "1e-2"):
+        recipe = dataclasses.replace(TRAINING, weight_decay=float(label))
+        folder, trained = train(root, recipe, weight_decay=label)
+        evaluation_of(root, recipe, trained)
+        evaluated = files.read_json(folder / "evaluate.json")
+        runs.append({key: trained["identity"][key] for key in tables.KEYS})
+        expected[str(folder.relative_to(root))] = tuple(
+            files.stage_fingerprint(made["recipe"], made["code"]) for made in (trained, evaluated)
+        )
+    return {"recipe": {"runs": runs}, "code": "", "dataset": "d", "expected": expected}
+
+
+def tabulated(root, study):
+    """Return a function that reads a table back as figures do."""
+    path = tables.tabulate({"study": "s"}, **study, root=root)
+    manifest = files.read_manifest(path, "tabulate", {"study": "s"})
+    return lambda name: tables.read(path.parent, name, manifest)
+
+
+def test_tables_keep_labels_and_names_and_the_last_epoch(root, study):
+    read = tabulated(root, study)
+    for name in table_files.FILES:
+        assert set(read(name)["weight_decay"]) <= {"0", "1e-2"}
+    per_class, classes = read("best-lambda-per-class"), read("classes")
+    assert list(per_class["name"]) == [f"c{c}" for c in per_class["class"]]
+    assert (classes["name"] == "c" + classes["class"].astype(str)).all()
+    last = read("metrics").query("epoch == 4 and split == 'test'").set_index("weight_decay")
+    for label, part in classes[classes["split"] == "test"].groupby("weight_decay"):
+        whole = (part["n"] * part["loss"]).sum() / part["n"].sum()
+        assert whole == pytest.approx(last.loc[label, "loss"], rel=1e-6)
+    confused, best = read("confusion"), read("best-lambda")["weight_decay"].item()
+    assert set(confused["weight_decay"]) == {best}
+    assert confused["n"].sum() == 40
+
+
+def test_a_class_may_be_named_na(tmp_path):
+    names = ["c", "NA", "1", "null"]
+    path, table = tmp_path / "best-lambda-per-class.csv", pd.DataFrame({"name": names})
+    entry = tables._write(path, table.assign(weight_decay="1e-2"))
+    made = files.Manifest("tabulate", {}, {}, "", {}, {path.name: entry})
+    assert list(tables.read(tmp_path, "best-lambda-per-class", made)["name"]) == names
+
+
+@pytest.mark.parametrize("position", [0, 1], ids=["train", "evaluate"])
+def test_tables_refuse_a_run_of_another_recipe(root, study, position):
+    place = next(iter(study["expected"]))
+    fingerprints = list(study["expected"][place])
+    fingerprints[position] = "another"
+    study["expected"][place] = tuple(fingerprints)
+    name = ("train", "evaluate")[position]
+    with pytest.raises(files.StaleFile, match=rf"--forcerun .*{name}\.json"):
+        tabulated(root, study)
+
+
+def test_tables_refuse_an_evaluation_of_another_training(root, study):
+    place = next(iter(study["expected"]))
+    path = root / place / "train.json"
+    trained = files.read_manifest(path, "train", {"study": "s", **study["recipe"]["runs"][0]})
+    dataclasses.replace(trained, inputs={}).write(path)
+    with pytest.raises(files.StaleFile, match=r"evaluate\.json: made from another .*train\.json"):
+        tabulated(root, study)
+
+
+def test_a_flipped_bit_in_a_table_stops_the_figures(root, study):
+    read = tabulated(root, study)
+    path = root / "results/s/tables/metrics.csv"
+    path.write_bytes(path.read_bytes().replace(b"0.", b"1.", 1))
+    with pytest.raises(files.CorruptFile, match=r"metrics\.csv: expected sha256"):
+        read("metrics")
+
+
+def test_a_backbone_is_the_last_checkpoint_of_its_run(root):
+    folder, manifest = train(root)
+    fingerprint = files.stage_fingerprint(manifest["recipe"], manifest["code"])
+    recipe = {"run": IDENTITY, "model": recipes.plain(TRAINING.model)}
+    with pytest.raises(files.StaleFile, match=r"--forcerun .*train\.json"):
+        backbones.prepare({"backbone": "b"}, recipe, "", "another", root)
+    backbones.prepare({"backbone": "b"}, recipe, "", fingerprint, root)
+    tensors = backbones.load("b", root).tensors
+    torch.testing.assert_close(tensors, weights(folder, 4), rtol=0, atol=0)
+    path = root / "resources/backbones/b.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    with pytest.raises(files.CorruptFile, match=r"b\.safetensors: expected sha256"):
+        backbones.load("b", root)
+
+
+def test_a_figure_is_drawn_with_its_options(root, study):
+    read = tabulated(root, study)
+    identity = {"study": "s", "figure": "test-curves"}
+    recipe = {"kind": "test-curves", "options": {"split": "val"}}
+    made = figures.plot(identity, recipe, "", root)
+    options = kinds.options("figures", "test-curves")(split="val")
+    frames = {name: read(name) for name in ("metrics", "runs", "best-lambda")}
+    for suffix, expected in figures.render("test-curves", frames, options).items():
+        assert made.with_suffix(f".{suffix}").read_bytes() == expected
+
+
+def test_half_precision_features_are_held_once_and_as_they_are_stored():
+    split = splits.Split(torch.zeros(8, 5, dtype=torch.float16), torch.arange(8) % 4, 4, {})
+    recipe = dataclasses.replace(TRAINING, data=recipes.Data("d", "b"))
+    network = networks.build(recipe.model, (5,), 4)
+    engine = engines.build(recipe, network, split, None, "cpu")
+    assert engine.cross_entropy.inputs.dtype == torch.float16
+    assert engine.cross_entropy.inputs.data_ptr() == split.inputs.data_ptr()
+
+
+def test_the_network_engine_counts_a_tie_and_nan_against_the_image():
+    logits = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [torch.nan] * 3])
+    found = network._strictly_largest(logits, torch.tensor([0, 0, 0]))
+    assert found.tolist() == [False, True, False]

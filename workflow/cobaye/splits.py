@@ -112,7 +112,7 @@ def normalization_of(
     mean = counts @ values / counts.sum(axis=1)
     variance = counts @ values**2 / counts.sum(axis=1) - mean**2
     # A constant channel is centred and left at that.
-    std = np.where(variance > 0, np.sqrt(np.maximum(variance, 1e-12)), 1.0)
+    std = np.where(variance > 1e-12, np.sqrt(np.maximum(variance, 0)), 1.0)
     shape = (-1, 1, 1)
     return Normalization(
         torch.tensor(mean, dtype=torch.float32).reshape(shape),
