@@ -137,8 +137,22 @@ class _Tables:
                 yield block
 
         found = scores(blocks(), split.labels.to(device))
-        right = found.rank == 0
         labels = split.labels.numpy()
+        self._add_means(epoch, name, labels, found)
+        if is_last:
+            self.predictions.append(
+                {
+                    "split": np.full(len(labels), name, dtype=object),
+                    "image": np.arange(len(labels), dtype=np.int32),
+                    "label": labels.astype(np.int32),
+                    "predicted": torch.cat(predicted).numpy().astype(np.int32),
+                    "loss": found.loss,
+                }
+            )
+
+    def _add_means(self, epoch: int, name: str, labels: np.ndarray, found: Scores) -> None:
+        """Add the means over the split, and over each of its classes."""
+        right = found.rank == 0
         self.metrics.append(
             {
                 "epoch": epoch,
@@ -158,16 +172,6 @@ class _Tables:
                 "accuracy": per_class(labels, right, self.classes),
             }
         )
-        if is_last:
-            self.predictions.append(
-                {
-                    "split": np.full(len(labels), name, dtype=object),
-                    "image": np.arange(len(labels), dtype=np.int32),
-                    "label": labels.astype(np.int32),
-                    "predicted": torch.cat(predicted).numpy().astype(np.int32),
-                    "loss": found.loss,
-                }
-            )
 
     def write(self, folder: Path) -> dict[str, dict[str, Any]]:
         """Write the three files; return their manifest entries."""

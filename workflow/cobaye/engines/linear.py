@@ -13,7 +13,7 @@ update are one call each. ``cobaye.engines._cross_entropy`` says how the gradien
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +23,6 @@ from cobaye.engines import Epoch
 from cobaye.engines._cross_entropy import CrossEntropy
 from cobaye.rows import MappedRows
 from cobaye.splits import Normalization, Split
-
-if TYPE_CHECKING:
-    from cobaye.rows import MappedRows
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
