@@ -28,6 +28,7 @@ ORDER = [
     "files",
     "staleness",
     "provenance",
+    "places",
     "plan",
     "objective",
     "datasets",
@@ -44,6 +45,7 @@ ORDER = [
     "resume",
     "training",
     "evaluation",
+    "baseline",
     "tables",
     "figures",
 ]

@@ -137,12 +137,19 @@ class Backbone:
     """A backbone read back.
 
     tensors: as a checkpoint's, `head` included. resize: how it sees an image, {"resize", "crop",
-    "interpolation"}; None: as it is. sha256: of its weights.
+    "interpolation"}; None: as it is. sha256: of its weights. categories: the names of the classes
+    that `head` tells apart, where its weights came with them.
     """
 
     tensors: dict[str, torch.Tensor]
     resize: dict[str, Any] | None
     sha256: str
+    categories: list[str] | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many classes `head` tells apart."""
+        return len(self.tensors["head.weight"])
 
 
 def load(backbone: str, root: Path = Path()) -> Backbone:
@@ -152,7 +159,8 @@ def load(backbone: str, root: Path = Path()) -> Backbone:
     manifest = files.read_manifest(path, "prepare_backbone", {"backbone": backbone})
     name = f"{backbone}.safetensors"
     tensors = checkpoints.load(manifest.check((root / base).parent, name))
-    return Backbone(tensors, manifest.info["resize"], manifest.files[name]["sha256"])
+    info = manifest.info
+    return Backbone(tensors, info["resize"], manifest.files[name]["sha256"], info.get("categories"))
 
 
 class Penultimate(torch.nn.Module):

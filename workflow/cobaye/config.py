@@ -132,10 +132,13 @@ class _Reader:
             train_epochs=raw.train_epochs,
             threads=raw.threads,
             figures=self._figures(raw.figures),
+            baseline=raw.baseline,
         )
 
     def _check_form(self, raw: schema.StudyFile) -> None:
         """Refuse a backbone for ready-made features, and training on files without one."""
+        if raw.baseline and raw.backbone is None:
+            raise ConfigError(f"{self.file}: baseline: true, but the study has no backbone")
         kind = self.config.datasets[raw.dataset].kind.kind
         form = kinds.constant("datasets", kind, "FORM", "images")
         if form == "features" and raw.backbone is not None:

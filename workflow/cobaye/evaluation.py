@@ -90,7 +90,7 @@ def evaluate(
     parts = {split: splits.load(recipe.data, split, root, memory) for split in paths.SPLITS}
     shape, classes = tuple(parts["train"].inputs.shape[1:]), parts["train"].classes
     forward = Forward(recipe.model, shape, classes, device)
-    tables = _Tables(classes)
+    tables = Tables(classes)
     last = trained.info["epochs"]
     with torch.inference_mode():
         for epoch in tqdm(range(last + 1), unit="checkpoint", mininterval=1.0):
@@ -107,7 +107,7 @@ def evaluate(
     return folder / "evaluate.json"
 
 
-class _Tables:
+class Tables:
     """The rows of a run's three parquet files, column by column."""
 
     def __init__(self, classes: int):

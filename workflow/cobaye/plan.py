@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import files, kinds, paths, provenance, recipes, table_files
+from cobaye import files, kinds, paths, provenance, recipes
 from cobaye.config import Config
 from cobaye.errors import ConfigError, nearest
+from cobaye.places import Places
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Stage:
         return files.stage_fingerprint(self.recipe, self.code)
 
 
-class Plan:
+class Plan(Places):
     """Everything that can be asked for, and what it takes.
 
     Parameters
@@ -42,7 +43,8 @@ class Plan:
     """
 
     def __init__(self, config: Config, scripts: Path):
-        self.config, self.scripts = config, scripts
+        super().__init__(config)
+        self.scripts = scripts
 
     def _stage(self, rule: str, identity: Mapping, recipe: Any, *used: tuple[str, str]) -> Stage:
         code = provenance.code_digest(self.scripts / f"{rule}.py", used)
@@ -71,28 +73,10 @@ class Plan:
         used = ("networks", model.kind)
         return self._stage("prepare_backbone", {"backbone": backbone}, recipe, used)
 
-    def backbone_model(self, backbone: str) -> recipes.Kind:
-        """Return the network of a backbone."""
-        of = self.config.backbones[backbone]
-        return of.model or self.config.studies[of.study].models[of.run.model]
-
-    def backbone_run(self, backbone: str, product: str = "") -> list[str]:
-        """Return a product of the run that a backbone is taken from, if it is from one."""
-        of = self.config.backbones[backbone]
-        return [f"{self.run_folder(of.study, of.run)}/{product}"] if of.run else []
-
     def backbone_expected(self, backbone: str) -> str | None:
         """Return the fingerprint of the training behind a backbone, if it is from a run."""
         of = self.config.backbones[backbone]
         return self.train(of.study, of.run).fingerprint if of.run else None
-
-    def shards(self, dataset: str) -> list[str]:
-        """Return the labels of a dataset's shards, 00, 01, …; their count is its last argument."""
-        return [paths.shard_label(i) for i in range(self.config.datasets[dataset].shards)]
-
-    def shard_count(self, dataset: str) -> str:
-        """Return the number of a dataset's shards, as it stands in a path."""
-        return paths.shard_label(self.config.datasets[dataset].shards)
 
     def shard(self, dataset: str, backbone: str, split: str, shard: str) -> Stage:
         """Return what cache_features is told."""
@@ -112,32 +96,6 @@ class Plan:
         identity = {"dataset": dataset, "backbone": backbone, "split": split}
         recipe = {"shards": self.config.datasets[dataset].shards}
         return self._stage("gather_features", identity, recipe)
-
-    def dataset_manifest(self, study: str) -> str:
-        """Return the manifest of the dataset behind a study."""
-        data = recipes.Data(self.config.studies[study].data.dataset, None)
-        return paths.split_manifest(data, "train")
-
-    def split_manifest(self, study: str, split: str) -> str:
-        """Return the manifest that covers a split of what a study learns from."""
-        return paths.split_manifest(self.config.studies[study].data, split)
-
-    def split_files(self, study: str, split: str) -> list[str]:
-        """Return the folder or files that hold a split of what a study learns from."""
-        data = self.config.studies[study].data
-        folder = paths.split_folder(data, split)
-        if data.backbone is None:
-            return [folder]
-        count = self.shard_count(data.dataset)
-        shards = [
-            paths.SHARD.format(**dataclasses.asdict(data), split=split, shard=i, shards=count)
-            for i in self.shards(data.dataset)
-        ]
-        return [*(f"{shard}.npy" for shard in shards), f"{folder}/labels.npy"]
-
-    def run_folder(self, study: str, run: recipes.Run) -> str:
-        """Return the folder of a run."""
-        return paths.RUN.format(study=study, **dataclasses.asdict(run))
 
     @functools.cache  # noqa: B019 (one plan per process)
     def _runs(self, study: str) -> frozenset[recipes.Run]:
@@ -177,14 +135,29 @@ class Plan:
         identity = self._identity(study, run)
         return self._stage("evaluate", identity, recipe, ("networks", model.kind))
 
+    def baseline(self, study: str) -> Stage:
+        """Return what evaluate_baseline is told; raises ConfigError for a study without one."""
+        of = self.config.studies[study]
+        if not self.has_baseline(study):
+            path = self.config.folder / "studies" / f"{study}.yaml"
+            raise ConfigError(f"{path}: baseline: the study has none")
+        return self._stage("evaluate_baseline", {"study": study}, of.data, ("networks", "linear"))
+
     def tabulate(self, study: str) -> Stage:
         """Return what tabulate is told: the runs, in the order of the config."""
-        recipe = {"runs": [dataclasses.asdict(run) for run in self.config.studies[study].runs()]}
+        of = self.config.studies[study]
+        recipe = {
+            "runs": [dataclasses.asdict(run) for run in of.runs()],
+            "baseline": self.has_baseline(study),
+        }
         return self._stage("tabulate", {"study": study}, recipe)
 
-    def expected_runs(self, study: str) -> dict[str, tuple[str, str]]:
-        """Return run folder → fingerprints of its training and evaluation."""
-        return {
+    def expected_runs(self, study: str) -> dict[str, tuple[str, ...]]:
+        """Return folder of a run, or of the baseline → the fingerprints of what made it."""
+        own = {}
+        if self.has_baseline(study):
+            own[paths.BASELINE.format(study=study)] = (self.baseline(study).fingerprint,)
+        return own | {
             self.run_folder(study, run): (
                 self.train(study, run).fingerprint,
                 self.evaluate(study, run).fingerprint,
@@ -203,22 +176,6 @@ class Plan:
         kind = drawn[figure]
         identity = {"study": study, "figure": figure}
         return self._stage("plot", identity, kind, ("figures", kind.kind))
-
-    def products(self, study: str) -> list[str]:
-        """Return the files that make a study complete: its runs, tables and figures."""
-        of = self.config.studies[study]
-        runs = [
-            f"{self.run_folder(study, run)}/{manifest}"
-            for run in of.runs()
-            for manifest in ("train.json", "evaluate.json")
-        ]
-        tables = [f"{paths.TABLES}/{file}" for file in (*table_files.FILES.values(), "tables.json")]
-        figures = [
-            f"{paths.FIGURES}/{figure}.{suffix}"
-            for figure in of.figures
-            for suffix in ("svg", "pdf", "png", "json")
-        ]
-        return runs + [product.format(study=study) for product in (*tables, *figures)]
 
     @staticmethod
     def _identity(study: str, run: recipes.Run) -> dict[str, Any]:

@@ -136,7 +136,11 @@ class Backbone:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A study: every model × optimizer × λ × seed, on the images or on a backbone's features."""
+    """A study: every model × optimizer × λ × seed, on the images or on a backbone's features.
+
+    baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
+    trained on the same dataset.
+    """
 
     name: str
     data: Data
@@ -148,6 +152,7 @@ class Study:
     train_epochs: Literal["every", "last"]
     threads: int
     figures: dict[str, Kind]
+    baseline: bool | None = None
 
     def runs(self) -> list[Run]:
         """Return its runs, in the order of the config."""

@@ -125,6 +125,7 @@ class StudyFile(Strict):
     penalize_bias: bool = True
     train_epochs: Literal["every", "last"] = "every"
     threads: Count = 1
+    baseline: bool | None = None
     figures: dict[str, dict[str, Any] | None] | list[str] = list(LAST_LAYER_FIGURES)
 
 

@@ -5,6 +5,7 @@ FILES = {
     "history": "history.csv",
     "metrics": "metrics.csv",
     "classes": "classes.csv",
+    "baseline": "baseline.csv",
     "confusion": "confusion.csv",
     "best-lambda": "best-lambda.csv",
     "best-lambda-per-class": "best-lambda-per-class.csv",

@@ -12,6 +12,7 @@ from cobaye import datasets, files, paths, table_files
 
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
 GROUP = ["model", "optimizer"]
+MEASURES = ["split", "loss", "accuracy", "top5"]
 
 
 def tabulate(
@@ -19,13 +20,14 @@ def tabulate(
     recipe: dict[str, Any],
     code: str,
     dataset: str,
-    expected: Mapping[str, tuple[str, str]],
+    expected: Mapping[str, tuple[str, ...]],
     root: Path = Path(),
 ) -> Path:
     """Make all tables of a study from its evaluated runs; return their manifest.
 
-    recipe: {"runs": the identities of the runs, in the order of the config}. expected: run folder →
-    the fingerprints that the config gives its training and evaluation; others raise StaleFile.
+    recipe: {"runs": the identities of the runs, in the order of the config, "baseline": whether the
+    study has one}. expected: run folder → the fingerprints that the config gives its training and
+    evaluation, and the baseline's folder → that of its evaluation; others raise StaleFile.
     """
     collected: dict[str, list[pd.DataFrame]] = {name: [] for name in _READ}
     inputs: dict[str, str] = {}
@@ -34,6 +36,9 @@ def tabulate(
             keyed = pd.DataFrame({key: run[key] for key in KEYS}, index=frame.index)
             collected[name].append(pd.concat([keyed, frame], axis=1))
     raw = {name: pd.concat(parts, ignore_index=True) for name, parts in collected.items()}
+    raw["baseline"] = pd.DataFrame(columns=MEASURES)
+    if recipe["baseline"]:
+        raw["baseline"] = _read_baseline(identity, expected, inputs, root)
     prepared, source = (
         datasets.manifest(dataset, root),
         root / paths.DATASET.format(dataset=dataset),
@@ -55,7 +60,7 @@ _READ = ("runs", "history", "metrics", "classes", "predictions")
 
 def _read_run(
     identity: dict[str, Any],
-    expected: Mapping[str, tuple[str, str]],
+    expected: Mapping[str, tuple[str, ...]],
     inputs: dict[str, str],
     root: Path,
 ) -> dict[str, pd.DataFrame]:
@@ -81,6 +86,22 @@ def _read_run(
     }
 
 
+def _read_baseline(
+    identity: dict[str, Any],
+    expected: Mapping[str, tuple[str, ...]],
+    inputs: dict[str, str],
+    root: Path,
+) -> pd.DataFrame:
+    """Return the baseline's mean scores, a row per split, checked like a run's."""
+    place = paths.BASELINE.format(**identity)
+    path = root / place / "baseline.json"
+    manifest = files.read_manifest(path, "evaluate_baseline", identity)
+    files.require_fresh(path, manifest, *expected[place])
+    files.require_inputs(path, manifest, root)
+    inputs[f"{place}/{path.name}"] = files.sha256(path)
+    return pd.read_parquet(manifest.check(path.parent, "metrics.parquet"))[MEASURES]
+
+
 def _tables(raw: dict[str, pd.DataFrame], names: list[str]) -> dict[str, pd.DataFrame]:
     classes = raw["classes"]
     classes.insert(
@@ -93,6 +114,7 @@ def _tables(raw: dict[str, pd.DataFrame], names: list[str]) -> dict[str, pd.Data
         "history": raw["history"],
         "metrics": raw["metrics"],
         "classes": classes,
+        "baseline": raw["baseline"],
         "confusion": confusion(raw["predictions"], best),
         "best-lambda": best,
         "best-lambda-per-class": best_lambda_per_class(classes, raw["runs"], best),

@@ -31,6 +31,7 @@ SHARD_MANIFEST = f"{paths.SHARD}.json"
 FEATURES_MANIFEST = f"{paths.FEATURES}/manifest.json"
 TRAIN_MANIFEST = f"{paths.RUN}/train.json"
 EVALUATE_MANIFEST = f"{paths.RUN}/evaluate.json"
+BASELINE_MANIFEST = f"{paths.BASELINE}/baseline.json"
 TABLES_MANIFEST = f"{paths.TABLES}/tables.json"
 
 
@@ -82,6 +83,10 @@ def train_stage(wildcards):
 
 def evaluate_stage(wildcards):
     return PLAN.evaluate(wildcards.study, run_of(wildcards))
+
+
+def baseline_stage(wildcards):
+    return PLAN.baseline(wildcards.study)
 
 
 def tabulate_stage(wildcards):
@@ -143,6 +148,20 @@ def split_files(*splits):
     """The folders or files of what a study learns from: large, so compared by nothing."""
     return lambda wildcards: ancient(
         [file for split in splits for file in PLAN.split_files(wildcards.study, split)]
+    )
+
+
+def of_baseline(*products):
+    """These products of a study's baseline, if it has one."""
+    return lambda wildcards: [
+        file for name in products for file in PLAN.baseline_product(wildcards.study, name)
+    ]
+
+
+def backbone_of(product):
+    """A product of the backbone of a study."""
+    return lambda wildcards: product.format(
+        backbone=CONFIG.studies[wildcards.study].data.backbone
     )
 
 

@@ -1,4 +1,4 @@
-# Every checkpoint of a run on every split; then the tables of a study.
+# Every checkpoint of a run on every split, a backbone's own last layer likewise; then the tables of a study.
 
 
 rule evaluate:
@@ -24,10 +24,41 @@ rule evaluate:
         "../scripts/evaluate.py"
 
 
+rule evaluate_baseline:
+    input:
+        forced_if_stale(BASELINE_MANIFEST, baseline_stage),
+        lambda wildcards: ancient(backbone_of(f"{paths.BACKBONE}.safetensors")(wildcards)),
+        backbone=backbone_of(BACKBONE_MANIFEST),
+        dataset=lambda wildcards: PLAN.dataset_manifest(wildcards.study),
+        manifests=split_manifests(*paths.SPLITS),
+        inputs=split_files(*paths.SPLITS),
+    output:
+        [
+            f"{paths.BASELINE}/{file}"
+            for file in (
+                "head.safetensors",
+                "metrics.parquet",
+                "classes.parquet",
+                "predictions.parquet",
+            )
+        ],
+        manifest=BASELINE_MANIFEST,
+    log:
+        f"{paths.LOGS}/evaluate_baseline/{{study}}.log",
+    resources:
+        gpu=GPU,
+    params:
+        **told(baseline_stage),
+    script:
+        "../scripts/evaluate_baseline.py"
+
+
 rule tabulate:
     input:
         forced_if_stale(TABLES_MANIFEST, tabulate_stage),
         manifests=of_all_runs("train.json", "evaluate.json"),
+        baseline=of_baseline("baseline.json"),
+        baseline_tables=lambda wildcards: ancient(of_baseline("metrics.parquet")(wildcards)),
         histories=lambda wildcards: ancient(of_all_runs("history.csv")(wildcards)),
         tables=lambda wildcards: ancient(
             of_all_runs("metrics.parquet", "classes.parquet", "predictions.parquet")(wildcards)

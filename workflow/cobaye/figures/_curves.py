@@ -74,14 +74,16 @@ def figure(
     tables: Mapping[str, pd.DataFrame],
     quantities: Sequence[Quantity],
     size: tuple[float, float],
+    split: str | None = None,
 ) -> Figure:
     """Draw ``quantities`` of ``table`` (a row per run and epoch) against epochs.
 
     ``tables`` holds ``runs`` and ``best-lambda``; ``size`` is of one row of panels, in inches.
+    ``split``: the one whose baseline is drawn, where the table ``baseline`` has it.
     """
     groups, labels = _panels.groups(table), _lambdas.order(table["weight_decay"])
     fig, axes = _panels.grid(groups, len(quantities), size)
-    crosses = False
+    crosses, own = False, {}
     for row, group in zip(axes, groups, strict=False):
         best, bad = _panels.best(tables, group), _panels.diverged(tables, group)
         mine = _panels.of(table, group)
@@ -97,10 +99,13 @@ def figure(
                 for label in labels
                 if label in wide.columns.get_level_values(0)
             }
-            _draw(ax, curves, labels, best, quantity)
+            level = split and _panels.baseline(tables, split, quantity.column)
+            level = None if level is None else level * quantity.factor
+            _draw(ax, curves, labels, best, quantity, level)
+            own |= {handle.get_label(): handle for handle in _panels.mark_baseline(ax, level)}
             crosses |= any(one.ends for one in curves.values())
     if groups:
-        _legend(fig, labels, len(groups), crosses)
+        _legend(fig, labels, len(groups), crosses, list(own.values()))
     return fig
 
 
@@ -110,8 +115,9 @@ def _draw(
     labels: Sequence[str],
     best: str | None,
     quantity: Quantity,
+    level: float | None,
 ) -> None:
-    bottom, top = _limits(list(curves.values()), quantity.log)
+    bottom, top = _limits(list(curves.values()), quantity.log, level)
     ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
     if quantity.log:
         _log_scale(ax, top / bottom)
@@ -149,10 +155,14 @@ def _log_tick(value: float, _: int) -> str:
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
-def _limits(curves: Sequence[Curve], log: bool) -> tuple[float, float]:
-    """Return the limits of the runs that stayed finite: one that explodes must not hide them."""
+def _limits(curves: Sequence[Curve], log: bool, level: float | None) -> tuple[float, float]:
+    """Return the limits of the runs that stayed finite: one that explodes must not hide them.
+
+    level: one more value that is shown.
+    """
     shown = [one for one in curves if one.whole] or list(curves)
     values = np.concatenate([np.concatenate([one.low, one.high]) for one in shown] or [[]])
+    values = np.append(values, [] if level is None else [level])
     values = values[values > 0] if log else values
     if not len(values):
         return (0.1, 1.0) if log else (0.0, 1.0)
@@ -163,7 +173,9 @@ def _limits(curves: Sequence[Curve], log: bool) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _legend(fig: Figure, labels: Sequence[str], rows: int, crosses: bool) -> None:
+def _legend(
+    fig: Figure, labels: Sequence[str], rows: int, crosses: bool, own: Sequence[Line2D]
+) -> None:
     handles = [
         Line2D([], [], label=label, **_style.look(index, len(labels)))
         for index, label in enumerate(labels)
@@ -173,5 +185,6 @@ def _legend(fig: Figure, labels: Sequence[str], rows: int, crosses: bool) -> Non
     handles.append(
         Line2D([], [], color=_style.GREY, linewidth=_BEST_WIDTH, label="best overall\n(on val)")
     )
+    handles += own
     columns = math.ceil(len(handles) / (_LEGEND_ROWS * rows)) or 1
     _panels.legend(fig, handles, title=_lambdas.AXIS_TITLE, ncols=columns)

@@ -95,6 +95,24 @@ def best_handle() -> Line2D:
     return Line2D([], [], label="best λ overall (on val)", **BEST_LINE)
 
 
+BASELINE_LINE = {"color": _style.GREY, "linewidth": 1.3, "linestyle": (0, (6, 3))}
+
+
+def baseline(tables: Mapping[str, pd.DataFrame], split: str, column: str) -> float | None:
+    """Return what the backbone's own last layer scores on a split, if the study has it."""
+    table = tables["baseline"]
+    found = table.loc[table["split"] == split, column] if column in table else ()
+    return float(found.iloc[0]) if len(found) else None
+
+
+def mark_baseline(ax: Axes, value: float | None) -> list[Line2D]:
+    """Draw the horizontal line of the baseline; return the legend entry, if there is one."""
+    if value is None:
+        return []
+    ax.axhline(value, zorder=0.6, **BASELINE_LINE)
+    return [Line2D([], [], label="the backbone's own\nlast layer", **BASELINE_LINE)]
+
+
 def mark_diverged(ax: Axes, places: np.ndarray) -> list[Line2D]:
     """Mark λ of which every run diverged, at the top; return the legend entry, if there is any."""
     if not len(places):

@@ -20,7 +20,7 @@ NAMES = {
     "class-loss-val": {"split": "val"},
     "class-loss-test": {"split": "test"},
 }
-TABLES = ("classes", "runs", "best-lambda")
+TABLES = ("classes", "runs", "best-lambda", "baseline")
 
 _MOST_OUTLINES = 500
 _EACH: dict[str, Any] = {"color": _style.GREY, "linewidth": 0.4}
@@ -58,6 +58,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         handles = _lines(ax, axis.positions(), losses)
         if best is not None:
             handles.append(_panels.best_handle())
+        handles += _panels.mark_baseline(ax, _panels.baseline(tables, options.split, "loss"))
         lost = losses.isna().all(axis=0).to_numpy()
         handles += _panels.mark_diverged(ax, axis.positions()[lost])
         axis.dress(ax)

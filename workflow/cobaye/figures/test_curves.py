@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from cobaye.figures import _curves
 
 NAMES = {"test-curves": {}}
-TABLES = ("metrics", "runs", "best-lambda")
+TABLES = ("metrics", "runs", "best-lambda", "baseline")
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         _curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
         _curves.Quantity("loss", f"mean cross-entropy on {split} (nats)", log=options.log_loss),
     ]
-    return _curves.figure(metrics[wanted], tables, quantities, size=(7.2, 2.8))
+    return _curves.figure(metrics[wanted], tables, quantities, size=(7.2, 2.8), split=split)

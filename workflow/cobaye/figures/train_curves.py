@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from cobaye.figures import _curves
 
 NAMES = {"train-curves": {}}
-TABLES = ("history", "runs", "best-lambda")
+TABLES = ("history", "runs", "best-lambda", "baseline")
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     ]
     history = tables["history"]
     history = history[history["epoch"] >= options.first_epoch]
-    return _curves.figure(history, tables, quantities, size=(7.2, 2.4))
+    return _curves.figure(history, tables, quantities, size=(7.2, 2.4), split="train")

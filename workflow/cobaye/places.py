@@ -1,0 +1,89 @@
+"""Places: which files a checked config makes, and where. For the Snakefile: no torch here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cobaye import paths, recipes, table_files
+from cobaye.config import Config
+
+
+class Places:
+    """The files of every dataset, backbone and study of a config."""
+
+    def __init__(self, config: Config):
+        self.config = config
+
+    def backbone_model(self, backbone: str) -> recipes.Kind:
+        """Return the network of a backbone."""
+        of = self.config.backbones[backbone]
+        return of.model or self.config.studies[of.study].models[of.run.model]
+
+    def backbone_run(self, backbone: str, product: str = "") -> list[str]:
+        """Return a product of the run that a backbone is taken from, if it is from one."""
+        of = self.config.backbones[backbone]
+        return [f"{self.run_folder(of.study, of.run)}/{product}"] if of.run else []
+
+    def shards(self, dataset: str) -> list[str]:
+        """Return the labels of a dataset's shards, 00, 01, …; their count is its last argument."""
+        return [paths.shard_label(i) for i in range(self.config.datasets[dataset].shards)]
+
+    def shard_count(self, dataset: str) -> str:
+        """Return the number of a dataset's shards, as it stands in a path."""
+        return paths.shard_label(self.config.datasets[dataset].shards)
+
+    def dataset_manifest(self, study: str) -> str:
+        """Return the manifest of the dataset behind a study."""
+        data = recipes.Data(self.config.studies[study].data.dataset, None)
+        return paths.split_manifest(data, "train")
+
+    def split_manifest(self, study: str, split: str) -> str:
+        """Return the manifest that covers a split of what a study learns from."""
+        return paths.split_manifest(self.config.studies[study].data, split)
+
+    def split_files(self, study: str, split: str) -> list[str]:
+        """Return the folder or files that hold a split of what a study learns from."""
+        data = self.config.studies[study].data
+        folder = paths.split_folder(data, split)
+        if data.backbone is None:
+            return [folder]
+        count = self.shard_count(data.dataset)
+        shards = [
+            paths.SHARD.format(**dataclasses.asdict(data), split=split, shard=i, shards=count)
+            for i in self.shards(data.dataset)
+        ]
+        return [*(f"{shard}.npy" for shard in shards), f"{folder}/labels.npy"]
+
+    def run_folder(self, study: str, run: recipes.Run) -> str:
+        """Return the folder of a run."""
+        return paths.RUN.format(study=study, **dataclasses.asdict(run))
+
+    def has_baseline(self, study: str) -> bool:
+        """Tell whether the last layer of a study's backbone is evaluated beside its runs."""
+        of = self.config.studies[study]
+        if of.baseline is not None or of.data.backbone is None:
+            return bool(of.baseline)
+        trained = self.config.backbones[of.data.backbone].study
+        return trained is not None and self.config.studies[trained].data.dataset == of.data.dataset
+
+    def baseline_product(self, study: str, product: str) -> list[str]:
+        """Return a product of a study's baseline, if it has one."""
+        folder = paths.BASELINE.format(study=study)
+        return [f"{folder}/{product}"] if self.has_baseline(study) else []
+
+    def products(self, study: str) -> list[str]:
+        """Return the files that make a study complete: its runs, tables and figures."""
+        of = self.config.studies[study]
+        runs = [
+            f"{self.run_folder(study, run)}/{manifest}"
+            for run in of.runs()
+            for manifest in ("train.json", "evaluate.json")
+        ]
+        tables = [f"{paths.TABLES}/{file}" for file in (*table_files.FILES.values(), "tables.json")]
+        figures = [
+            f"{paths.FIGURES}/{figure}.{suffix}"
+            for figure in of.figures
+            for suffix in ("svg", "pdf", "png", "json")
+        ]
+        runs += self.baseline_product(study, "baseline.json")
+        return runs + [product.format(study=study) for product in (*tables, *figures)]

@@ -1,0 +1,13 @@
+"""Evaluate the last layer that a backbone came with."""
+
+from _worker import device, job
+from cobaye import baseline, recipes
+
+with job(snakemake) as told:
+    baseline.evaluate(
+        recipes.parse(recipes.Data, told["recipe"]),
+        told["identity"],
+        told["code"],
+        device(snakemake),
+        memory=snakemake.config.get("memory_share", 0.5),
+    )
