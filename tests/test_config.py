@@ -236,3 +236,23 @@ def test_a_gpu_is_wanted_where_it_is_asked_for_or_shown(monkeypatch, shown):
     assert gpu_wanted("cuda")
     assert not gpu_wanted("cpu")
     assert gpu_wanted("auto") is shown
+
+
+def test_it_is_evaluated_where_the_backbone_saw_the_same_dataset(folder):
+    plan = Plan(load(folder), SCRIPTS)
+    assert plan.has_baseline("tiny")
+    assert not plan.has_baseline("tiny-images")
+    assert "results/tiny/baseline/baseline.json" in plan.products("tiny")
+    path = folder / "studies/tiny.yaml"
+    path.write_text(path.read_text().replace("dataset: tiny-glyphs", "dataset: tiny-digits"))
+    assert not Plan(load(folder), SCRIPTS).has_baseline("tiny")
+    path.write_text(path.read_text() + "baseline: true\n")
+    assert Plan(load(folder), SCRIPTS).has_baseline("tiny")
+    path.write_text(path.read_text().replace("baseline: true", "baseline: false"))
+    with pytest.raises(ConfigError, match="baseline: the study has none"):
+        Plan(load(folder), SCRIPTS).baseline("tiny")
+
+
+def test_a_baseline_needs_a_backbone(folder):
+    said = broken(folder, "studies/tiny-images.yaml", "models:", "baseline: true\nmodels:")
+    assert "baseline: true, but the study has no backbone" in said

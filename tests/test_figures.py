@@ -57,7 +57,8 @@ def study(
     tables = {
         name: pd.DataFrame(tables[name], columns=[*RUN, *columns[name].split()]) for name in columns
     }
-    return tables | _choices(tables, rng)
+    none = pd.DataFrame(columns=["split", "loss", "accuracy", "top5"])
+    return {**tables, "baseline": none, **_choices(tables, rng)}
 
 
 def _run(tables, run, strength, rng, names, hard, optimum, epochs, bad):

@@ -160,9 +160,7 @@ def of_baseline(*products):
 
 def backbone_of(product):
     """A product of the backbone of a study."""
-    return lambda wildcards: product.format(
-        backbone=CONFIG.studies[wildcards.study].data.backbone
-    )
+    return lambda wildcards: product.format(backbone=CONFIG.studies[wildcards.study].data.backbone)
 
 
 def of_all_runs(*products):
