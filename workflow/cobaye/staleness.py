@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 from pathlib import Path
+from typing import Any
 
 from cobaye import files
 from cobaye.errors import CobayeError
+
+# Sources of a dataset may be gigabytes, or a million names: what was found of them is kept beside
+# the manifest, and read again only when their times change.
+SEEN = ".sources.json"
+LARGE = 1_000_000
 
 
 def is_stale(manifest: str, fingerprint: str) -> bool:
@@ -15,7 +23,8 @@ def is_stale(manifest: str, fingerprint: str) -> bool:
     fingerprint: of the recipe and code that the config gives now.
 
     Snakemake's own records do not travel with results/, so this is how an edited recipe is noticed
-    in a copy. An unreadable manifest counts as stale: making it again mends it.
+    in a copy. An unreadable manifest counts as stale: making it again mends it. Inputs that are no
+    longer there are not missed.
     """
     if not Path(manifest).exists():
         return False
@@ -26,11 +35,44 @@ def is_stale(manifest: str, fingerprint: str) -> bool:
     except (CobayeError, KeyError, TypeError, AttributeError, OSError):
         return True
     return made_from != fingerprint or any(
-        Path(path).exists() and _sha256(path, Path(path).stat().st_mtime_ns) != sha256
+        _sha256(path, os.stat(path).st_mtime_ns, Path(manifest).parent) != sha256
         for path, sha256 in inputs
+        if os.path.exists(path)
     )
 
 
 @functools.cache
-def _sha256(path: str, changed: int) -> str:
-    return files.sha256(path)
+def _sha256(path: str, changed: int, folder: Path) -> str:
+    if not os.path.isdir(path) and os.path.getsize(path) < LARGE:
+        return files.sha256(path)
+    seen = _seen(folder)
+    known = seen.get(path, {})
+    times = known.get("times", {})
+    if times and times == {place: _time(place) for place in times}:
+        return known["sha256"]
+    if os.path.isdir(path):
+        times = {place: _time(place) for place, _, _ in os.walk(path)}
+        found = files.listing_sha256(path)
+    else:
+        times = {path: _time(path)}
+        found = files.sha256(path)
+    with contextlib.suppress(OSError):  # a folder that may not be written to is only slower
+        files.write_json(folder / SEEN, {**seen, path: {"times": times, "sha256": found}})
+    return found
+
+
+def _seen(folder: Path) -> dict[str, Any]:
+    try:
+        content = files.read_json(folder / SEEN)
+    except CobayeError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _time(path: str) -> list[int] | None:
+    """Return a file's size and time of change, in ns; None if it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns]

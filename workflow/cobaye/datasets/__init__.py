@@ -1,8 +1,8 @@
 """Datasets: images or features with integer labels and class names, prepared once as plain files.
 
 A kind is a file here: ``FORM`` (what it gives: "images" unless it says "features" or "files"),
-``Options``, ``problems(options)`` (what would stop it, as sentences) and
-``prepare(options, progress)``.
+``Options``, ``problems(options)`` (what would stop it, as sentences), ``prepare(options,
+progress)`` and, if it reads files, ``sources(options)`` (which; of folders, the names in them).
 """
 
 from __future__ import annotations
@@ -53,9 +53,15 @@ def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path 
         "images": {split: len(prepared.splits[split][1]) for split in SPLITS},
         **prepared.info,
     }
+    sources = module.sources(options) if hasattr(module, "sources") else []
+    inputs = {source: _content_sha256(source) for source in sources}
     path = folder / "manifest.json"
-    Manifest("prepare_dataset", identity, recipes.plain(kind), code, {}, made, info).write(path)
+    Manifest("prepare_dataset", identity, recipes.plain(kind), code, inputs, made, info).write(path)
     return path
+
+
+def _content_sha256(source: str) -> str:
+    return (files.listing_sha256 if os.path.isdir(source) else files.sha256)(source)
 
 
 def _show(bar: tqdm, done: int, total: int) -> None:

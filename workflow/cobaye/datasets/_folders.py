@@ -64,6 +64,11 @@ def _imagenet_problems(
     ]
 
 
+def sources(folder: str, splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the folders of the parts."""
+    return [str(Path(folder, part)) for part in _parts(splits)]
+
+
 def scan(
     folder: str, splits: Mapping[str, Mapping[str, Any]], class_names: str
 ) -> tuple[list[dict[str, Any]], dict[str, tuple[ImageFiles, np.ndarray]]]:

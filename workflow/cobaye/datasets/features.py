@@ -59,13 +59,17 @@ def problems(options: Options) -> list[str]:
     how = f"run {options.made_by}" if options.made_by else "put it there"
     return [
         f"{file} is missing: {how}, or name another under {key}"
-        for key, file in sources(options).items()
+        for key, file in _files(options).items()
         if not Path(file).is_file()
     ]
 
 
-def sources(options: Options) -> dict[str, str]:
-    """Return option → each file that is read."""
+def sources(options: Options) -> list[str]:
+    """Return every file that is read."""
+    return sorted(set(_files(options).values()))
+
+
+def _files(options: Options) -> dict[str, str]:
     found = {f"parts.{part}": file for part, file in options.parts.items()}
     found |= {f"labels.{part}": file for part, file in options.labels.items()}
     return found | ({"class_names": options.class_names} if options.class_names else {})

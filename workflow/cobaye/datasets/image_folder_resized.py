@@ -55,6 +55,11 @@ def problems(options: Options) -> list[str]:
     return _folders.problems(options.folder, options.splits, options.class_names)
 
 
+def sources(options: Options) -> list[str]:
+    """Return the folders of the parts."""
+    return _folders.sources(options.folder, options.splits)
+
+
 def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
     """Return images (N, 3, size, size) uint8, decoded when they are read.
 

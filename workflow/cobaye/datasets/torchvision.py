@@ -85,6 +85,12 @@ def _archived(options: Options, missing: list[str]) -> bool:
     return all((place / f"{name}.gz").is_file() for name in missing)
 
 
+def sources(options: Options) -> list[str]:
+    """Return the files that torchvision reads."""
+    inside, names = FILES[options.name]
+    return [str(Path(options.folder, inside, name)) for name in names]
+
+
 def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
     """Return images (N, 1, 28, 28) or (N, 3, 32, 32) uint8.
 
