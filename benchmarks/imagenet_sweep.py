@@ -5,7 +5,7 @@
 1,281,167 generated features of 2,048 values, 1,000 classes, batches of 256, 90 epochs, 11 λ, one
 process per λ, one after another, as the workflow runs them on one GPU. Timed: a process that
 starts, brings the features from this machine's memory to where they are trained on, and trains some
-whole epochs (the first, which also warms up, is told apart). Not timed: reading 10.5 GB from a disk,
+whole epochs (the first, which also warms up, is told apart). Not timed: reading 10.5 GB from disk,
 and evaluation. Scaled: λ × (start + move + epochs × the median epoch).
 
 The limit of an epoch, measured in the same process: the two products of each batch at the same

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,6 +13,9 @@ from tqdm import tqdm
 
 from cobaye import backbones, files, paths, provenance, readers, recipes
 from cobaye.errors import DataError
+
+# Batches that a GPU may be given before the first of them is waited for.
+IN_FLIGHT = 2
 
 
 def shard_rows(images: int, shard: int, shards: int) -> range:
@@ -89,9 +94,9 @@ def _write_features(
     shape = None
     with files.writing(target) as file, torch.inference_mode(), autocast:
         with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar:
-            for batch in reader.batches(rows, caching.batch_size, workers):
-                found = network(batch.to(device, non_blocking=True)).float()
-                block = found.cpu().numpy().astype(caching.storage)
+            batches = reader.batches(rows, caching.batch_size, workers)
+            for features in _computed(network, batches, device):
+                block = features.numpy().astype(caching.storage)
                 if not np.isfinite(block).all():
                     raise DataError(f"{target}: features near row {bar.n} are not finite")
                 if shape is None:
@@ -99,7 +104,7 @@ def _write_features(
                     _write_header(file, shape, block.dtype)
                 file.write(block.data)
                 shape = (shape[0] + len(block), shape[1])
-                bar.update(len(batch))
+                bar.update(len(block))
         _refuse_unreadable(reader, caching, target)
         if shape is None:
             raise DataError(f"{target}: none of its {len(rows)} images could be read")
@@ -107,6 +112,36 @@ def _write_features(
         file.seek(0)
         _write_header(file, shape, np.dtype(caching.storage))
     return files.describe(target)
+
+
+def _computed(
+    network: torch.nn.Module, batches: Iterable[torch.Tensor], device: str
+) -> Iterator[torch.Tensor]:
+    """Yield each batch's features, float32, on the host; a GPU works on the next ones meanwhile."""
+    waiting: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
+    for batch in batches:
+        waiting.append(_to_host(network(batch.to(device, non_blocking=True)).float()))
+        if len(waiting) > IN_FLIGHT:
+            yield _arrived(*waiting.popleft())
+    while waiting:
+        yield _arrived(*waiting.popleft())
+
+
+def _to_host(features: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """Begin to copy features to the host, and return the event after which they are there."""
+    if features.device.type == "cpu":
+        return features, None
+    host = torch.empty(features.shape, pin_memory=True)
+    host.copy_(features, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return host, event
+
+
+def _arrived(host: torch.Tensor, event: torch.cuda.Event | None) -> torch.Tensor:
+    if event is not None:
+        event.synchronize()
+    return host
 
 
 def _refuse_unreadable(reader: readers.Reader, caching: recipes.Caching, target: Path) -> None:
