@@ -121,9 +121,13 @@ class Engine:
         _copy(tensors, self.tensors())
         if self.optimizer:
             self.optimizer = self.make_optimizer(self._groups())
+            content = self.optimizer.state_dict()
             for name, value in state.items():
                 parameter, _, key = name.rpartition(".")
-                self.optimizer.state[self.tensors()[parameter]][key] = value.clone()
+                number = list(self.tensors()).index(parameter)
+                content["state"].setdefault(number, {})[key] = value.clone()
+            # torch knows which of these belong on the parameters' device, and which do not.
+            self.optimizer.load_state_dict(content)
         elif state:
             _copy(state, self.state())
         else:
