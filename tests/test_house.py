@@ -21,7 +21,9 @@ ORDER = [
     "recipes",
     "paths",
     "table_files",
+    "history",
     "schedules",
+    "stopping",
     "schema",
     "config",
     "randomness",
@@ -34,15 +36,20 @@ ORDER = [
     "datasets",
     "rows",
     "splits",
+    "whitening",
     "networks",
+    "scoring",
     "checkpoints",
     "backbones",
     "readers",
     "caching",
     "features",
     "optimizers",
+    "augmentations",
+    "regularization",
     "engines",
     "resume",
+    "publishing",
     "training",
     "evaluation",
     "baseline",
@@ -150,7 +157,9 @@ def test_every_figure_has_a_caption():
     assert set(figures.names()) <= captions
 
 
-@pytest.mark.parametrize("package", ["datasets", "networks", "optimizers", "schedules", "figures"])
+@pytest.mark.parametrize(
+    "package", ["datasets", "networks", "optimizers", "schedules", "augmentations", "figures"]
+)
 def test_options_are_read_without_importing_their_kind(package):
     for name in kinds.names(package):
         assert dataclasses.is_dataclass(kinds.options(package, name))

@@ -27,6 +27,7 @@ from cobaye import (
     paths,
     recipes,
     resume,
+    scoring,
     splits,
     table_files,
     tables,
@@ -34,6 +35,7 @@ from cobaye import (
 )
 from cobaye.engines import network
 from cobaye.errors import StaleFile
+from cobaye.history import COLUMNS
 
 CLASSES, SIZE = 4, 6
 DATA = recipes.Data("d", None)
@@ -93,7 +95,7 @@ def weights(folder, epoch):
 def test_a_run_leaves_a_checkpoint_and_a_row_per_epoch(root):
     folder, manifest = train(root)
     rows = history(folder)
-    assert list(rows.columns) == list(training.COLUMNS)
+    assert list(rows.columns) == list(COLUMNS)
     assert list(rows["epoch"]) == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(rows["learning_rate"][1:], [0.05, 0.05, 0.025, 0.025])
     assert manifest["info"] == {"epochs": 4, "stopped": "all epochs", "finite": True}
@@ -214,7 +216,7 @@ def test_train_is_evaluated_at_the_last_epoch_only_if_told_so(root):
 
 def test_a_tie_and_nan_count_against_the_image():
     logits = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [torch.nan] * 3])
-    found = evaluation.scores(iter([logits]), torch.tensor([0, 0, 0]))
+    found = scoring.scores(iter([logits]), torch.tensor([0, 0, 0]))
     assert list(found.rank) == [1, 0, 2]
 
 

@@ -129,6 +129,7 @@ class _Reader:
             weight_decays=self._labels(raw.weight_decays),
             seeds=self._unique("seeds", raw.seeds),
             penalize_bias=raw.penalize_bias,
+            penalize_scales=raw.penalize_scales,
             train_epochs=raw.train_epochs,
             threads=raw.threads,
             figures=self._figures(raw.figures),
@@ -163,6 +164,11 @@ class _Reader:
                     f"{self.file}: optimizers.{name}.normalize: {optimizer.normalize!r} is for "
                     "images; features are used as they are: none"
                 )
+            if optimizer.augment and given_features:
+                raise ConfigError(
+                    f"{self.file}: optimizers.{name}.augment: augmentation is for images, and this "
+                    "study trains on features"
+                )
 
     def _kind(self, package: str, value: schema.WithOptions, where: str) -> recipes.Kind:
         return schema.checked_kind(package, value.kind, value.options(), self.file, where)
@@ -176,6 +182,14 @@ class _Reader:
             epochs=raw.epochs,
             normalize=raw.normalize,
             shuffle=raw.shuffle,
+            l1=raw.l1,
+            max_norm=raw.max_norm,
+            stop=recipes.parse(recipes.Stop, raw.stop.model_dump()),
+            augment=tuple(
+                self._kind("augmentations", each, f"{where}.augment[{number}]")
+                for number, each in enumerate(raw.augment)
+            ),
+            zca_epsilon=raw.zca_epsilon,
         )
 
     def _labels(self, labels: list[Any]) -> tuple[str, ...]:

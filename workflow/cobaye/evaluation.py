@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +12,8 @@ import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
-from cobaye import checkpoints, files, networks, paths, recipes, resume, splits
-
-# Rows per block: a block of logits then stays in a core's cache for a few hundred classes.
-BLOCK = 512
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a checkpoint makes of each image of a split.
-
-    loss: (N,) float32 cross-entropy, nats. rank: (N,) int64, how many classes' logits are not
-    smaller than the label's, the label aside (0: right; < 5: in the top five). A tie counts against
-    the image, and so does NaN.
-    """
-
-    loss: np.ndarray
-    rank: np.ndarray
-
-
-def scores(logits: Iterator[torch.Tensor], labels: torch.Tensor) -> Scores:
-    """Return the scores of blocks of logits (n, K) that follow the order of labels (N,)."""
-    losses, ranks, start = [], [], 0
-    for block in logits:
-        own_labels = labels[start : start + len(block)]
-        start += len(block)
-        own = block.gather(1, own_labels[:, None])
-        losses.append(torch.logsumexp(block, dim=1) - own[:, 0])
-        ranks.append(block.shape[1] - 1 - (block < own).sum(dim=1))
-    return Scores(torch.cat(losses).cpu().numpy(), torch.cat(ranks).cpu().numpy())
+from cobaye import checkpoints, files, paths, recipes, resume, splits
+from cobaye.scoring import BLOCK, Forward, Scores, scores
 
 
 def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
@@ -49,23 +21,6 @@ def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarra
     counts = np.bincount(labels, minlength=classes)
     sums = np.bincount(labels, weights=values, minlength=classes)
     return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
-
-
-class Forward:
-    """A run's network, ready to take one checkpoint after another."""
-
-    def __init__(self, model: recipes.Kind, shape: tuple[int, ...], classes: int, device: str):
-        self.network = networks.build(model, shape, classes).to(device).eval()
-        self.device = device
-
-    def load(self, tensors: dict[str, torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Take a checkpoint's weights; return its map from a block of raw inputs to logits."""
-        own, normalization = splits.without_normalization(tensors)
-        self.network.load_state_dict(own)
-        if normalization is None:
-            return lambda block: self.network(block.to(self.device).float())
-        normalization = normalization.to(self.device)
-        return lambda block: self.network(normalization(block.to(self.device)))
 
 
 def evaluate(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import files, kinds, paths, provenance, recipes
+from cobaye import files, kinds, paths, provenance, recipes, stopping
 from cobaye.config import Config
 from cobaye.errors import ConfigError, nearest
 from cobaye.places import Places
@@ -109,7 +109,12 @@ class Plan(Places):
             path = self.config.folder / "studies" / f"{study}.yaml"
             raise ConfigError(f"{path}: the study has no run {self.run_folder(study, run)}")
         model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
-        engine = kinds.constant("networks", model.kind, "ENGINE", "network")
+        # The closed form has no images to change.
+        engine = (
+            "network"
+            if optimizer.augment
+            else kinds.constant("networks", model.kind, "ENGINE", "network")
+        )
         recipe = recipes.Training(
             data=of.data,
             engine=engine,
@@ -117,6 +122,7 @@ class Plan(Places):
             optimizer=optimizer,
             weight_decay=float(run.weight_decay),
             penalize_bias=of.penalize_bias,
+            penalize_scales=of.penalize_scales,
             seed=run.seed,
         )
         used = [
@@ -124,8 +130,14 @@ class Plan(Places):
             ("engines", engine),
             ("optimizers", optimizer.algorithm.kind),
             ("schedules", optimizer.schedule.kind),
+            *(("augmentations", each.kind) for each in optimizer.augment),
         ]
         return self._stage("train", self._identity(study, run), recipe, *used)
+
+    def train_splits(self, study: str, run: recipes.Run) -> tuple[str, ...]:
+        """Return the splits that a training reads: val too if its recipe looks at it."""
+        optimizer = self.config.studies[study].optimizers[run.optimizer]
+        return ("train", "val") if stopping.needs_val(optimizer) else ("train",)
 
     def evaluate(self, study: str, run: recipes.Run) -> Stage:
         """Return what evaluate is told."""

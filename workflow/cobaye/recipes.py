@@ -22,16 +22,41 @@ class Kind:
 
 
 @dataclasses.dataclass(frozen=True)
+class EarlyStop:
+    """Stop once a quantity of history.csv has not improved for `patience` epochs."""
+
+    patience: int
+    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
+    min_delta: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Stop:
+    """What ends a training before its epochs are spent. train_accuracy: an epoch's mean, of 1."""
+
+    early: EarlyStop | None = None
+    train_accuracy: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """How a model is trained. learning_rate is the first epoch's; the schedule does the rest."""
+    """How a model is trained. learning_rate is the first epoch's; the schedule does the rest.
+
+    l1: λ₁ of λ₁ ‖θ‖₁. max_norm: of each unit's incoming weights. augment: in the order applied.
+    """
 
     algorithm: Kind
     learning_rate: float
     schedule: Kind
     batch_size: int
     epochs: int
-    normalize: Literal["none", "global", "channel"]
+    normalize: Literal["none", "global", "channel", "zca"]
     shuffle: Literal["full", "blocks"] = "full"
+    l1: float = 0.0
+    max_norm: float | None = None
+    stop: Stop = Stop()
+    augment: tuple[Kind, ...] = ()
+    zca_epsilon: float = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +69,10 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean cross-entropy."""
+    """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean cross-entropy.
+
+    penalize_bias, penalize_scales: whether θ has biases, and scales of normalisation layers, in it.
+    """
 
     data: Data
     engine: str
@@ -53,6 +81,7 @@ class Training:
     weight_decay: float
     penalize_bias: bool
     seed: int
+    penalize_scales: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +121,9 @@ def parse(cls: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(cls):
         hints = typing.get_type_hints(cls)
         return cls(**{key: parse(hints[key], item) for key, item in value.items()})
-    return tuple(value) if typing.get_origin(cls) is tuple else value
+    if typing.get_origin(cls) is tuple:
+        return tuple(parse(typing.get_args(cls)[0], item) for item in value)
+    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +184,7 @@ class Study:
     threads: int
     figures: dict[str, Kind]
     baseline: bool | None = None
+    penalize_scales: bool = True
 
     def runs(self) -> list[Run]:
         """Return its runs, in the order of the config."""

@@ -101,6 +101,21 @@ class BackboneEntry(Strict):
         return self
 
 
+class EarlyEntry(Strict):
+    """When to give up on a quantity of history.csv."""
+
+    patience: Count
+    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
+    min_delta: float = Field(default=0.0, ge=0)
+
+
+class StopEntry(Strict):
+    """What ends a training before its epochs are spent."""
+
+    early: EarlyEntry | None = None
+    train_accuracy: float | None = Field(default=None, gt=0, le=1)
+
+
 class OptimizerEntry(Strict):
     """A training recipe in a study's `optimizers`."""
 
@@ -109,8 +124,13 @@ class OptimizerEntry(Strict):
     schedule: WithOptions = WithOptions(kind="constant")
     batch_size: Count
     epochs: Annotated[int, Field(ge=1, le=9999)]
-    normalize: Literal["none", "global", "channel"] = "none"
+    normalize: Literal["none", "global", "channel", "zca"] = "none"
     shuffle: Literal["full", "blocks"] = "full"
+    l1: float = Field(default=0.0, ge=0)
+    max_norm: float | None = Field(default=None, gt=0)
+    stop: StopEntry = StopEntry()
+    augment: list[WithOptions] = []
+    zca_epsilon: float = Field(default=1e-6, gt=0)
 
 
 class StudyFile(Strict):
@@ -123,6 +143,7 @@ class StudyFile(Strict):
     weight_decays: list[Any] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     penalize_bias: bool = True
+    penalize_scales: bool = True
     train_epochs: Literal["every", "last"] = "every"
     threads: Count = 1
     baseline: bool | None = None
@@ -208,5 +229,11 @@ def _message(error: ValidationError, fields: Iterable[str], path: Path, where: s
 
 def _fields_at(location: tuple[Any, ...]) -> Iterable[str]:
     """Return the keys known at a place inside a file, for the hint beside an unknown one."""
-    inner = {"optimizers": OptimizerEntry, "run": RunEntry}
-    return inner[location[0]].model_fields if location[0] in inner else ()
+    inner = {
+        "optimizers": OptimizerEntry,
+        "run": RunEntry,
+        "stop": StopEntry,
+        "early": EarlyEntry,
+    }
+    named = [inner[key] for key in location if key in inner]
+    return named[-1].model_fields if named else ()

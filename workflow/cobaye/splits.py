@@ -74,25 +74,34 @@ def _rows(shards: list[Path], memory: float) -> torch.Tensor | MappedRows:
 
 @dataclass(frozen=True)
 class Normalization:
-    """x ↦ (x / 255 − mean) / std for uint8 images, per channel or over all of them.
+    """x ↦ M ((x / 255 − mean) / std) for images of 0 … 255.
 
-    mean, std: float32, (1, 1, 1) or (C, 1, 1).
+    mean, std: float32, (1, 1, 1), (C, 1, 1) or (C, H, W). matrix: M, float32, (D, D) over all
+    D = C·H·W numbers of an image, or None for none.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
+    matrix: torch.Tensor | None = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Return float32 images (N, C, H, W), normalised."""
-        return images.float().div_(255).sub_(self.mean).div_(self.std)
+        """Return float32 images (N, C, H, W), normalised. float32 images are written to."""
+        scaled = images.float().div_(255).sub_(self.mean).div_(self.std)
+        if self.matrix is None:
+            return scaled
+        return (scaled.flatten(1) @ self.matrix.T).view(scaled.shape)
 
     def to(self, device: torch.device | str) -> Normalization:
         """Return the same constants on a device."""
-        return Normalization(self.mean.to(device), self.std.to(device))
+        matrix = None if self.matrix is None else self.matrix.to(device)
+        return Normalization(self.mean.to(device), self.std.to(device), matrix)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the constants as they stand in a checkpoint."""
-        return {"normalization.mean": self.mean, "normalization.std": self.std}
+        constants = {"normalization.mean": self.mean, "normalization.std": self.std}
+        if self.matrix is not None:
+            constants["normalization.matrix"] = self.matrix
+        return constants
 
 
 def normalization_of(
@@ -127,4 +136,8 @@ def without_normalization(
     own = {name: t for name, t in tensors.items() if not name.startswith("normalization.")}
     if len(own) == len(tensors):
         return own, None
-    return own, Normalization(tensors["normalization.mean"], tensors["normalization.std"])
+    return own, Normalization(
+        tensors["normalization.mean"],
+        tensors["normalization.std"],
+        tensors.get("normalization.matrix"),
+    )

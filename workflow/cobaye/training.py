@@ -1,18 +1,15 @@
 """The one training loop: epochs, checkpoints, history, and the reason why it stopped.
 
 Whatever computes an epoch (`engines`), the loop is the same: order of the images, learning rate,
-epoch, checkpoint, commit. All randomness is a function of (seed, epoch), never carried, so a
-resumed run is the same run.
+epoch, checkpoint, commit. All randomness is a function of (seed, epoch), never carried, and what
+depends on epochs before is read off their committed rows, so a resumed run is the same run.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import os
-import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +20,20 @@ from cobaye import (
     checkpoints,
     engines,
     files,
+    history,
     networks,
     paths,
-    provenance,
+    publishing,
     recipes,
     resume,
     schedules,
+    scoring,
     splits,
+    stopping,
+    whitening,
 )
 from cobaye.randomness import derived_seed
 
-COLUMNS = (
-    "epoch",
-    "loss",
-    "penalty",
-    "objective",
-    "accuracy",
-    "learning_rate",
-    "weight_l1",
-    "weight_l2",
-)
-ALL_EPOCHS = "all epochs"
 # Of a `blocks` order: 256 rows of 2,048 float32 are 2 MiB, a window of 64 such runs 128 MiB.
 BLOCK, WINDOW = 256, 64
 
@@ -64,18 +54,22 @@ def train(
     folder = root / paths.RUN.format(**identity)
     with resume.lock(folder) as scratch:
         split = splits.load(recipe.data, "train", root, memory)
+        val = None
+        if stopping.needs_val(recipe.optimizer):
+            val = splits.load(recipe.data, "val", root, memory)
+        inputs = split.manifest | (val.manifest if val else {})
         fingerprint = {
             "format": files.FORMAT,
             "identity": identity,
             "recipe": recipes.plain(recipe),
             "code": code,
-            "data": split.manifest,
+            "data": inputs,
         }
         progress, optimizer_state = resume.load(scratch, fingerprint, _say)
-        loop = _Loop(recipe, split, device, scratch, fingerprint)
+        loop = _Loop(recipe, split, val, device, scratch, fingerprint)
         loop.run(progress, optimizer_state)
-        manifest = files.Manifest("train", identity, recipes.plain(recipe), code, split.manifest)
-        return _publish(folder, scratch, progress, manifest, device)
+        manifest = files.Manifest("train", identity, recipes.plain(recipe), code, inputs)
+        return publishing.publish(folder, scratch, progress, manifest, device)
 
 
 class _Loop:
@@ -85,30 +79,33 @@ class _Loop:
         self,
         recipe: recipes.Training,
         split: splits.Split,
+        val: splits.Split | None,
         device: str,
         folder: Path,
         fingerprint: dict[str, Any],
     ):
         self.recipe, self.folder, self.fingerprint = recipe, folder, fingerprint
-        self.images = len(split.labels)
-        normalization = None
-        if split.inputs.dtype == torch.uint8:
-            normalization = splits.normalization_of(split.inputs, recipe.optimizer.normalize)
+        self.images, self.val, self.device = len(split.labels), val, device
+        normalization = _normalization(split, recipe.optimizer)
         self.constants = normalization.tensors() if normalization else {}
         shape = tuple(split.inputs.shape[1:])
         network = networks.build(recipe.model, shape, split.classes, recipe.seed)
         self.engine = engines.build(recipe, network, split, normalization, device)
+        self.forward = val and scoring.Forward(recipe.model, shape, split.classes, device)
+        self.history: list[history.Row] = []
 
     def run(self, progress: resume.Progress, optimizer_state: dict[str, torch.Tensor]) -> None:
         """Bring `progress` to its end."""
         if progress.epoch < 0:
-            self._commit(progress, 0, None, math.nan, 0.0)
+            self._commit(progress, {"epoch": 0, "learning_rate": 0.0})
         else:
             progress.resumed_from.append(progress.epoch)
             _say(f"resumed after epoch {progress.epoch}")
             tensors = resume.last_checkpoint(self.folder, progress)
             own = {name: t for name, t in tensors.items() if name not in self.constants}
             self.engine.restore(own, optimizer_state)
+        # Epoch 0, the initial weights, is not one that was trained.
+        self.history = history.parsed(progress.rows)[1:]
         epochs = self.recipe.optimizer.epochs
         bar = tqdm(total=epochs, initial=progress.epoch, unit="epoch", mininterval=1.0)
         with bar:
@@ -119,43 +116,65 @@ class _Loop:
 
     def _epoch(self, progress: resume.Progress, epoch: int) -> engines.Epoch:
         start = time.perf_counter()
-        rate = learning_rate(self.recipe.optimizer, epoch)
+        rate = learning_rate(self.recipe.optimizer, epoch, self.history)
         shuffle = self.recipe.optimizer.shuffle
         order = batch_order(self.recipe.seed, epoch, self.images, shuffle)
+        # All that is random in an epoch (dropout, augmentation) follows from this.
         torch.manual_seed(derived_seed("dropout", self.recipe.seed, epoch))
         means = self.engine.epoch(order, rate)
-        self._commit(progress, epoch, means, rate, time.perf_counter() - start)
+        row = {
+            "epoch": epoch,
+            "loss": means.loss,
+            "penalty": means.penalty,
+            "objective": means.loss + means.penalty,
+            "accuracy": means.accuracy,
+            "learning_rate": rate,
+            **self._on_val(),
+        }
+        progress.seconds.append(round(time.perf_counter() - start, 6))
+        self._commit(progress, row)
         return means
 
-    def _commit(
-        self,
-        progress: resume.Progress,
-        epoch: int,
-        means: engines.Epoch | None,
-        rate: float,
-        seconds: float,
-    ) -> None:
-        name = paths.checkpoint(epoch)
+    @torch.inference_mode()
+    def _on_val(self) -> dict[str, float]:
+        """Return what the present weights score on val, if the recipe asks for it."""
+        if self.val is None:
+            return {}
+        logits = self.forward.load({**self.engine.tensors(), **self.constants})
+        loss, accuracy = scoring.means(logits, self.val, self.device)
+        return {"val_loss": loss, "val_accuracy": accuracy}
+
+    def _commit(self, progress: resume.Progress, row: dict[str, float]) -> None:
+        """Add a finished epoch's row and checkpoint, and say whether it was the last."""
+        epoch = row["epoch"]
         l1, l2 = engines.norms(self.engine.parameters())
-        row = (math.nan,) * 4
-        if means is not None:
-            row = (means.loss, means.penalty, means.loss + means.penalty, means.accuracy)
-            progress.seconds.append(round(seconds, 6))
-            if not all(map(math.isfinite, (means.loss, means.penalty, l2))):
-                progress.stopped = f"diverged in epoch {epoch}"
-            elif epoch == self.recipe.optimizer.epochs:
-                progress.stopped = ALL_EPOCHS
-        progress.epoch = epoch
-        progress.rows.append(",".join(map(_number, (epoch, *row, rate, l1, l2))))
+        progress.rows.append(history.line({**row, "weight_l1": l1, "weight_l2": l2}))
+        if epoch > 0:
+            self.history += history.parsed(progress.rows[-1:])
+            progress.stopped = stopping.reason(self.recipe.optimizer, self.history)
+        progress.epoch, name = epoch, paths.checkpoint(epoch)
         progress.checkpoints[name] = checkpoints.save(
             self.folder / resume.CHECKPOINTS / name, {**self.engine.tensors(), **self.constants}
         )
         progress.save(self.folder, self.fingerprint, self.engine.state())
 
 
-def learning_rate(optimizer: recipes.Optimizer, epoch: int) -> float:
-    """Return the learning rate of an epoch, 1 being the first."""
-    factor = schedules.factor(optimizer.schedule, epoch, optimizer.epochs)
+def _normalization(
+    split: splits.Split, optimizer: recipes.Optimizer
+) -> splits.Normalization | None:
+    """Return the normalisation that a recipe fits to its training images; None for features."""
+    if split.inputs.dtype != torch.uint8:
+        return None
+    if optimizer.normalize == "zca":
+        return whitening.zca_of(split.inputs, optimizer.zca_epsilon)
+    return splits.normalization_of(split.inputs, optimizer.normalize)
+
+
+def learning_rate(
+    optimizer: recipes.Optimizer, epoch: int, rows: Sequence[history.Row] = ()
+) -> float:
+    """Return the learning rate of an epoch, 1 being the first, after the rows of those before."""
+    factor = schedules.factor(optimizer.schedule, epoch, optimizer.epochs, rows)
     return optimizer.learning_rate * factor
 
 
@@ -172,68 +191,6 @@ def batch_order(seed: int, epoch: int, images: int, shuffle: str = "full") -> to
     places = torch.randperm(len(blocks), generator=generator).split(WINDOW)
     windows = [torch.cat([blocks[i] for i in window.tolist()]) for window in places]
     return torch.cat([rows[torch.randperm(len(rows), generator=generator)] for rows in windows])
-
-
-def _publish(
-    folder: Path,
-    scratch: Path,
-    progress: resume.Progress,
-    manifest: files.Manifest,
-    device: str,
-) -> Path:
-    """Give a finished run its declared files; the manifest, last, says that they are all there."""
-    staged = scratch / "published"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir()
-    for name in progress.checkpoints:
-        _link(scratch / resume.CHECKPOINTS / name, staged / name)
-    files.publish_directory(staged, folder / "checkpoints")
-    text = "\n".join([",".join(COLUMNS), *progress.rows]) + "\n"
-    history = files.write_bytes(folder / "history.csv", text.encode())
-    made = {
-        **{f"checkpoints/{name}": entry for name, entry in progress.checkpoints.items()},
-        "history.csv": files.describe(folder / "history.csv", history),
-    }
-    info = {
-        "epochs": progress.epoch,
-        "stopped": progress.stopped,
-        "finite": progress.stopped == ALL_EPOCHS,
-    }
-    manifest = dataclasses.replace(manifest, files=made, info=info)
-    files.write_json(folder / "run.json", _circumstances(manifest, progress, device))
-    manifest.write(folder / "train.json")
-    return folder / "train.json"
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system has no such thing, a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
-
-
-def _circumstances(
-    manifest: files.Manifest, progress: resume.Progress, device: str
-) -> dict[str, Any]:
-    """Return run.json: what was asked, and where, when and how long it ran."""
-    return {
-        "identity": manifest.identity,
-        "recipe": manifest.recipe,
-        "code": manifest.code,
-        "data": manifest.inputs,
-        **manifest.info,
-        "device": device,
-        "threads": torch.get_num_threads(),
-        "versions": provenance.versions(),
-        "machine": provenance.machine(),
-        "seconds": progress.seconds,
-        "resumed_from": progress.resumed_from,
-    }
-
-
-def _number(value: float) -> str:
-    return "" if isinstance(value, float) and math.isnan(value) else repr(value)
 
 
 def _say(message: str) -> None:

@@ -81,6 +81,10 @@ def train_stage(wildcards):
     return PLAN.train(wildcards.study, run_of(wildcards))
 
 
+def train_splits(wildcards):
+    return PLAN.train_splits(wildcards.study, run_of(wildcards))
+
+
 def evaluate_stage(wildcards):
     return PLAN.evaluate(wildcards.study, run_of(wildcards))
 

@@ -4,8 +4,8 @@
 rule train:
     input:
         forced_if_stale(TRAIN_MANIFEST, train_stage),
-        manifest=split_manifests("train"),
-        inputs=split_files("train"),
+        manifest=lambda wildcards: split_manifests(*train_splits(wildcards))(wildcards),
+        inputs=lambda wildcards: split_files(*train_splits(wildcards))(wildcards),
     output:
         directory(f"{paths.RUN}/checkpoints"),
         f"{paths.RUN}/history.csv",

@@ -2,7 +2,9 @@
 
 A kind is a file here. Its ``build(recipe, network, split, normalization, device)`` returns what
 has ``epoch(order, learning_rate) -> Epoch``, ``parameters()`` (θ, tensor by tensor), ``tensors()``
-(what a checkpoint stores), ``state()`` (the optimizer's) and ``restore(tensors, state)``.
+(what a checkpoint stores), ``state()`` (the optimizer's) and ``restore(tensors, state)``. Its
+``SUPPORTS`` names those of `l1`, `max_norm` and `augment` that it carries out. What is random in an
+epoch (dropout, augmentation) is a function of torch's global seed, which the caller sets before it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cobaye import kinds, recipes
+from cobaye.errors import ConfigError
 
 if TYPE_CHECKING:
     from cobaye.splits import Normalization, Split
@@ -28,7 +31,7 @@ class Epoch:
     loss
         mean cross-entropy over the images, in nats, without the penalty
     penalty
-        mean over the images of λ/2 ‖θ‖², taken before the step of each image's batch
+        mean over the images of λ/2 ‖θ‖² + λ₁ ‖θ‖₁, taken before the step of each image's batch
     accuracy
         share of images whose label is *strictly* the most probable class: a tie is not correct
     losses
@@ -51,8 +54,14 @@ def build(
     normalization: Normalization | None,
     device: str,
 ) -> Any:
-    """Return the engine that a recipe names, at the network's weights, before its first epoch."""
+    """Return the engine that a recipe names, at the network's weights, before its first epoch.
+
+    Raises ConfigError for a key of the recipe that the engine does not carry out.
+    """
     engine = kinds.load("engines", recipe.engine)
+    for key in ("l1", "max_norm", "augment"):
+        if getattr(recipe.optimizer, key) and key not in getattr(engine, "SUPPORTS", ()):
+            raise ConfigError(f"{key}: the engine {recipe.engine!r} does not carry it out")
     return engine.build(recipe, network, split, normalization, device)
 
 

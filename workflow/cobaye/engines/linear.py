@@ -21,8 +21,12 @@ from torch import Tensor
 from cobaye import optimizers, recipes
 from cobaye.engines import Epoch
 from cobaye.engines._cross_entropy import CrossEntropy
+from cobaye.regularization import clip_norms
 from cobaye.rows import MappedRows
 from cobaye.splits import Normalization, Split
+
+# Keys of a recipe that an engine may not know (see `engines.build`).
+SUPPORTS = ("l1", "max_norm")
 
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
@@ -44,7 +48,11 @@ class Engine:
     batch_size
         images per step; the last batch of an epoch has what is left, averaged over its own size
     penalize_bias
-        whether b is part of ‖θ‖²
+        whether b is part of ‖θ‖
+    l1
+        λ₁ of λ₁ ‖θ‖₁, whose gradient λ₁ sign θ is added to that of the cross-entropy
+    max_norm
+        after each step, rows of W that are longer are scaled down to it
     device
         where the parameters live and the steps are computed
     optimizer
@@ -54,7 +62,6 @@ class Engine:
 
     On CPU, the same calls at the same number of threads give the same bytes.
     Raises ValueError for shapes, dtypes or labels other than these.
-
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Engine:
         momentum: float = 0.0,
         batch_size: int,
         penalize_bias: bool = True,
+        l1: float = 0.0,
+        max_norm: float | None = None,
         device: torch.device | str = "cpu",
         optimizer: OptimizerFactory | None = None,
     ):
@@ -74,6 +83,7 @@ class Engine:
             raise ValueError(f"momentum is {momentum}, but the optimizer given has its own")
         self.cross_entropy = CrossEntropy(inputs, labels, classes, batch_size, device)
         self.weight_decay, self.momentum = float(weight_decay), float(momentum)
+        self.l1, self.max_norm = float(l1), max_norm
         self.penalize_bias, self.make_optimizer = penalize_bias, optimizer
 
         kind = {"dtype": self.cross_entropy.dtype, "device": self.cross_entropy.device}
@@ -86,6 +96,7 @@ class Engine:
         self.penalised, self.decaying = self.theta[penalised], self.velocity[penalised]
 
         self.squared_norms = torch.zeros(len(self.cross_entropy.sizes), **kind)
+        self.absolute_norms = torch.zeros_like(self.squared_norms)
         self.optimizer = optimizer and optimizer(self._groups())
 
     def tensors(self) -> dict[str, Tensor]:
@@ -141,17 +152,29 @@ class Engine:
         diverges does not raise: it shows in what is returned.
         """
         step = self._torch_step if self.optimizer else self._sgd_step
-        batches = self.cross_entropy.batches(order)
-        for batch, squared_norm in zip(batches, self.squared_norms, strict=True):
+        for number, batch in enumerate(self.cross_entropy.batches(order)):
             if self.weight_decay:
-                torch.dot(self.penalised, self.penalised, out=squared_norm)
-            step(*self.cross_entropy.gradient(batch, self.weight, self.bias), learning_rate)
+                torch.dot(self.penalised, self.penalised, out=self.squared_norms[number])
+            gradients = self.cross_entropy.gradient(batch, self.weight, self.bias)
+            if self.l1:
+                torch.sum(self.penalised.abs(), 0, out=self.absolute_norms[number])
+                self._add_signs(*gradients)
+            step(*gradients, learning_rate)
+            if self.max_norm is not None:
+                clip_norms(self.weight, self.max_norm)
 
         losses, accuracy = self.cross_entropy.losses(order)
         loss, accuracy = torch.stack((losses.mean(dtype=torch.float64), accuracy)).tolist()
         sizes = torch.tensor(self.cross_entropy.sizes, dtype=torch.float64)
         mean_square = torch.dot(self.squared_norms.double().cpu(), sizes).item() / len(losses)
-        return Epoch(loss, self.weight_decay / 2 * mean_square, accuracy, losses.cpu())
+        mean_sum = torch.dot(self.absolute_norms.double().cpu(), sizes).item() / len(losses)
+        penalty = self.weight_decay / 2 * mean_square + self.l1 * mean_sum
+        return Epoch(loss, penalty, accuracy, losses.cpu())
+
+    def _add_signs(self, weight_gradient: Tensor, bias_gradient: Tensor) -> None:
+        weight_gradient.add_(self.weight.sign(), alpha=self.l1)
+        if self.penalize_bias:
+            bias_gradient.add_(self.bias.sign(), alpha=self.l1)
 
     def _sgd_step(self, weight_gradient: Tensor, bias_gradient: Tensor, rate: float) -> None:
         weight_velocity, bias_velocity = self.velocities
@@ -218,6 +241,8 @@ def build(
         momentum=algorithm.options["momentum"] if fused else 0.0,
         batch_size=recipe.optimizer.batch_size,
         penalize_bias=recipe.penalize_bias,
+        l1=recipe.optimizer.l1,
+        max_norm=recipe.optimizer.max_norm,
         device=device,
         optimizer=None if fused else lambda groups: optimizers.build(algorithm, groups, rate),
     )

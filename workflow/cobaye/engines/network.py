@@ -6,9 +6,14 @@ from collections.abc import Callable
 
 import torch
 
-from cobaye import objective, optimizers, recipes
+from cobaye import augmentations, optimizers, recipes
 from cobaye.engines import Epoch
+from cobaye.randomness import derived_seed
+from cobaye.regularization import Regularization
 from cobaye.splits import Normalization, Split
+
+# Keys of a recipe that an engine may not know (see `engines.build`).
+SUPPORTS = ("l1", "max_norm", "augment")
 
 
 class Engine:
@@ -20,7 +25,8 @@ class Engine:
     optimizer : over the network's parameters, λ in its groups' ``weight_decay``.
     inputs : (N, *shape), uint8 images or float features; labels : (N,) int64.
     prepare : from a batch of `inputs` to what the network takes.
-    penalty : λ/2 ‖θ‖² of the present weights.
+    regularization : the penalty and the largest norm of the network's weights.
+    augment : changes a batch of images by a seed, before it is prepared.
     """
 
     def __init__(
@@ -31,12 +37,14 @@ class Engine:
         labels: torch.Tensor,
         *,
         prepare: Callable[[torch.Tensor], torch.Tensor],
-        penalty: Callable[[], torch.Tensor],
+        regularization: Regularization,
         batch_size: int,
+        augment: augmentations.Augmentation | None = None,
         device: str = "cpu",
     ):
         self.network = network.to(device)
-        self.optimizer, self.prepare, self.penalty = optimizer, prepare, penalty
+        self.optimizer, self.regularization = optimizer, regularization
+        self.prepare, self.augment = prepare, augment
         self.inputs, self.labels = inputs.to(device), labels.to(device)
         self.batch_size, self.device = batch_size, device
         # Convolutions on the CPU and on tensor cores are faster with the channels last.
@@ -70,7 +78,10 @@ class Engine:
         self.optimizer.load_state_dict(content)
 
     def epoch(self, order: torch.Tensor, learning_rate: float) -> Epoch:
-        """Visit every image once, in `order` ((N,) int64), the last batch smaller if need be."""
+        """Visit every image once, in `order` ((N,) int64), the last batch smaller if need be.
+
+        What is random in it follows from torch's global seed.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.network.train()
@@ -78,22 +89,28 @@ class Engine:
         losses = torch.empty(images, device=self.device)
         hits = torch.zeros((), device=self.device)
         penalty = torch.zeros((), dtype=torch.float64, device=self.device)
-        for batch in order.to(self.device).split(self.batch_size):
+        for number, batch in enumerate(order.to(self.device).split(self.batch_size)):
             with torch.no_grad():
-                penalty += self.penalty() * len(batch)
-            logits = self._forward(batch)
+                penalty += self.regularization.penalty() * len(batch)
+            logits = self._forward(batch, number)
             labels = self.labels[batch]
             each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
             self.optimizer.zero_grad(set_to_none=True)
             each.mean().backward()
+            self.regularization.add_gradient()
             self.optimizer.step()
+            self.regularization.constrain()
             losses[batch] = each.detach()
             hits += _strictly_largest(logits.detach(), labels).sum()
         mean = losses.double().mean().item()
         return Epoch(mean, penalty.item() / images, hits.item() / images, losses.cpu())
 
-    def _forward(self, batch: torch.Tensor) -> torch.Tensor:
-        inputs = self.prepare(self.inputs[batch])
+    def _forward(self, batch: torch.Tensor, number: int) -> torch.Tensor:
+        images = self.inputs[batch]
+        if self.augment:
+            seed = derived_seed("augmentation", torch.initial_seed(), number)
+            images = self.augment(images, seed)
+        inputs = self.prepare(images)
         return self.network(inputs.contiguous(memory_format=self.format))
 
 
@@ -112,24 +129,17 @@ def build(
 ) -> Engine:
     """Return the engine of a recipe."""
     network = network.to(device)
-    penalised, free = [], []
-    for name, parameter in network.named_parameters():
-        inside = objective.is_penalised(name, penalize_bias=recipe.penalize_bias)
-        (penalised if inside else free).append(parameter)
-    groups = [{"params": penalised, "weight_decay": recipe.weight_decay}]
-    if free:
-        groups.append({"params": free, "weight_decay": 0.0})
-    prepare = normalization.to(device) if normalization else torch.Tensor.float
-    parameters = dict(network.named_parameters())
+    regularization = Regularization(recipe, network)
+    algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
+    augment = recipe.optimizer.augment
     return Engine(
         network,
-        optimizers.build(recipe.optimizer.algorithm, groups, recipe.optimizer.learning_rate),
+        optimizers.build(algorithm, regularization.groups(), rate),
         split.inputs,
         split.labels,
-        prepare=prepare,
-        penalty=lambda: objective.penalty(
-            parameters, recipe.weight_decay, penalize_bias=recipe.penalize_bias
-        ),
+        prepare=normalization.to(device) if normalization else torch.Tensor.float,
+        regularization=regularization,
         batch_size=recipe.optimizer.batch_size,
+        augment=augmentations.Augmentation(augment) if augment else None,
         device=device,
     )

@@ -1,0 +1,71 @@
+"""The declared files of a finished run, put in their place from its resume folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cobaye import files, history, provenance, resume, stopping
+
+
+def publish(
+    folder: Path,
+    scratch: Path,
+    progress: resume.Progress,
+    manifest: files.Manifest,
+    device: str,
+) -> Path:
+    """Give a finished run its declared files; the manifest, last, says that they are all there."""
+    staged = scratch / "published"
+    shutil.rmtree(staged, ignore_errors=True)
+    staged.mkdir()
+    for name in progress.checkpoints:
+        _link(scratch / resume.CHECKPOINTS / name, staged / name)
+    files.publish_directory(staged, folder / "checkpoints")
+    text = "\n".join([",".join(history.COLUMNS), *progress.rows]) + "\n"
+    sha256 = files.write_bytes(folder / "history.csv", text.encode())
+    made = {
+        **{f"checkpoints/{name}": entry for name, entry in progress.checkpoints.items()},
+        "history.csv": files.describe(folder / "history.csv", sha256),
+    }
+    info = {
+        "epochs": progress.epoch,
+        "stopped": progress.stopped,
+        "finite": stopping.is_finite(progress.stopped),
+    }
+    manifest = dataclasses.replace(manifest, files=made, info=info)
+    files.write_json(folder / "run.json", _circumstances(manifest, progress, device))
+    manifest.write(folder / "train.json")
+    return folder / "train.json"
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has no such thing, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _circumstances(
+    manifest: files.Manifest, progress: resume.Progress, device: str
+) -> dict[str, Any]:
+    """Return run.json: what was asked, and where, when and how long it ran."""
+    return {
+        "identity": manifest.identity,
+        "recipe": manifest.recipe,
+        "code": manifest.code,
+        "data": manifest.inputs,
+        **manifest.info,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "versions": provenance.versions(),
+        "machine": provenance.machine(),
+        "seconds": progress.seconds,
+        "resumed_from": progress.resumed_from,
+    }

@@ -1,0 +1,58 @@
+"""When a training stops, and why; and whether it has to look at val to know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from cobaye import recipes
+from cobaye.history import Row, improves
+
+ALL_EPOCHS = "all epochs"
+DIVERGED = "diverged in epoch"
+WORDS = {
+    "loss": "loss has not fallen",
+    "accuracy": "accuracy has not risen",
+    "val_loss": "val loss has not fallen",
+    "val_accuracy": "val accuracy has not risen",
+}
+
+
+def needs_val(optimizer: recipes.Optimizer) -> bool:
+    """Tell whether a recipe's schedule or stopping rule reads a quantity of the val split."""
+    quantities = [optimizer.schedule.options.get("quantity", "")]
+    if optimizer.stop.early is not None:
+        quantities.append(optimizer.stop.early.quantity)
+    return any(quantity.startswith("val_") for quantity in quantities)
+
+
+def reason(optimizer: recipes.Optimizer, history: Sequence[Row]) -> str | None:
+    """Return why a training ends after the last of its rows (epochs 1, 2, …), or None.
+
+    A divergence comes before all else, and a rule that is met before the end of the budget.
+    """
+    last, epoch = history[-1], len(history)
+    if not all(math.isfinite(last[key]) for key in ("loss", "penalty", "weight_l2")):
+        return f"{DIVERGED} {epoch}"
+    wanted, early = optimizer.stop.train_accuracy, optimizer.stop.early
+    if wanted is not None and last["accuracy"] >= wanted:
+        return f"training accuracy {wanted:g} reached"
+    if early is not None and waited(early, history) >= early.patience:
+        return f"early: {WORDS[early.quantity]} for {early.patience} epochs"
+    return ALL_EPOCHS if epoch == optimizer.epochs else None
+
+
+def is_finite(stopped: str) -> bool:
+    """Tell from why a run stopped whether its weights are finite."""
+    return not stopped.startswith(DIVERGED)
+
+
+def waited(early: recipes.EarlyStop, history: Sequence[Row]) -> int:
+    """Return the number of epochs since the last one that was better than all before it."""
+    best, since = None, 0
+    for row in history:
+        value = row[early.quantity]
+        since += 1
+        if improves(early.quantity, value, best, early.min_delta):
+            best, since = value, 0
+    return since
