@@ -17,6 +17,7 @@ from cobaye.staleness import is_stale
 from tests.conftest import ROOT, TINY
 
 STUDY = "studies/tiny.yaml"
+IMAGES = "studies/tiny-images.yaml"
 SCRIPTS = ROOT / "workflow/scripts"
 
 
@@ -79,6 +80,48 @@ CASES = [
     (STUDY, "learning_rate: 0.1", "learning_rate: -1", ["learning_rate", "-1", "greater than 0"]),
     (STUDY, "learning_rate: 0.1", "learning_rate: .inf", ["learning_rate", "inf", "finite"]),
     (STUDY, "epochs: 4", "epochs: 4\n    normalize: global", ["normalize", "features", "none"]),
+    (STUDY, "epochs: 4", "epochs: 4\n    normalize: zca", ["normalize", "features", "none"]),
+    (STUDY, "epochs: 4", "epochs: 4\n    zca_epsilon: 0", ["zca_epsilon", "greater than 0"]),
+    (STUDY, "epochs: 4", "epochs: 4\n    l1: -1", ["l1", "-1", "greater than or equal to 0"]),
+    (STUDY, "epochs: 4", "epochs: 4\n    max_norm: 0", ["max_norm", "greater than 0"]),
+    (
+        STUDY,
+        "epochs: 4",
+        "epochs: 4\n    augment: [{kind: zoom}]",
+        ["optimizers.sgd.augment", "images", "trains on features"],
+    ),
+    (
+        IMAGES,
+        "epochs: 2",
+        "epochs: 2\n    augment: [{kind: crop}, {kind: horizontal-flop}]",
+        ["optimizers.sgd.augment[1].kind", "no augmentation", "'horizontal-flip'"],
+    ),
+    (
+        IMAGES,
+        "epochs: 2",
+        "epochs: 2\n    augment: [{kind: crop, padding: -1}]",
+        ["optimizers.sgd.augment[0]", "padding must be at least 0, not -1"],
+    ),
+    (
+        STUDY,
+        "epochs: 4",
+        "epochs: 4\n    stop: {early: {patiense: 3}}",
+        ["optimizers.sgd.stop.early.patience: missing", "early.patiense", "mean 'patience'"],
+    ),
+    (STUDY, "epochs: 4", "epochs: 4\n    stop: {erly: {}}", ["stop.erly", "did you mean 'early'"]),
+    (STUDY, "epochs: 4", "epochs: 4\n    stop: {train_accuracy: 99}", ["train_accuracy", "99"]),
+    (
+        STUDY,
+        "epochs: 4",
+        "epochs: 4\n    stop: {early: {patience: 3, quantity: test_loss}}",
+        ["early.quantity", "'test_loss'", "val_loss"],
+    ),
+    (
+        STUDY,
+        "kind: step, step_size: 2, gamma: 0.1",
+        "kind: plateau, factor: 2",
+        ["schedule", "factor must be"],
+    ),
     (STUDY, '"1e-2"', '"-1e-2"', ["weight_decays", "'-1e-2'", "≥ 0"]),
     (STUDY, '"1e-2"', '"tiny"', ["weight_decays", "'tiny'", "finite number"]),
     (STUDY, '"1e-2"', '"1e999"', ["weight_decays", "'1e999'", "finite number"]),
@@ -175,12 +218,71 @@ def test_a_run_is_told_what_its_study_says(folder):
             "epochs": 4,
             "normalize": "none",
             "shuffle": "full",
+            "l1": 0.0,
+            "max_norm": None,
+            "stop": {"early": None, "train_accuracy": None},
+            "augment": [],
+            "zca_epsilon": 1e-6,
         },
         "weight_decay": 0.01,
         "penalize_bias": False,
         "seed": 3,
+        "penalize_scales": True,
     }
+    assert recipes.plain(recipes.parse(recipes.Training, told.recipe)) == told.recipe
     assert Plan(config, SCRIPTS).evaluate("tiny", run).recipe["train_epochs"] == "last"
+
+
+EVERY_KEY = """
+    l1: 1.0e-4
+    max_norm: 3
+    zca_epsilon: 0.1
+    stop: {train_accuracy: 0.99, early: {patience: 5, quantity: val_accuracy, min_delta: 0.5}}
+    augment: [{kind: crop, padding: 2}, {kind: horizontal-flip}]
+"""
+
+
+def test_a_recipe_with_every_key_is_read_and_told(folder):
+    path = folder / IMAGES
+    text = path.read_text().replace("    epochs: 2\n", f"    epochs: 2{EVERY_KEY}")
+    path.write_text(text.replace("models:", "penalize_scales: false\nmodels:", 1))
+    config, run = load(folder), recipes.Run("linear", "sgd", "1e-3", 0)
+    plan = Plan(config, SCRIPTS)
+    told = plan.train("tiny-images", run)
+    # Images that change have no closed form.
+    assert told.recipe["engine"] == "network"
+    assert told.recipe["penalize_scales"] is False
+    optimizer = told.recipe["optimizer"]
+    assert (optimizer["l1"], optimizer["max_norm"], optimizer["zca_epsilon"]) == (1e-4, 3.0, 0.1)
+    early = {"patience": 5, "quantity": "val_accuracy", "min_delta": 0.5}
+    assert optimizer["stop"] == {"early": early, "train_accuracy": 0.99}
+    crop, flip = recipes.parse(recipes.Training, told.recipe).optimizer.augment
+    assert crop == recipes.Kind("crop", {"padding": 2, "fill": "zero"})
+    assert flip == recipes.Kind("horizontal-flip", {"probability": 0.5})
+    assert plan.train_splits("tiny-images", run) == ("train", "val")
+    used = [
+        *(("augmentations", name) for name in ("crop", "horizontal-flip")),
+        ("networks", "linear"),
+        ("engines", "network"),
+        ("optimizers", "sgd"),
+        ("schedules", "constant"),
+    ]
+    assert told.code == provenance.code_digest(SCRIPTS / "train.py", used)
+    assert told.code != provenance.code_digest(SCRIPTS / "train.py", used[1:])
+
+
+def test_a_recipe_may_be_another_one_but_for_some_keys(folder):
+    """YAML's merge: the ablations' way of writing."""
+    path = folder / IMAGES
+    text = path.read_text().replace("  sgd:\n", "  sgd: &base\n")
+    path.write_text(
+        text.replace("weight_dec", "  longer:\n    <<: *base\n    epochs: 5\nweight_dec")
+    )
+    found = load(folder).studies["tiny-images"].optimizers
+    assert found["longer"] == dataclasses.replace(found["sgd"], epochs=5)
+    path.write_text(path.read_text().replace("epochs: 5", "epochs: 5\n    epochs: 6"))
+    with pytest.raises(ConfigError, match="'epochs' stands twice"):
+        load(folder)
 
 
 def test_a_network_of_several_layers_is_trained_on_normalised_images(folder):

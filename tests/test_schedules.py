@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from cobaye import kinds, recipes, schedules
+from cobaye import kinds, recipes, schedules, training
 
 EPOCHS = 7
 
@@ -52,5 +52,72 @@ def test_cosine_rises_then_starts_from_one():
 
 
 def test_every_schedule_has_its_name_in_the_config():
-    named = {"constant", "step", "exponential", "time-based", "cosine"}
+    named = {"constant", "step", "exponential", "time-based", "cosine", "plateau"}
     assert set(kinds.names("schedules")) == named
+
+
+# Losses of epochs 1, 2, …: improvements, small ones, a tie, NaN, long waits.
+LOSSES = [1.0, 0.9, 0.89995, 0.95, 0.9, 0.85, 0.86, math.nan, 0.87, 0.88, 0.89, 0.7, 0.71, 0.7, 0.7]
+
+
+def plateau(**options):
+    made = kinds.options("schedules", "plateau")(**options)
+    return recipes.Kind("plateau", recipes.plain(made))
+
+
+def along(schedule, quantity, values):
+    """Return the factors of epochs 1, 2, …, each after the rows of those before it."""
+    rows = [{quantity: value} for value in values]
+    epochs = len(values) + 1
+    return [schedules.factor(schedule, n + 1, epochs, rows[:n]) for n in range(epochs)]
+
+
+@pytest.mark.parametrize("quantity", ["val_loss", "loss", "val_accuracy", "accuracy"])
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_plateau_is_torchs_with_one_epoch_less_of_patience(quantity, patience):
+    rises = quantity.endswith("accuracy")
+    values = [1 - value if rises else value for value in LOSSES]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer,
+        mode="max" if rises else "min",
+        factor=0.2,
+        patience=patience - 1,
+        threshold=1e-4,
+        threshold_mode="abs",
+        min_lr=0.01,
+        eps=0.0,
+    )
+    expected = [1.0]
+    for value in values:
+        optimizer.step()
+        theirs.step(value)
+        expected.append(optimizer.param_groups[0]["lr"])
+    found = along(plateau(quantity=quantity, patience=patience, minimum=0.01), quantity, values)
+    assert found == pytest.approx(expected)
+    assert len(set(found)) > 2
+
+
+def test_plateau_divides_by_five_after_two_epochs_without_improvement():
+    """As the report had it (Keras), by its defaults: validation accuracy, +1e-4."""
+    accuracies = [0.5, 0.6, 0.60005, 0.6, 0.7, 0.7, 0.69, 0.7, 0.68]
+    found = along(plateau(), "val_accuracy", accuracies)
+    assert found == pytest.approx([1, 1, 1, 1, 0.2, 0.2, 0.2, 0.04, 0.04, 0.008])
+
+
+def test_a_plateaus_rate_is_a_multiple_of_the_recipes():
+    optimizer = recipes.Optimizer(
+        recipes.Kind("sgd", {}), 0.5, plateau(quantity="loss", patience=1), 8, 4, "none"
+    )
+    rows = [{"loss": 1.0}, {"loss": 1.0}]
+    assert training.learning_rate(optimizer, 3, rows) == pytest.approx(0.1)
+    assert training.learning_rate(optimizer, 2, rows[:1]) == 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"factor": 1.0}, {"factor": 0.0}, {"patience": 0}, {"threshold": -1.0}, {"minimum": 2.0}],
+)
+def test_plateau_refuses_what_makes_no_sense(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        plateau(**options)

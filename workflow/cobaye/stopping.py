@@ -38,7 +38,8 @@ def reason(optimizer: recipes.Optimizer, history: Sequence[Row]) -> str | None:
     if wanted is not None and last["accuracy"] >= wanted:
         return f"training accuracy {wanted:g} reached"
     if early is not None and waited(early, history) >= early.patience:
-        return f"early: {WORDS[early.quantity]} for {early.patience} epochs"
+        epochs = "1 epoch" if early.patience == 1 else f"{early.patience} epochs"
+        return f"early: {WORDS[early.quantity]} for {epochs}"
     return ALL_EPOCHS if epoch == optimizer.epochs else None
 
 
