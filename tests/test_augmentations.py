@@ -184,6 +184,7 @@ def test_a_colour_that_is_not_asked_for_is_left():
     ratio = (only / images.float().clamp(min=1))[images > 0]
     # Dark images are scaled as a whole; where they are cut at 255 the ratio is smaller.
     assert ratio.max() <= 1.5
+    assert 0.5 <= ratio.min() < 0.6
     first = applied(images // 4, kind("colour", brightness=0.5))[0] / (images[0] // 4).float()
     assert first.nan_to_num(first.nanmean()).std() < 1e-4
 

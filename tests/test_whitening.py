@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import splits, whitening
+from cobaye import backbones, networks, recipes, splits, whitening
 from cobaye.errors import ConfigError
 from tests import test_training as base
 
@@ -89,3 +89,13 @@ def test_an_interrupted_run_on_whitened_images_ends_the_same(root):
     base.interrupt(root, recipe)
     base.train(root, recipe)
     assert base.products(folder) == expected
+
+
+def test_a_backbone_that_was_trained_on_whitened_images_whitens_them():
+    model = recipes.Kind("resnet-small", {"stem": 4, "widths": [4], "features": 4})
+    network, raw = networks.build(model, (3, 8, 8), 5).eval(), images(200, (3, 8, 8))
+    normalization = whitening.zca_of(raw, 0.1)
+    tensors = {**network.state_dict(), **normalization.tensors()}
+    found = backbones.Penultimate(model, tensors, (3, 8, 8))(raw[:20])
+    network.head = torch.nn.Identity()
+    torch.testing.assert_close(found, network(normalization(raw[:20])), rtol=1e-4, atol=1e-4)

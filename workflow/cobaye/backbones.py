@@ -179,6 +179,6 @@ class Penultimate(torch.nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the penultimate features of a batch of raw images."""
-        normalization = self.normalization.to(images.device)
-        inputs = normalization(images).contiguous(memory_format=torch.channels_last)
+        self.normalization = self.normalization.to(images.device)
+        inputs = self.normalization(images).contiguous(memory_format=torch.channels_last)
         return self.network(inputs).flatten(1)
