@@ -84,7 +84,7 @@ def test_comments_docstrings_and_new_kinds_rerun_nothing(copied):
 @pytest.mark.parametrize("records", [True, False])
 def test_an_edited_library_function_reruns_what_depends_on_it(built, tmp_path, records):
     clone = built.clone(tmp_path / "clone", records=records)
-    clone.edit("workflow/cobaye/evaluation.py", "BLOCK = 512", "BLOCK = 511")
+    clone.edit("workflow/cobaye/evaluation.py", 'compression="zstd"', 'compression="gzip"')
     jobs = clone.jobs("tiny")
     assert stages(jobs) == {"evaluate": 2, "tabulate": 1}
     assert plots(jobs) == FIGURES
