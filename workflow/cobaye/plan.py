@@ -27,7 +27,7 @@ class Stage:
     recipe: dict[str, Any]
     code: str
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """The sha256 of recipe and code, as `files.require_fresh` compares it."""
         return files.stage_fingerprint(self.recipe, self.code)
@@ -47,8 +47,15 @@ class Plan(Places):
         self.scripts = scripts
 
     def _stage(self, rule: str, identity: Mapping, recipe: Any, *used: tuple[str, str]) -> Stage:
-        code = provenance.code_digest(self.scripts / f"{rule}.py", used)
-        return Stage(dict(identity), recipes.plain(recipe), code)
+        return Stage(dict(identity), recipes.plain(recipe), self._code(rule, used))
+
+    @functools.cache  # noqa: B019 (one plan per process, and Snakemake asks often)
+    def _code(self, rule: str, used: tuple[tuple[str, str], ...]) -> str:
+        return provenance.code_digest(self.scripts / f"{rule}.py", used)
+
+    @functools.cache  # noqa: B019
+    def _engine(self, network: str) -> str:
+        return kinds.constant("networks", network, "ENGINE", "network")
 
     def dataset(self, dataset: str) -> Stage:
         """Return what prepare_dataset is told."""
@@ -78,6 +85,7 @@ class Plan(Places):
         of = self.config.backbones[backbone]
         return self.train(of.study, of.run).fingerprint if of.run else None
 
+    @functools.cache  # noqa: B019
     def shard(self, dataset: str, backbone: str, split: str, shard: str) -> Stage:
         """Return what cache_features is told."""
         network = self.backbone_model(backbone).kind
@@ -97,7 +105,7 @@ class Plan(Places):
         recipe = {"shards": self.config.datasets[dataset].shards}
         return self._stage("gather_features", identity, recipe)
 
-    @functools.cache  # noqa: B019 (one plan per process)
+    @functools.cache  # noqa: B019
     def _runs(self, study: str) -> frozenset[recipes.Run]:
         return frozenset(self.config.studies[study].runs())
 
@@ -110,11 +118,7 @@ class Plan(Places):
             raise ConfigError(f"{path}: the study has no run {self.run_folder(study, run)}")
         model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
         # The closed form has no images to change.
-        engine = (
-            "network"
-            if optimizer.augment
-            else kinds.constant("networks", model.kind, "ENGINE", "network")
-        )
+        engine = "network" if optimizer.augment else self._engine(model.kind)
         recipe = recipes.Training(
             data=of.data,
             engine=engine,
@@ -139,6 +143,7 @@ class Plan(Places):
         optimizer = self.config.studies[study].optimizers[run.optimizer]
         return ("train", "val") if stopping.needs_val(optimizer) else ("train",)
 
+    @functools.cache  # noqa: B019
     def evaluate(self, study: str, run: recipes.Run) -> Stage:
         """Return what evaluate is told."""
         of = self.config.studies[study]
@@ -155,11 +160,12 @@ class Plan(Places):
             raise ConfigError(f"{path}: baseline: the study has none")
         return self._stage("evaluate_baseline", {"study": study}, of.data, ("networks", "linear"))
 
+    @functools.cache  # noqa: B019
     def tabulate(self, study: str) -> Stage:
         """Return what tabulate is told: the runs, in the order of the config."""
         of = self.config.studies[study]
         recipe = {
-            "runs": [dataclasses.asdict(run) for run in of.runs()],
+            "runs": [dict(vars(run)) for run in of.runs()],
             "baseline": self.has_baseline(study),
         }
         return self._stage("tabulate", {"study": study}, recipe)
@@ -191,7 +197,7 @@ class Plan(Places):
 
     @staticmethod
     def _identity(study: str, run: recipes.Run) -> dict[str, Any]:
-        return {"study": study, **dataclasses.asdict(run)}
+        return {"study": study, **vars(run)}
 
 
 def gpu_wanted(device: str) -> bool:
