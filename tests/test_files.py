@@ -147,12 +147,6 @@ def test_a_published_folder_replaces_what_an_orphan_left(tmp_path):
     assert (tmp_path / "target/f").read_bytes() == b"2"
 
 
-def test_differences_name_each_field():
-    old = {"recipe": {"seed": 0, "model": {"kind": "a"}}, "code": "x"}
-    new = {"recipe": {"seed": 1, "model": {"kind": "a"}}, "code": "x", "data": {}}
-    assert files.differences(old, new) == ["data: None → {}", "recipe.seed: 0 → 1"]
-
-
 def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "a", {"loss": float("nan")})

@@ -122,7 +122,8 @@ def test_archives_that_lie_there_are_unpacked_without_a_network(tmp_path, downlo
     for file in (downloads / loader.base_folder).iterdir():
         file.unlink()
     monkeypatch.setattr(loader, "tgz_md5", hashlib.md5(packed.read_bytes()).hexdigest())
-    options = {"name": "CIFAR10", "folder": str(downloads), "splits": LAST_TEN}
+    monkeypatch.chdir(tmp_path)
+    options = {"name": "CIFAR10", "folder": "downloads", "splits": LAST_TEN}
     with pytest.raises(DataError, match="set download: true to have the archive that lies there"):
         prepare(tmp_path, "torchvision", **options)
     manifest, _ = prepare(tmp_path, "torchvision", download=True, **options)
@@ -138,18 +139,26 @@ def test_mnist_as_it_is_published_is_unpacked(tmp_path, downloads, monkeypatch):
         file.unlink()
         resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
-    options = {"name": "MNIST", "folder": str(downloads), "splits": LAST_TEN}
+    monkeypatch.chdir(tmp_path)
+    options = {"name": "MNIST", "folder": "downloads", "splits": LAST_TEN}
     with pytest.raises(DataError, match="set download: true to have the archive that lies there"):
         prepare(tmp_path, "torchvision", **options)
     manifest, _ = prepare(tmp_path, "torchvision", download=True, **options)
     assert manifest.info["images"]["train"] == 50
 
 
-def test_a_download_that_fails_is_one_message(tmp_path, downloads, monkeypatch):
+def test_a_download_that_fails_is_one_message(tmp_path, monkeypatch):
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "file:///nonexistent/cifar.tar.gz")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=r"d: CIFAR10: torchvision cannot read its train files"):
-        prepare(tmp_path, "torchvision", name="CIFAR10", folder=str(downloads), download=True)
+        prepare(tmp_path, "torchvision", name="CIFAR10", folder="downloads", download=True)
     assert written(tmp_path) == []
+
+
+@pytest.mark.parametrize("folder", ["/data", "../data", "a/../../data"])
+def test_downloads_stay_in_the_project(tmp_path, folder):
+    with pytest.raises(ConfigError, match="downloads stay in the project"):
+        prepare(tmp_path, "torchvision", name="MNIST", folder=folder, download=True)
 
 
 @pytest.mark.parametrize("name", sorted(kind.FILES))

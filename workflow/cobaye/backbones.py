@@ -70,7 +70,7 @@ def _from_torchvision(
     state = (
         _state_dict(root / recipe["file"])
         if recipe["file"]
-        else chosen.get_state_dict(progress=True, check_hash=True)
+        else chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
     )
     state = {key: t for key, t in state.items() if not key.startswith(zoo.SIDE_OUTPUTS)}
     network = zoo.create(name, num_classes=len(chosen.meta["categories"]))

@@ -22,6 +22,10 @@ class CorruptFile(CobayeError):
     """A file that is not what its manifest says; names the file, both values and the repair."""
 
 
+class UnwritableFile(CobayeError):
+    """A file that the system does not let be written: no space left, no permission."""
+
+
 class StaleFile(CobayeError):
     """A file made from another recipe, data or code than the config gives now."""
 

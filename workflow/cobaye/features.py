@@ -19,7 +19,7 @@ def gather(
     source = root / paths.DATASET.format(dataset=identity["dataset"])
     prepared = datasets.manifest(identity["dataset"], root)
     name = f"{identity['split']}/labels.npy"
-    labels = np.load(prepared.check(source, name), allow_pickle=False)
+    labels = datasets.load_array(prepared.check(source, name))
     shards = [
         _shard(identity, number, recipe["shards"], root) for number in range(recipe["shards"])
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -18,10 +19,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cobaye.errors import CorruptFile, StaleFile
+from cobaye.errors import CorruptFile, StaleFile, UnwritableFile
 
 FORMAT = 1
 TEMPORARY = ".tmp-"
+# What a user can mend when a file cannot be written.
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextlib.contextmanager
@@ -32,19 +35,34 @@ def writing(path: Path | str) -> Iterator[BinaryIO]:
     has one writer at a time (Snakemake, or the lock of a run, sees to that).
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_temporaries(path)
     temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(path)
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def writable(path: Path | str) -> Iterator[None]:
+    """Turn what the system says against writing a file into one clear UnwritableFile."""
     try:
-        with open(temporary, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise UnwritableFile(
+            f"{error.filename or path}: cannot be written: {error.strerror}. Mend that and run the "
+            "same command again: it goes on from what is complete."
+        ) from error
 
 
 def write_bytes(path: Path | str, data: bytes) -> str:
@@ -97,14 +115,24 @@ def listing_sha256(folder: Path | str) -> str:
 
 def publish_directory(source: Path, target: Path) -> None:
     """Rename a finished folder to its published name, replacing what an orphan may have left."""
-    remove_temporaries(target)
-    if target.exists():
-        old = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
-        os.replace(target, old)
-        shutil.rmtree(old)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, target)
-    _sync_folder(target.parent)
+    with writable(target):
+        remove_temporaries(target)
+        if target.exists():
+            old = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
+            os.replace(target, old)
+            shutil.rmtree(old)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+        _sync_folder(target.parent)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has no such thing, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        with open(source, "rb") as original, writing(target) as file:
+            shutil.copyfileobj(original, file)
 
 
 def remove_temporaries(path: Path) -> None:
@@ -230,14 +258,3 @@ def describe(path: Path | str, known_sha256: str | None = None) -> dict[str, Any
 def repair(target: Path | str) -> str:
     """Return the command that makes a file again, and nothing else."""
     return f"to repair: snakemake --cores all {target} --forcerun {target}"
-
-
-def differences(old: Any, new: Any, where: str = "") -> list[str]:
-    """Return, field by field, how two JSON values differ: ``recipe.seed: 0 → 1``."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return [
-            line
-            for key in sorted(old.keys() | new.keys())
-            for line in differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
-        ]
-    return [] if old == new else [f"{where}: {old} → {new}"]

@@ -56,7 +56,7 @@ class Places:
 
     def run_folder(self, study: str, run: recipes.Run) -> str:
         """Return the folder of a run."""
-        return paths.RUN.format(study=study, **dataclasses.asdict(run))
+        return paths.RUN.format(study=study, **vars(run))
 
     def has_baseline(self, study: str) -> bool:
         """Tell whether the last layer of a study's backbone is evaluated beside its runs."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ def publish(
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     for name in progress.checkpoints:
-        _link(scratch / resume.CHECKPOINTS / name, staged / name)
+        files.link(scratch / resume.CHECKPOINTS / name, staged / name)
     files.publish_directory(staged, folder / "checkpoints")
     text = "\n".join([",".join(history.COLUMNS), *progress.rows]) + "\n"
     sha256 = files.write_bytes(folder / "history.csv", text.encode())
@@ -42,14 +41,6 @@ def publish(
     files.write_json(folder / "run.json", _circumstances(manifest, progress, device))
     manifest.write(folder / "train.json")
     return folder / "train.json"
-
-
-def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system has no such thing, a copy."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _circumstances(

@@ -14,7 +14,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -57,8 +57,9 @@ def lock(run: Path, wait: float = 30.0) -> Iterator[Path]:
 
 def _try_lock(folder: Path) -> int | None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+        with files.writable(folder / LOCK):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
     except FileNotFoundError:
         # Removed by `forget` in between.
         return None
@@ -131,7 +132,7 @@ def load(
     try:
         content = _read(folder)
         if content is not None:
-            changed = files.differences(content["fingerprint"], fingerprint)
+            changed = differences(content["fingerprint"], fingerprint)
             if not changed:
                 return _verified(folder, content)
             say("resume state not used, it is of another run: " + "; ".join(changed))
@@ -141,6 +142,17 @@ def load(
         if left.name != LOCK:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
     return Progress(), {}
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """Return, field by field, how two JSON values differ: ``recipe.seed: 0 → 1``."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+        ]
+    return [] if old == new else [f"{where}: {old} → {new}"]
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from cobaye import datasets
 
 
 class MappedRows:
@@ -21,7 +22,7 @@ class MappedRows:
 
     def __init__(self, shards: Sequence[Path]):
         # Copy-on-write maps: nothing is ever written, and torch wants writable memory.
-        arrays = [np.load(shard, mmap_mode="c", allow_pickle=False) for shard in shards]
+        arrays = [datasets.load_array(shard, mmap_mode="c") for shard in shards]
         self.parts = [torch.from_numpy(array) for array in arrays]
         self.ends = torch.tensor([len(part) for part in self.parts]).cumsum(0)
         self.shape = torch.Size([int(self.ends[-1]), self.parts[0].shape[1]])

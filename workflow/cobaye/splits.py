@@ -42,13 +42,13 @@ def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Sp
         manifest = datasets.manifest(data.dataset, root)
         name = f"{split}/{manifest.info['form']}.npy"
         inputs = _rows([manifest.check(folder, name)], memory)
-        labels = np.load(manifest.check(folder, f"{split}/labels.npy"), allow_pickle=False)
+        labels = datasets.load_array(manifest.check(folder, f"{split}/labels.npy"))
     else:
         identity = {"dataset": data.dataset, "backbone": data.backbone, "split": split}
         manifest = files.read_manifest(path, "gather_features", identity)
         shards = [manifest.check(folder, name) for name in manifest.info["shards"]]
         inputs = _rows(shards, memory)
-        labels = np.load(manifest.check(folder, "labels.npy"), allow_pickle=False)
+        labels = datasets.load_array(manifest.check(folder, "labels.npy"))
     return Split(
         inputs=inputs,
         labels=torch.from_numpy(labels),
@@ -60,7 +60,7 @@ def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Sp
 def _rows(shards: list[Path], memory: float) -> torch.Tensor | MappedRows:
     """Read shards one after another into one tensor: they are held once, or not at all."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    maps = [np.load(shard, mmap_mode="r", allow_pickle=False) for shard in shards]
+    maps = [datasets.load_array(shard, mmap_mode="r") for shard in shards]
     if maps[0].ndim == 2 and sum(part.nbytes for part in maps) > memory * installed:
         return MappedRows(shards)
     rows = sum(len(part) for part in maps)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from cobaye import datasets, files, paths, table_files
+from cobaye.errors import CorruptFile
 
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
 GROUP = ["model", "optimizer"]
@@ -75,14 +76,14 @@ def _read_run(
         files.require_fresh(folder / name, manifest, fingerprint)
         files.require_inputs(folder / name, manifest, root)
         inputs[f"{place}/{name}"] = files.sha256(folder / name)
-    classes = pd.read_parquet(evaluated.check(folder, "classes.parquet"))
+    classes = _read(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
     last = trained.info["epochs"]
     return {
         "runs": pd.DataFrame([{k: trained.info[k] for k in ("epochs", "stopped", "finite")}]),
-        "history": pd.read_csv(trained.check(folder, "history.csv")),
-        "metrics": pd.read_parquet(evaluated.check(folder, "metrics.parquet")),
+        "history": _read(pd.read_csv, trained.check(folder, "history.csv")),
+        "metrics": _read(pd.read_parquet, evaluated.check(folder, "metrics.parquet")),
         "classes": classes[classes["epoch"] == last].drop(columns="epoch"),
-        "predictions": pd.read_parquet(evaluated.check(folder, "predictions.parquet")),
+        "predictions": _read(pd.read_parquet, evaluated.check(folder, "predictions.parquet")),
     }
 
 
@@ -99,7 +100,7 @@ def _read_baseline(
     files.require_fresh(path, manifest, *expected[place])
     files.require_inputs(path, manifest, root)
     inputs[f"{place}/{path.name}"] = files.sha256(path)
-    return pd.read_parquet(manifest.check(path.parent, "metrics.parquet"))[MEASURES]
+    return _read(pd.read_parquet, manifest.check(path.parent, "metrics.parquet"))[MEASURES]
 
 
 def _tables(raw: dict[str, pd.DataFrame], names: list[str]) -> dict[str, pd.DataFrame]:
@@ -191,7 +192,16 @@ def read(folder: Path, table: str, manifest: files.Manifest) -> pd.DataFrame:
     path = manifest.check(folder, table_files.FILES[table])
     # Only an empty field is missing: a class may be named "NA".
     text = {"weight_decay": str, "name": str, "model": str, "optimizer": str}
-    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
+    return _read(pd.read_csv, path, dtype=text, keep_default_na=False, na_values=[""])
+
+
+def _read(reader: Callable[..., pd.DataFrame], path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table; anything else raises CorruptFile, whatever its manifest says."""
+    try:
+        return reader(path, **options)
+    except (ValueError, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise CorruptFile(f"{path}: expected a table ({path.suffix}), found {said}") from None
 
 
 def _write(path: Path, table: pd.DataFrame) -> dict[str, Any]:

@@ -7,7 +7,6 @@ progress)`` and, if it reads files, ``sources(options)`` (which; of folders, the
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -17,13 +16,23 @@ import numpy as np
 from tqdm import tqdm
 
 from cobaye import files, kinds, paths, recipes
-from cobaye.datasets._arrays import ArrayFile, Rows, save_array
+from cobaye.datasets._arrays import ArrayFile, Rows, load_array, save_array
 from cobaye.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
 from cobaye.errors import DataError
 from cobaye.files import Manifest
 from cobaye.paths import SPLITS
 
-__all__ = ["ArrayFile", "ImageFiles", "Prepared", "Rows", "check", "prepare", "save_array", "write"]
+__all__ = [
+    "ArrayFile",
+    "ImageFiles",
+    "Prepared",
+    "Rows",
+    "check",
+    "load_array",
+    "prepare",
+    "save_array",
+    "write",
+]
 
 # The file of a split's inputs, by the form of the dataset.
 INPUTS = {"images": "images.npy", "features": "features.npy", "files": "index.json"}
@@ -116,4 +125,4 @@ def _write_split(inputs: Any, labels: np.ndarray, folder: Path) -> dict[str, dic
 
 def class_names(path: Path | str) -> list[str]:
     """Return the names in a dataset's classes.json, in label order."""
-    return [entry["name"] for entry in json.loads(Path(path).read_text(encoding="utf-8"))]
+    return [entry["name"] for entry in files.read_json(path)]

@@ -7,12 +7,12 @@ import io
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from cobaye import files
-from cobaye.errors import DataError
+from cobaye.errors import CorruptFile
 
 BLOCK = 1 << 23  # bytes held at once
 
@@ -66,10 +66,15 @@ class ArrayFile:
     def __init__(self, path: Path):
         self.path = path
         with open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            if version != (1, 0):
-                raise DataError(f"{path}: expected .npy version 1.0, found {version}")
-            self.shape, _, self.dtype = np.lib.format.read_array_header_1_0(file)
+            try:
+                version = np.lib.format.read_magic(file)
+                if version != (1, 0):
+                    raise ValueError(f"version {version}")
+                self.shape, _, self.dtype = np.lib.format.read_array_header_1_0(file)
+                if self.dtype.hasobject:
+                    raise ValueError("objects")
+            except ValueError as error:
+                raise CorruptFile(f"{path}: expected .npy version 1.0, found {error}") from None
             self.start = file.tell()
 
     def read(self, start: int, stop: int) -> np.ndarray:
@@ -78,6 +83,17 @@ class ArrayFile:
         offset = self.start + start * width * self.dtype.itemsize
         flat = np.fromfile(self.path, self.dtype, (stop - start) * width, offset=offset)
         return flat.reshape(-1, *self.shape[1:])
+
+
+def load_array(path: Path, mmap_mode: Literal["r", "c"] | None = None) -> np.ndarray:
+    """Read an .npy file, as data and never as code; anything else raises CorruptFile."""
+    try:
+        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise CorruptFile(f"{path}: expected an .npy array, found {error}") from None
+    if not isinstance(found, np.ndarray):
+        raise CorruptFile(f"{path}: expected an .npy array, found {type(found).__name__}")
+    return found
 
 
 def blocks(array: Any) -> Iterator[tuple[int, np.ndarray]]:

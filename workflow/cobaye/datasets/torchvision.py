@@ -53,11 +53,19 @@ class Options:
     )
 
     def __post_init__(self) -> None:
-        """Refuse splits that no data could meet."""
+        """Refuse splits that no data could meet, and downloads to anywhere outside the project."""
+        from pathlib import PurePath
+
         from cobaye.datasets._partition import problems
 
         if found := problems(self.splits, ("train", "test")):
             raise ValueError("; ".join(found))
+        folder = PurePath(self.folder)
+        if self.download and (folder.is_absolute() or ".." in folder.parts):
+            raise ValueError(
+                f"folder: {self.folder!r}: downloads stay in the project: a relative path without "
+                "'..' (it may be a link to another disk), or download: false"
+            )
 
 
 def problems(options: Options) -> list[str]:

@@ -1,0 +1,166 @@
+"""Every open, write, fsync and rename fails once: files are old or new, and a rerun mends it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import traceback
+
+import pytest
+import torch
+
+from cobaye import figures, files
+from cobaye.errors import CorruptFile, UnwritableFile
+from tests import chain
+
+CRASHED, SAID, COMPLETE, UNEXPECTED = 9, 7, 0, 1
+RULES = [stage.rule for stage in chain.stages()]
+
+
+class Faults:
+    """What the system is asked for by `files`, counted; the n-th time it fails.
+
+    A crash ends this process there and then, half of a write done; a full disk is an error.
+    """
+
+    def __init__(self, number: int, crash: bool):
+        self.left, self.crash = number, crash
+
+    def install(self) -> None:
+        """Take the place of the system, for the rest of this process."""
+        for name in ("fsync", "replace", "link"):
+            setattr(os, name, self.failing(getattr(os, name)))
+        files.open = self.open
+
+    def failing(self, call):
+        def faulty(*arguments):
+            if self.due():
+                self.fail()
+            return call(*arguments)
+
+        return faulty
+
+    def open(self, path, mode):
+        if mode != "rb" and self.due():
+            self.fail()
+        return FaultyFile(open(path, mode, buffering=0), self) if mode != "rb" else open(path, mode)
+
+    def due(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+    def fail(self) -> None:
+        if self.crash:
+            os._exit(CRASHED)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class FaultyFile:
+    """A file whose write may fail half-way."""
+
+    def __init__(self, file, faults):
+        self.file, self.faults = file, faults
+
+    def write(self, data):
+        data = memoryview(data).cast("B")
+        if self.faults.due():
+            self.file.write(data[: len(data) // 2])
+            self.faults.fail()
+        return self.file.write(data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.file.close()
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+def run_with_fault(stage, root, number, crash) -> tuple[int, bool]:
+    """Run a stage in a process of its own; return its end, and whether there was a fault."""
+    child = os.fork()
+    if child == 0:
+        try:
+            torch.set_num_threads(1)
+            faults = Faults(number, crash)
+            faults.install()
+            try:
+                stage.run(root)
+                end = COMPLETE
+            except UnwritableFile:
+                end = SAID
+            # The bit: whether the fault was met.
+            os._exit(end + 32 * (faults.left <= 0))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(UNEXPECTED)
+    end = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return end % 32, end == CRASHED or end >= 32
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory):
+    """The state after each stage, of the study and of one on other data."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "render", quick_render)
+        folder = tmp_path_factory.mktemp("states")
+        yield chain.build(folder / "new"), chain.build(folder / "old", seed=1)
+
+
+def quick_render(kind, tables, options):
+    """Return "figures" in no time: only how they are written matters here."""
+    table = tables["classes"].to_csv().encode()
+    return {suffix: suffix.encode() + table for suffix in ("svg", "pdf", "png")}
+
+
+def vouched(root, stage) -> dict[str, bytes] | None:
+    """Return what the manifest of a stage vouches for, itself included; None if it does not."""
+    path = root / stage.manifest
+    try:
+        content = files.read_json(path)
+        manifest = files.read_manifest(path, stage.rule, content["identity"])
+        found = {name: manifest.check(path.parent, name).read_bytes() for name in manifest.files}
+    except CorruptFile:
+        return None
+    return {**found, path.name: path.read_bytes()}
+
+
+def temporaries(root) -> list[str]:
+    return [str(path) for path in root.rglob(f"{files.TEMPORARY}*")]
+
+
+@pytest.mark.parametrize("crash", [True, False], ids=["crash", "full-disk"])
+@pytest.mark.parametrize("number", sorted({RULES.index(rule) for rule in RULES}))
+def test_every_write_fails_once(states, tmp_path, number, crash):
+    """A crash falls on what stood before; the disk gets full where nothing stood."""
+    new, old = states
+    stage, before = chain.stages()[number], new[number - 1]
+    after = chain.contents(new[number])
+    over = chain.contents(old[number]) if crash else {}
+    whole = {"new": vouched(new[number], stage), "old": vouched(old[number], stage)}
+    assert whole["new"] != whole["old"]
+    for fault in range(1, 1000):
+        root = chain.clone(before, tmp_path / str(fault))
+        if crash:
+            for name in over.keys() - chain.contents(old[number - 1]).keys():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                os.link(old[number] / name, root / name)
+        end, met = run_with_fault(stage, root, fault, crash)
+        assert end in (CRASHED, SAID, COMPLETE)
+        found = {k: v for k, v in chain.contents(root).items() if files.TEMPORARY not in k}
+        assert all(data in (after.get(name), over.get(name)) for name, data in found.items())
+        assert vouched(root, stage) in [None, *whole.values()]
+        if not crash:
+            assert temporaries(root) == []
+        stage.run(root)
+        assert chain.contents(root) == after
+        assert temporaries(root) == []
+        shutil.rmtree(root)
+        if not met:
+            assert end == COMPLETE
+            break
+    assert fault > 10
