@@ -107,6 +107,8 @@ def states(tmp_path_factory):
     """The state after each stage, of the study and of one on other data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "render", quick_render)
+        # That it is called, and when, is in test_files; here nobody pulls the plug.
+        patch.setattr(os, "fsync", lambda descriptor: None)
         folder = tmp_path_factory.mktemp("states")
         yield chain.build(folder / "new"), chain.build(folder / "old", seed=1)
 

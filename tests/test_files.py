@@ -9,7 +9,7 @@ import stat
 import pytest
 
 from cobaye import files
-from cobaye.errors import CorruptFile, StaleFile
+from cobaye.errors import CorruptFile, StaleFile, UnwritableFile, writable
 
 IDENTITY = {"dataset": "d"}
 REPAIR = "to repair: snakemake --cores all "
@@ -66,7 +66,7 @@ def test_a_missing_file_is_refused_by_name(made):
 def test_every_changed_byte_of_a_manifest_is_noticed(made):
     path = made / "manifest.json"
     whole = path.read_bytes()
-    for position in range(len(whole) - 1):
+    for position in range(len(whole)):
         data = bytearray(whole)
         data[position] ^= 1
         path.write_bytes(data)
@@ -79,7 +79,7 @@ def test_every_changed_byte_of_a_manifest_is_noticed(made):
 def test_a_truncated_or_missing_manifest_is_refused(made):
     path = made / "manifest.json"
     whole = path.read_bytes()
-    for size in (0, 1, len(whole) // 2, len(whole) - 2):
+    for size in (0, 1, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
         with pytest.raises(CorruptFile, match=r"manifest\.json"):
             read(made)
@@ -124,10 +124,23 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
             file.write(b"half of the ne")
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UnwritableFile, match=r"/a: cannot be written: No space left on device"):
         fail()
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_only_what_concerns_the_file_is_called_unwritable(tmp_path):
+    """What is read for the sake of a file that is being written has errors of its own."""
+
+    def read_another():
+        with files.writing(tmp_path / "a" / "b"):
+            raise PermissionError(13, "Permission denied", "/elsewhere/image.png")
+
+    with pytest.raises(PermissionError):
+        read_another()
+    with pytest.raises(UnwritableFile, match="a: cannot be written"), writable(tmp_path / "a"):
+        raise PermissionError(13, "Permission denied", str(tmp_path))
 
 
 def test_what_a_killed_writer_left_is_removed(tmp_path):

@@ -194,7 +194,8 @@ def test_a_planted_cifar_pickle_is_not_opened(tmp_path, downloads, monkeypatch, 
     monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", "file:///nonexistent/cifar.tar.gz")
     path, witness = downloads / "cifar-10-batches-py" / name, tmp_path / "executed"
     path.write_bytes(pickle.dumps(archives.Planted(witness)))
-    options = {"name": "CIFAR10", "folder": str(downloads), "splits": LAST_TEN}
+    monkeypatch.chdir(tmp_path)
+    options = {"name": "CIFAR10", "folder": "downloads", "splits": LAST_TEN}
     with pytest.raises(DataError, match=rf"{name}: not the file that the makers of CIFAR10"):
         prepare(tmp_path, "torchvision", **options)
     with pytest.raises(DataError, match="torchvision cannot read"):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+# What a user can mend when a file cannot be written.
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class CobayeError(Exception):
@@ -36,3 +42,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(names) or 'none'}"
+
+
+@contextlib.contextmanager
+def writable(path: Path | str) -> Iterator[None]:
+    """Turn what the system says against writing a file into one clear UnwritableFile."""
+    try:
+        yield
+    except OSError as error:
+        # A rename names its source first.
+        named, path = Path(error.filename2 or error.filename or path), Path(path)
+        concerned = named in path.parents or named.parent == path.parent
+        if error.errno not in UNWRITABLE or not concerned:
+            raise
+        mend = "Mend that and run the same command again: it goes on from what is complete."
+        raise UnwritableFile(f"{path}: cannot be written: {error.strerror}. {mend}") from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
 import os
@@ -19,12 +18,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from cobaye.errors import CorruptFile, StaleFile, UnwritableFile
+from cobaye.errors import CorruptFile, StaleFile, writable
 
 FORMAT = 1
 TEMPORARY = ".tmp-"
-# What a user can mend when a file cannot be written.
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextlib.contextmanager
@@ -51,20 +48,6 @@ def writing(path: Path | str) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
 
 
-@contextlib.contextmanager
-def writable(path: Path | str) -> Iterator[None]:
-    """Turn what the system says against writing a file into one clear UnwritableFile."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in UNWRITABLE:
-            raise
-        raise UnwritableFile(
-            f"{error.filename or path}: cannot be written: {error.strerror}. Mend that and run the "
-            "same command again: it goes on from what is complete."
-        ) from error
-
-
 def write_bytes(path: Path | str, data: bytes) -> str:
     """Write a file whole or not at all; return the sha256 of ``data`` in hex."""
     with writing(path) as file:
@@ -74,17 +57,25 @@ def write_bytes(path: Path | str, data: bytes) -> str:
 
 def write_json(path: Path | str, value: Any) -> str:
     """Write JSON that two equal values give byte for byte; return its sha256."""
-    return write_bytes(path, (canonical(value, indent=1) + "\n").encode())
+    return write_bytes(path, _encoded(value))
+
+
+def _encoded(value: Any) -> bytes:
+    return (canonical(value, indent=1) + "\n").encode()
 
 
 def read_json(path: Path | str) -> Any:
-    """Read JSON; a missing or malformed file raises CorruptFile."""
+    """Read JSON; a missing file, or one that :func:`write_json` did not make, is a CorruptFile."""
     try:
-        return json.loads(Path(path).read_bytes())
+        data = Path(path).read_bytes()
+        value = json.loads(data)
+        if data != _encoded(value):
+            raise ValueError("other bytes than this project writes")
+        return value
     except FileNotFoundError:
         raise CorruptFile(f"{path}: missing") from None
     except ValueError as error:
-        raise CorruptFile(f"{path}: expected JSON, found {error}") from None
+        raise CorruptFile(f"{path}: expected JSON of this project: {error}") from None
 
 
 def canonical(value: Any, indent: int | None = None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import platform
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 import torch
 
 from cobaye import checkpoints, files, paths
-from cobaye.errors import CobayeError, CorruptFile
+from cobaye.errors import CobayeError, CorruptFile, writable
 
 FOLDER = ".resume"
 LOCK = "lock"
@@ -57,7 +56,7 @@ def lock(run: Path, wait: float = 30.0) -> Iterator[Path]:
 
 def _try_lock(folder: Path) -> int | None:
     try:
-        with files.writable(folder / LOCK):
+        with writable(folder / LOCK):
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
     except FileNotFoundError:
@@ -160,9 +159,9 @@ def _read(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        content = json.loads(path.read_bytes())
+        content = files.read_json(path)
         seal = content.pop("seal")
-    except (ValueError, KeyError, AttributeError, TypeError):
+    except (KeyError, AttributeError, TypeError):
         raise CorruptFile(f"{path}: expected sealed JSON") from None
     if seal != files.digest(content):
         raise CorruptFile(f"{path}: expected seal {files.digest(content)}, found {seal}")
