@@ -167,6 +167,14 @@ def new_project(folder: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def chained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The states of a tiny study after each stage, see `chain`; leave them as they are."""
+    from tests import chain  # torch, for those who need it
+
+    return chain.build(tmp_path_factory.mktemp("chained"))
+
+
+@pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A tiny project whose default studies were built once; leave it as it is."""
     project = new_project(tmp_path_factory.mktemp("built") / "project")

@@ -64,11 +64,10 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def states(tmp_path_factory):
+def states(chained):
     """Manifest → the state before the stage that writes it, and the stage."""
-    found = chain.build(tmp_path_factory.mktemp("states"))
     return {
-        stage.manifest: (found[number - 1], stage) for number, stage in enumerate(chain.stages())
+        stage.manifest: (chained[number - 1], stage) for number, stage in enumerate(chain.stages())
     }
 
 

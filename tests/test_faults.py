@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import shutil
@@ -10,7 +11,7 @@ import traceback
 import pytest
 import torch
 
-from cobaye import figures, files
+from cobaye import figures, files, kinds
 from cobaye.errors import CorruptFile, UnwritableFile
 from tests import chain
 
@@ -166,3 +167,60 @@ def test_every_write_fails_once(states, tmp_path, number, crash):
             assert end == COMPLETE
             break
     assert fault > 10
+
+
+# Who opens a file for writing, or names one, but for `files` itself: the lock of a run holds no
+# result, the log of a rule is text for people.
+WRITERS = {("resume.py", "os.open"), ("_worker.py", "open")}
+MAKES_FILES = {
+    "open",
+    "os.open",
+    "os.replace",
+    "os.rename",
+    "os.link",
+    "os.symlink",
+    "io.open",
+    "shutil.copy",
+    "shutil.copyfile",
+    "shutil.copytree",
+    "shutil.move",
+    "np.save",
+    "np.savez",
+    "np.savetxt",
+    "np.memmap",
+    "torch.save",
+    "safetensors.torch.save_file",
+    "json.dump",
+    "pickle.dump",
+}
+METHODS = {"write_text", "write_bytes", "touch", "rename", "to_csv", "to_parquet", "tofile", "open"}
+# Into memory: a text that `files` then writes, a buffer; and files that are read.
+IN_MEMORY = {("tables.py", "table.to_csv"), ("readers.py", "Image.open")}
+IN_MEMORY |= {("image_folder_resized.py", "Image.open")}
+
+
+def writing_calls(file):
+    """Return the calls in a module by which it might write a file itself."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        mode = ast.unparse(node.args[1]) if len(node.args) > 1 else "'r'"
+        if called == "open" and mode in ("'r'", "'rb'"):
+            continue
+        if called == "np.memmap" and "'r'" in map(ast.unparse, node.args):
+            continue
+        method = isinstance(node.func, ast.Attribute) and node.func.attr in METHODS
+        if called in MAKES_FILES or (method and not called.startswith("files.")):
+            yield file.name, called
+
+
+def test_no_other_module_writes():
+    found = {
+        call
+        for folder in (kinds.ROOT, kinds.ROOT.parent / "scripts")
+        for file in folder.rglob("*.py")
+        if file.name != "files.py"
+        for call in writing_calls(file)
+    }
+    assert found == WRITERS | IN_MEMORY

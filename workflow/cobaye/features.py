@@ -74,5 +74,7 @@ def _shard(identity: dict[str, Any], number: int, shards: int, root: Path) -> fi
     expected = {**identity, "shard": number, "shards": shards}
     manifest = files.read_manifest(root / f"{base}.json", "cache_features", expected)
     for name in manifest.files:
-        manifest.check((root / base).parent, name)
+        path = manifest.check((root / base).parent, name)
+        if (rows := datasets.ArrayFile(path).shape[0]) != manifest.info["rows"]:
+            raise DataError(f"{path}: expected {manifest.info['rows']} rows, found {rows}")
     return manifest

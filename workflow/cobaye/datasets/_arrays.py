@@ -88,12 +88,12 @@ class ArrayFile:
 def load_array(path: Path, mmap_mode: Literal["r", "c"] | None = None) -> np.ndarray:
     """Read an .npy file, as data and never as code; anything else raises CorruptFile."""
     try:
-        found = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        if mmap_mode:
+            return np.lib.format.open_memmap(path, mmap_mode)
+        with open(path, "rb") as file:
+            return np.lib.format.read_array(file, allow_pickle=False)
+    except ValueError as error:
         raise CorruptFile(f"{path}: expected an .npy array, found {error}") from None
-    if not isinstance(found, np.ndarray):
-        raise CorruptFile(f"{path}: expected an .npy array, found {type(found).__name__}")
-    return found
 
 
 def blocks(array: Any) -> Iterator[tuple[int, np.ndarray]]:

@@ -1,0 +1,189 @@
+"""A full disk, no permission, a jumping clock, NaN, a rival: each ends as it is promised."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from cobaye import files, kinds, paths, resume, training
+from cobaye.errors import UnwritableFile
+from tests import chain
+
+SAID, UNEXPECTED = 7, 1
+RUN = chain.RUNS[0]
+EPOCHS = 12
+FOLDER = paths.RUN.format(**RUN)
+# The state before the first training on features.
+BEFORE = [stage.manifest for stage in chain.stages()].index(f"{FOLDER}/train.json") - 1
+LONG = dataclasses.replace(chain.OPTIMIZER, normalize="none", epochs=EPOCHS)
+RECIPE = chain.training_of(RUN, optimizer=LONG)
+
+
+@pytest.fixture
+def root(chained, tmp_path):
+    """Everything that a training needs."""
+    return chain.clone(chained[BEFORE], tmp_path / "root")
+
+
+def train(root, recipe=RECIPE):
+    training.train(recipe, RUN, chain.CODE, root=root)
+    return chain.contents(root)
+
+
+def in_child(action) -> int:
+    """Run something in a process of its own; return its exit status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            torch.set_num_threads(1)
+            action()
+            os._exit(0)
+        except UnwritableFile as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(SAID)
+        finally:
+            os._exit(UNEXPECTED)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_disk_that_is_full_and_stays_full_in_mid_training(root, tmp_path):
+    """A real one, where this process may mount it: small, filled, and freed again."""
+    expected = train(chain.clone(root, tmp_path / "expected"))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=512k", "cobaye", str(disk)]
+    if subprocess.run(["mount", *options], capture_output=True).returncode:
+        pytest.skip("this process may not mount a small file system")
+    try:
+        run = root / FOLDER
+        run.parent.mkdir(parents=True)
+        run.symlink_to(disk)
+        (disk / "ballast").write_bytes(bytes(400_000))
+        with pytest.raises(UnwritableFile, match=r"cannot be written: No space left on device\. "):
+            train(root)
+        assert not (run / "train.json").exists()
+        assert not list(run.rglob(f"{files.TEMPORARY}*"))
+        done = files.read_json(run / resume.FOLDER / resume.STATE)["progress"]["epoch"]
+        assert 0 < done < EPOCHS
+        (disk / "ballast").unlink()
+        train(root)
+        assert files.read_json(run / "run.json")["resumed_from"] == [done]
+        own = {name: data for name, data in expected.items() if name.startswith(FOLDER)}
+        assert {name: (root / name).read_bytes() for name in own} == own
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_folder_without_write_permission(root, tmp_path, capfd):
+    expected = train(chain.clone(root, tmp_path / "expected"))
+    # Where an unprivileged process may go: pytest's own folders are closed to others.
+    with tempfile.TemporaryDirectory() as place:
+        opened = chain.clone(root, Path(place) / "root")
+        run = opened / FOLDER
+        run.mkdir(parents=True)
+        for folder in (Path(place), *run.parents[: len(Path(FOLDER).parts)]):
+            folder.chmod(0o755)
+        run.chmod(0o555)
+
+        def unprivileged():
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+            train(opened)
+
+        assert in_child(unprivileged) == SAID
+        assert (
+            f"{run / '.resume/lock'}: cannot be written: Permission denied"
+            in capfd.readouterr().err
+        )
+        assert list(run.iterdir()) == []
+        run.chmod(0o755)
+        assert train(opened) == expected
+
+
+def test_a_clock_that_jumps_back_changes_nothing(root, tmp_path, monkeypatch):
+    expected = train(chain.clone(root, tmp_path / "expected"))
+    now = itertools.count(time.time(), -3600)
+    for name in ("time", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: float(next(now)))
+    monkeypatch.setattr(time, "time_ns", lambda: int(1e9 * next(now)))
+    assert train(root) == expected
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_nan_in_the_loss_ends_in_a_row_of_the_tables(root, monkeypatch, epoch):
+    """From the first epoch on, or later; evaluated, tabulated and drawn like any other run."""
+    engine = kinds.load("engines", "linear").Engine
+    whole, seen = engine.epoch, []
+
+    def poisoned(self, *given):
+        seen.append(given)
+        means = whole(self, *given)
+        return dataclasses.replace(means, loss=math.nan) if len(seen) == epoch else means
+
+    monkeypatch.setattr(engine, "epoch", poisoned)
+    train(root)
+    manifest = files.read_json(root / FOLDER / "train.json")
+    stopped = {"epochs": epoch, "finite": False, "stopped": f"diverged in epoch {epoch}"}
+    assert manifest["info"] == stopped
+    # Begun again, it is at its end already.
+    train(root)
+    assert len(seen) == epoch
+    assert files.read_json(root / FOLDER / "train.json") == manifest
+
+
+def test_a_study_of_which_every_run_diverges_at_once_is_complete(root, monkeypatch):
+    wild = dataclasses.replace(chain.OPTIMIZER, learning_rate=1e30, normalize="none", epochs=3)
+    monkeypatch.setattr(chain, "OPTIMIZER", wild)
+    for stage in chain.stages()[BEFORE + 1 :]:
+        stage.run(root)
+    runs = pd.read_csv(root / "results/s/tables/runs.csv")
+    assert list(runs["stopped"]) == ["diverged in epoch 1"] * 2
+    assert not runs["finite"].any()
+    assert pd.read_csv(root / "results/s/tables/best-lambda.csv").empty
+    assert (root / "results/s/figures/best-lambda-test.svg").is_file()
+
+
+def test_an_orphaned_training_and_its_successor(root, tmp_path, monkeypatch):
+    """While the orphan is at work its successor says so; once it has ended, nothing is redone."""
+    expected = train(chain.clone(root, tmp_path / "expected"))
+    ready, go = (os.pipe() for _ in range(2))
+    order = training.batch_order
+
+    def held_at_the_third(*key):
+        if key[1] == 3:
+            os.write(ready[1], b"1")
+            os.read(go[0], 1)
+        return order(*key)
+
+    monkeypatch.setattr(training, "batch_order", held_at_the_third)
+    orphan = os.fork()
+    if orphan == 0:
+        try:
+            torch.set_num_threads(1)
+            train(root)
+            os._exit(0)
+        finally:
+            os._exit(UNEXPECTED)
+    os.read(ready[0], 1)
+    monkeypatch.setattr(resume.lock.__wrapped__, "__defaults__", (0.3,))
+    with pytest.raises(resume.Locked, match=rf"{FOLDER}: another process .* pid {orphan}, since"):
+        train(root)
+    assert not (root / FOLDER / "train.json").exists()
+    os.write(go[1], b"1")
+    assert os.waitpid(orphan, 0)[1] == 0
+    assert chain.contents(root) == expected
+    assert train(root) == expected
+    assert files.read_json(root / FOLDER / "run.json")["resumed_from"] == [EPOCHS]
