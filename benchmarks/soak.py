@@ -74,19 +74,20 @@ FIGURES = (
     "files different",
     "bytes different",
 )
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "all"]
 
 
 class Study:
     """The study in a folder of its own."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, target: str):
+        self.folder, self.target = folder, target
         _project.make(folder, CONFIG)
 
     def start(self, *arguments: str) -> subprocess.Popen:
         """Start Snakemake."""
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", "--quiet", "all", *arguments],
+            [*SNAKEMAKE, *arguments, "--cores", "2", self.target],
             cwd=self.folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.DEVNULL,
@@ -226,12 +227,12 @@ def bytes_different(first: bytes, second: bytes) -> int:
     return sum(a != b for a, b in zip(first, second, strict=False)) + abs(len(first) - len(second))
 
 
-def soak(rounds: int, seed: int, longest: float, folder: Path) -> dict[str, int]:
+def soak(rounds: int, seed: int, longest: float, target: str, folder: Path) -> dict[str, int]:
     """Return the figures of so many rounds."""
-    undisturbed = Study(folder / "undisturbed")
+    undisturbed = Study(folder / "undisturbed", target)
     if undisturbed.start().wait():
         raise SystemExit("the undisturbed study failed")
-    trial = Soak(Study(folder / "killed"), undisturbed.files(), seed, longest)
+    trial = Soak(Study(folder / "killed", target), undisturbed.files(), seed, longest)
     for number in range(rounds):
         trial.round()
         print(f"round {number + 1}: {dict(trial.counts)}", file=sys.stderr, flush=True)
@@ -244,9 +245,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--longest", type=float, default=20.0, help="seconds until a kill, at most")
+    parser.add_argument("--target", default="soak", help="the study, or less of it")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = soak(arguments.rounds, arguments.seed, arguments.longest, Path(folder))
+        found = soak(**vars(arguments), folder=Path(folder))
     print(table([list(found), [str(value) for value in found.values()]]), end="\n\n")
     print(json.dumps({"machine": machine("cpu"), "seed": arguments.seed, "results": found}))
     if found["bytes different"] or found["files different"] or found["orphans"]:

@@ -193,7 +193,7 @@ MAKES_FILES = {
     "json.dump",
     "pickle.dump",
 }
-METHODS = {"write_text", "write_bytes", "touch", "rename", "to_csv", "to_parquet", "tofile", "open"}
+METHODS = {"write_text", "write_bytes", "touch", "to_csv", "to_parquet", "tofile", "open"}
 # Into memory: a text that `files` then writes, a buffer; and files that are read.
 IN_MEMORY = {("tables.py", "table.to_csv"), ("readers.py", "Image.open")}
 IN_MEMORY |= {("image_folder_resized.py", "Image.open")}

@@ -208,3 +208,15 @@ def test_a_study_says_how_many_threads_a_training_has(fresh):
     assert "threads: " not in fresh.run("-n", target).stdout
     fresh.edit("config/studies/tiny.yaml", "weight_decays:", "threads: 2\nweight_decays:")
     assert fresh.run("-n", target).stdout.count("threads: 2") == 1
+
+
+def test_a_clock_that_jumped_back_between_stages_reruns_nothing(copied):
+    """Features of tomorrow, what comes of them of today."""
+    tomorrow = time.time() + 86400
+    for path in copied.path("results/features").rglob("*"):
+        os.utime(path, (tomorrow, tomorrow))
+    run = "results/tiny/runs/linear/sgd/wd-0/seed-0"
+    shutil.rmtree(copied.path(f"{run}/checkpoints"))
+    copied.path(f"{run}/train.json").unlink()
+    copied.run(f"{run}/evaluate.json")
+    assert copied.jobs(f"{run}/evaluate.json") == {}

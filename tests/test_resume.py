@@ -184,3 +184,42 @@ def test_snakemake_killed_ends_its_workers_and_goes_on(built, fresh, tmp_path):
     fresh.run(target)
     assert "resumed after epoch" in fresh.path(log).read_text()
     assert products(fresh.folder) == products(expected.folder)
+
+
+def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
+    """On one run: refused by the directory's lock, and by the run's where that one is set aside."""
+    for name in ("results/features", "resources"):
+        shutil.copytree(built.path(name), fresh.path(name))
+    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 2000")
+    # Not half a minute's patience, in a test.
+    fresh.edit("workflow/cobaye/resume.py", "wait: float = 30.0", "wait: float = 0.2")
+    target = f"{RUN}/train.json"
+    with subprocess.Popen(
+        fresh.command(target),
+        cwd=fresh.folder,
+        env=fresh.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as first:
+        deadline = time.monotonic() + 120
+        while epochs_done(fresh.folder) < 5:
+            assert first.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        (worker,) = [
+            child.pid
+            for child in psutil.Process(first.pid).children(recursive=True)
+            if "train.py" in " ".join(child.cmdline()[1:2])
+        ]
+        os.kill(worker, signal.SIGSTOP)
+        locked = fresh.run(target, check=False)
+        rival = fresh.run(target, "--nolock", check=False)
+        os.kill(worker, signal.SIGCONT)
+        assert first.wait() == 0
+    assert locked.returncode != 0
+    assert "cannot be locked" in locked.stdout
+    assert rival.returncode != 0
+    assert "another process has been training this run for the 0.2 s" in rival.stdout
+    assert f"pid {worker}" in rival.stdout
+    assert "Traceback" not in rival.stdout
+    assert files.read_json(fresh.path(RUN) / "train.json")["info"]["epochs"] == 2000

@@ -185,3 +185,28 @@ def test_hostile_class_names_are_text(hostile, tmp_path):
 # What matplotlib draws with; no script, no foreign object, no link.
 DRAWN = {"svg", "metadata", "RDF", "Work", "type", "date", "format", "creator", "Agent", "title"}
 DRAWN |= {"defs", "style", "g", "path", "use", "image", "clipPath", "rect", "text", "tspan"}
+
+
+@pytest.mark.slow
+def test_hostile_class_names_through_the_workflow_and_its_report(fresh):
+    generator = np.random.default_rng(0)
+    labels = np.arange(len(HOSTILE)).repeat(10)
+    np.savez(fresh.path("own.npz"), features=generator.normal(size=(160, 3)), labels=labels)
+    fresh.path("names.json").write_text(json.dumps(HOSTILE))
+    splits = "{test: {of: a, fraction: 0.3, stratified: true}, train: {of: a}, "
+    splits += "val: {of: a, fraction: 0.3, stratified: true}}"
+    own = f"{{kind: features, parts: {{a: own.npz}}, class_names: names.json, splits: {splits}}}"
+    fresh.edit("config/datasets.yaml", "{kind: digits, val: 0.2, test: 0.6}", own)
+    fresh.edit("config/studies/tiny-images.yaml", "normalize: channel", "normalize: none")
+    fresh.edit("config/studies/tiny-images.yaml", "[test-curves]", "[confusion, three-classes]")
+    before = {path.name for path in fresh.folder.iterdir()}
+    asked = ("--config", "studies=[tiny-images]")
+    fresh.run(*asked)
+    fresh.run("--report", "report.html", *asked)
+    report = fresh.path("report.html").read_text(encoding="utf-8")
+    assert "results/tiny-images/tables/classes.csv" in report
+    for bad in ("<script>alert", "onload='alert", "\u202e"):
+        assert bad not in report
+    after = {path.name for path in fresh.folder.iterdir()}
+    assert after - before <= {"results", "resources", "report.html", ".snakemake"}
+    assert not list(fresh.folder.rglob("x"))
