@@ -39,6 +39,7 @@ optimizers:
     normalize: global
 weight_decays: ["1e-3"]
 train_epochs: last
+analyses: []
 figures: [train-curves]
 """,
     "studies/tiny.yaml": """
@@ -67,6 +68,7 @@ optimizers:
     epochs: 2
     normalize: channel
 weight_decays: ["1e-3"]
+analyses: []
 figures: [test-curves]
 """,
 }

@@ -15,6 +15,8 @@ import pytest
 from matplotlib.text import Text
 
 from cobaye import figures, kinds
+from cobaye.analyses import _predictions
+from cobaye.analyses import classes as analysis
 from cobaye.errors import ConfigError
 from cobaye.figures import _curves, _lambdas, _style, confusion, three_classes
 
@@ -58,7 +60,32 @@ def study(
         name: pd.DataFrame(tables[name], columns=[*RUN, *columns[name].split()]) for name in columns
     }
     none = pd.DataFrame(columns=["split", "loss", "accuracy", "top5"])
-    return {**tables, "baseline": none, **_choices(tables, rng)}
+    tables["baseline"] = none
+    tables |= _choices(tables, rng)
+    return tables | _analysed(tables, groups, lambdas, seeds, names, diverged)
+
+
+def _analysed(tables, groups, lambdas, seeds, names, diverged):
+    """What the analysis `classes` makes of four images per class and split, about as hard."""
+    rng = np.random.default_rng(1)
+    labels = np.repeat(np.arange(len(names)), 4)
+    finite = [label for label in lambdas if label not in diverged]
+    sweeps = []
+    for group in groups if finite else ():
+        splits = {}
+        for split in ("train", "val", "test"):
+            rows = tables["classes"]
+            rows = rows[(rows["split"] == split) & (rows["model"] == group[0])]
+            means = rows.groupby(["weight_decay", "class"])["loss"].mean().unstack()
+            means = means.loc[finite].to_numpy()[:, labels]
+            loss = np.stack([means * np.exp(rng.normal(0, 0.3, labels.shape))] * seeds)
+            wrong = rng.random(loss.shape) < 0.4
+            predicted = np.where(wrong, (labels + 1) % len(names), labels)
+            splits[split] = _predictions.Predictions(labels, loss.astype(np.float32), predicted)
+        sweeps.append(_predictions.Sweep(group, finite, list(range(seeds)), splits))
+    pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    options = analysis.Options(draws=100, splits=20)
+    return analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None)
 
 
 def _run(tables, run, strength, rng, names, hard, optimum, epochs, bad):
@@ -141,7 +168,9 @@ def options(figure):
 def render(figure, tables):
     """Render with the tables that the kind says it reads, and no other."""
     kind = figures.names()[figure]
-    needed = {stem: tables[stem] for stem in kinds.constant("figures", kind, "TABLES")}
+    read = kinds.constant("figures", kind, "TABLES")
+    read += kinds.constant("figures", kind, "OPTIONAL_TABLES", ())
+    needed = {stem: tables[stem] for stem in read}
     return figures.render(kind, needed, options(figure))
 
 
@@ -196,6 +225,10 @@ def test_names_are_those_of_the_design():
         "three-classes",
         "confusion",
         "confusion-zoom",
+        "class-effects",
+        "class-gain",
+        "helped-harmed",
+        "worst-classes",
     ]
     assert sorted([*by_split, *others]) == FIGURES
 
@@ -287,8 +320,8 @@ def test_zero_among_few_lambdas():
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_bars_count_every_class_once(split):
     ax = drawn(f"best-lambda-{split}", study(seeds=2, epochs=1)).axes[0]
-    assert sum(bar.get_height() for bar in ax.patches) == 200
-    assert len(ax.patches) == len(LAMBDAS)
+    assert sum(bar.get_height() for bar in ax.containers[0]) == 200
+    assert len(ax.containers[0]) == len(LAMBDAS)
 
 
 def test_ties_go_to_the_larger_lambda():
@@ -391,7 +424,7 @@ def test_bars_count_the_classes_of_their_split(split):
     losses = rows.groupby(["class", "weight_decay"])["loss"].mean().unstack()
     counts = losses.idxmin(axis=1).value_counts().reindex(list(LAMBDAS), fill_value=0)
     ax = drawn(f"best-lambda-{split}", tables).axes[0]
-    assert [bar.get_height() for bar in ax.patches] == counts.tolist()
+    assert [bar.get_height() for bar in ax.containers[0]] == counts.tolist()
 
 
 def test_no_class_counts_for_a_diverged_run_whose_losses_are_finite():
@@ -399,7 +432,7 @@ def test_no_class_counts_for_a_diverged_run_whose_losses_are_finite():
     classes = tables["classes"] = tables["classes"].copy()
     classes.loc[classes["weight_decay"] == "0", "loss"] = 1e-9
     ax = drawn("best-lambda-test", tables).axes[0]
-    assert [bar.get_height() for bar in ax.patches] == [0, 20]
+    assert [bar.get_height() for bar in ax.containers[0]] == [0, 20]
 
 
 @pytest.mark.parametrize(
@@ -457,3 +490,62 @@ def test_a_star_marks_the_lowest_loss_of_each_of_three_classes():
         lowest = np.argmin(line.get_ydata())
         assert star.get_ydata()[0] == line.get_ydata()[lowest]
         assert star.get_xdata()[0] == line.get_xdata()[lowest]
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_the_null_histogram_is_drawn_over_the_bars_where_there_is_one(split):
+    tables = study(LAMBDAS, classes=50, epochs=1)
+    null = tables["null-best-lambda"]
+    null = null[null["split"] == split]
+    ax = drawn(f"best-lambda-{split}", tables).axes[0]
+    band = ax.containers[1]
+    np.testing.assert_allclose([bar.get_y() for bar in band], null["low"])
+    np.testing.assert_allclose([bar.get_y() + bar.get_height() for bar in band], null["high"])
+    without = {name: table for name, table in tables.items() if name != "null-best-lambda"}
+    assert len(drawn(f"best-lambda-{split}", without).axes[0].containers) == 1
+
+
+def test_class_effects_are_those_of_the_table():
+    tables = study(LAMBDAS, classes=50, epochs=1)
+    table = tables["class-inference"]
+    left, right = drawn("class-effects", tables).axes[:2]
+    np.testing.assert_allclose(left.lines[0].get_ydata(), table["between_sd"])
+    np.testing.assert_allclose(left.lines[1].get_ydata(), table["noise_sd"])
+    np.testing.assert_allclose(right.lines[0].get_ydata(), table["reliability"].dropna())
+
+
+def test_class_gains_are_ranked_and_their_mean_is_told():
+    tables = study(LAMBDAS, classes=50, epochs=1)
+    figure = drawn("class-gain", tables)
+    mean = tables["compromise"].set_index(["choice", "measure", "resampled"])["gain"]
+    for ax, way in zip(figure.axes, ("naive", "honest", "shrunk"), strict=True):
+        gains = next(line for line in ax.lines if line.get_marker() == ".").get_ydata()
+        ranked = sorted(tables["class-gains"][f"{way}_gain"], reverse=True)
+        np.testing.assert_allclose(gains, ranked)
+        shown = f"{mean[way, 'loss', 'test']:+.4f}".replace("-", "−")
+        assert shown in ax.get_title(loc="left")
+
+
+def test_the_most_helped_and_harmed_classes_are_shown_with_their_images():
+    tables = study(LAMBDAS, classes=50, epochs=1)
+    ranked = tables["helped-harmed"]
+    figure = drawn("helped-harmed", tables)
+    panels = figure.axes[:8]
+    names = [ax.get_title(loc="left").splitlines()[0].strip("“”") for ax in panels]
+    assert names == [*ranked["name"].head(4), *ranked["name"].tail(4)[::-1]]
+    images = tables["typical-images"]
+    for ax, number in zip(panels[:4], ranked["class"].head(4), strict=True):
+        assert len(ax.child_axes) == (images["class"] == number).sum()
+
+
+def test_worst_classes_are_those_of_the_table():
+    tables = study(LAMBDAS, classes=50, epochs=1)
+    table = tables["worst-classes"]
+    ax = drawn("worst-classes", tables).axes[0]
+    shown = [line.get_ydata() for line in ax.lines if len(line.get_ydata()) == len(LAMBDAS)]
+    chosen = table[table["chosen_on"] == "test"]
+    # Of 50 classes the worst 100 are all, and the worst tenth are 5.
+    for line, measure in zip(shown, ("lowest", "worst 10", "tenth", "worst 100"), strict=False):
+        expected = 100 * chosen[chosen["measure"] == measure]["accuracy"]
+        np.testing.assert_allclose(line, expected)
+    np.testing.assert_allclose(shown[4], 100 * tables["worst-pairs"]["rate"])

@@ -53,7 +53,11 @@ ORDER = [
     "training",
     "evaluation",
     "baseline",
+    "runs",
     "tables",
+    "inference",
+    "analyses",
+    "story",
     "figures",
 ]
 # What `snakemake --lint` asks for and is declined: the environment is one, pinned in

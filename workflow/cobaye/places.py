@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from cobaye import paths, recipes, table_files
+from cobaye import kinds, paths, recipes, table_files
 from cobaye.config import Config
 
 
@@ -71,6 +71,13 @@ class Places:
         folder = paths.BASELINE.format(study=study)
         return [f"{folder}/{product}"] if self.has_baseline(study) else []
 
+    def tables_read(self, study: str, figure_kind: str) -> list[str]:
+        """Return the tables that a figure reads: those it needs, then those it likes and has."""
+        makers = {table_files.TABULATE, *self.config.studies[study].analyses}
+        liked = kinds.constant("figures", figure_kind, "OPTIONAL_TABLES", ())
+        there = [table for table in liked if table_files.makers()[table] in makers]
+        return [*kinds.constant("figures", figure_kind, "TABLES"), *there]
+
     def products(self, study: str) -> list[str]:
         """Return the files that make a study complete: its runs, tables and figures."""
         of = self.config.studies[study]
@@ -79,7 +86,13 @@ class Places:
             for run in of.runs()
             for manifest in ("train.json", "evaluate.json")
         ]
-        tables = [f"{paths.TABLES}/{file}" for file in (*table_files.FILES.values(), "tables.json")]
+        tables = [
+            f"{paths.TABLES}/{file}"
+            for maker in (table_files.TABULATE, *of.analyses)
+            for file in (*table_files.made_by(maker).values(), f"{maker}.json")
+        ]
+        if "classes" in of.analyses:
+            tables += [f"{paths.STUDY}/story.md", f"{paths.STUDY}/story.json"]
         figures = [
             f"{paths.FIGURES}/{figure}.{suffix}"
             for figure in of.figures

@@ -170,6 +170,21 @@ class Plan(Places):
         }
         return self._stage("tabulate", {"study": study}, recipe)
 
+    def analyse(self, study: str, analysis: str) -> Stage:
+        """Return what the rule of an analysis is told: its options, and the runs."""
+        asked = self.config.studies[study].analyses
+        if analysis not in asked:
+            path = self.config.folder / "studies" / f"{study}.yaml"
+            raise ConfigError(f"{path}: analyses: the study has no {analysis!r}: list it there")
+        runs = [dataclasses.asdict(run) for run in self.config.studies[study].runs()]
+        recipe = {"options": asked[analysis].options, "runs": runs}
+        return self._stage(f"analyse_{analysis}", {"study": study}, recipe)
+
+    def story(self, study: str) -> Stage:
+        """Return what tell_story is told."""
+        recipe = {"data": recipes.plain(self.config.studies[study].data)}
+        return self._stage("tell_story", {"study": study}, recipe)
+
     def expected_runs(self, study: str) -> dict[str, tuple[str, ...]]:
         """Return folder of a run, or of the baseline → the fingerprints of what made it."""
         own = {}
@@ -193,7 +208,8 @@ class Plan(Places):
             )
         kind = drawn[figure]
         identity = {"study": study, "figure": figure}
-        return self._stage("plot", identity, kind, ("figures", kind.kind))
+        recipe = recipes.plain(kind) | {"tables": self.tables_read(study, kind.kind)}
+        return self._stage("plot", identity, recipe, ("figures", kind.kind))
 
     @staticmethod
     def _identity(study: str, run: recipes.Run) -> dict[str, Any]:

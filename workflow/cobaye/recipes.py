@@ -183,6 +183,7 @@ class Study:
     train_epochs: Literal["every", "last"]
     threads: int
     figures: dict[str, Kind]
+    analyses: dict[str, Kind]
     baseline: bool | None = None
     penalize_scales: bool = True
 

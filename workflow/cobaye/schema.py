@@ -30,7 +30,13 @@ LAST_LAYER_FIGURES = (
     "class-loss-test",
     "confusion",
     "confusion-zoom",
+    "class-effects",
+    "class-gain",
+    "helped-harmed",
+    "worst-classes",
 )
+# What it analyses.
+LAST_LAYER_ANALYSES = ("classes",)
 
 
 class Strict(BaseModel):
@@ -147,7 +153,8 @@ class StudyFile(Strict):
     train_epochs: Literal["every", "last"] = "every"
     threads: Count = 1
     baseline: bool | None = None
-    figures: dict[str, dict[str, Any] | None] | list[str] = list(LAST_LAYER_FIGURES)
+    analyses: dict[str, dict[str, Any] | None] | list[str] = list(LAST_LAYER_ANALYSES)
+    figures: dict[str, dict[str, Any] | None] | list[str] | None = None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -176,6 +183,11 @@ class _UniqueKeys(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.YAMLError(f"key {key!r} stands twice, line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
+
+
+def with_options(raw: Mapping[str, Any] | list[str]) -> dict[str, Any]:
+    """Return name → options, or None, of what is given so or as a list of names."""
+    return dict.fromkeys(raw) if isinstance(raw, list) else dict(raw)
 
 
 def checked_kind(

@@ -1,4 +1,18 @@
-"""A study's tables and their files, for the rules as well: no pandas here."""
+"""A study's tables, their files, and the stage that makes each; for the rules as well: no pandas.
+
+Tables of one study have names of their own, whoever makes them: `tabulate`, or an analysis, which
+states its own in ``TABLES``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+from cobaye import kinds
+
+# The manifest of `tabulate` is tables.json; that of the analysis `classes`, classes.json.
+TABULATE = "tables"
 
 FILES = {
     "runs": "runs.csv",
@@ -10,3 +24,36 @@ FILES = {
     "best-lambda": "best-lambda.csv",
     "best-lambda-per-class": "best-lambda-per-class.csv",
 }
+
+
+def made_by(maker: str) -> dict[str, str]:
+    """Return the tables of `tabulate` (``tables``) or of an analysis: name → file."""
+    return FILES if maker == TABULATE else kinds.constant("analyses", maker, "TABLES")
+
+
+@functools.cache
+def makers() -> dict[str, str]:
+    """Return who makes each table: name → ``tables`` or the name of an analysis."""
+    everyone = (TABULATE, *kinds.names("analyses"))
+    return {table: maker for maker in everyone for table in made_by(maker)}
+
+
+def lacking(figure_kind: str, analyses: Iterable[str]) -> str | None:
+    """Return an analysis whose tables a kind of figure needs, and that is not among these."""
+    needed = kinds.constant("figures", figure_kind, "TABLES")
+    return min({makers()[table] for table in needed} - {TABULATE, *analyses}, default=None)
+
+
+def stage(maker: str) -> str:
+    """Return the rule that makes tables, as it stands in its manifest."""
+    return "tabulate" if maker == TABULATE else f"analyse_{maker}"
+
+
+def file(table: str) -> str:
+    """Return the file of a table."""
+    return made_by(makers()[table])[table]
+
+
+def manifest(table: str) -> str:
+    """Return the file name of the manifest that covers a table."""
+    return f"{makers()[table]}.json"

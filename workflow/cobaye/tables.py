@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from cobaye import datasets, files, paths, table_files
+from cobaye import datasets, files, paths, runs, table_files
 from cobaye.errors import CorruptFile
 
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
@@ -66,16 +66,8 @@ def _read_run(
     root: Path,
 ) -> dict[str, pd.DataFrame]:
     """Return a run's frames, once its files and what they were made from are known to be right."""
-    place = paths.RUN.format(**identity)
-    folder = root / place
-    trained = files.read_manifest(folder / "train.json", "train", identity)
-    evaluated = files.read_manifest(folder / "evaluate.json", "evaluate", identity)
-    for name, manifest, fingerprint in zip(
-        ("train.json", "evaluate.json"), (trained, evaluated), expected[place], strict=True
-    ):
-        files.require_fresh(folder / name, manifest, fingerprint)
-        files.require_inputs(folder / name, manifest, root)
-        inputs[f"{place}/{name}"] = files.sha256(folder / name)
+    done = runs.finished(identity, expected, inputs, root)
+    folder, trained, evaluated = done.folder, done.trained, done.evaluated
     classes = _read(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
     last = trained.info["epochs"]
     return {
@@ -187,11 +179,18 @@ def confusion(predictions: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     return counts.rename("n").reset_index()
 
 
+# Columns that hold λ labels or names: "1e-3" is no number, and "NA" not nothing.
+_TEXT = ("model", "optimizer", "weight_decay", "name", "best", "against", "own", "naive", "honest")
+_TEXT += ("shrunk", "first", "second", "worst")
+
+
 def read(folder: Path, table: str, manifest: files.Manifest) -> pd.DataFrame:
     """Read one table of a study, checked against the manifest."""
-    path = manifest.check(folder, table_files.FILES[table])
+    path = manifest.check(folder, table_files.file(table))
+    if path.suffix == ".parquet":
+        return _read(pd.read_parquet, path)
     # Only an empty field is missing: a class may be named "NA".
-    text = {"weight_decay": str, "name": str, "model": str, "optimizer": str}
+    text = dict.fromkeys(_TEXT, str)
     return _read(pd.read_csv, path, dtype=text, keep_default_na=False, na_values=[""])
 
 
@@ -202,6 +201,24 @@ def _read(reader: Callable[..., pd.DataFrame], path: Path, **options: Any) -> pd
     except (ValueError, OSError) as error:
         said = str(error).splitlines()[0]
         raise CorruptFile(f"{path}: expected a table ({path.suffix}), found {said}") from None
+
+
+def read_all(
+    study: str, wanted: Iterable[str], root: Path = Path()
+) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """Return tables of a study, whoever made them, and path → sha256 of the manifests."""
+    place = paths.TABLES.format(study=study)
+    frames, inputs, manifests = {}, {}, {}
+    for table in wanted:
+        maker = table_files.makers()[table]
+        path = f"{place}/{maker}.json"
+        if maker not in manifests:
+            manifests[maker] = files.read_manifest(
+                root / path, table_files.stage(maker), {"study": study}
+            )
+            inputs[path] = files.sha256(root / path)
+        frames[table] = read(root / place, table, manifests[maker])
+    return frames, inputs
 
 
 def _write(path: Path, table: pd.DataFrame) -> dict[str, Any]:

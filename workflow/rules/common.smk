@@ -10,12 +10,11 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 # This tree's library, whatever else is installed.
 sys.path.insert(0, str(WORKFLOW))
 
-from cobaye import figures, kinds, paths, recipes
+from cobaye import figures, paths, recipes, table_files
 from cobaye.config import Config
 from cobaye.errors import CobayeError
 from cobaye.plan import Plan, gpu_wanted
 from cobaye.staleness import is_stale
-from cobaye.table_files import FILES
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
@@ -33,6 +32,7 @@ TRAIN_MANIFEST = f"{paths.RUN}/train.json"
 EVALUATE_MANIFEST = f"{paths.RUN}/evaluate.json"
 BASELINE_MANIFEST = f"{paths.BASELINE}/baseline.json"
 TABLES_MANIFEST = f"{paths.TABLES}/tables.json"
+STORY_MANIFEST = f"{paths.STUDY}/story.json"
 
 
 def one_of(names):
@@ -95,6 +95,14 @@ def baseline_stage(wildcards):
 
 def tabulate_stage(wildcards):
     return PLAN.tabulate(wildcards.study)
+
+
+def analysis_stage(analysis):
+    return lambda wildcards: PLAN.analyse(wildcards.study, analysis)
+
+
+def story_stage(wildcards):
+    return PLAN.story(wildcards.study)
 
 
 def figure_stage(figure):
@@ -176,10 +184,24 @@ def of_all_runs(*products):
     ]
 
 
-def needed_tables(kind):
-    """The files of the tables that a kind of figure reads."""
-    tables = kinds.constant("figures", kind, "TABLES")
-    return [f"{paths.TABLES}/{FILES[table]}" for table in tables]
+def tables_read(figure):
+    """The files of the tables that a figure reads."""
+    return lambda wildcards: ancient(
+        [
+            f"{paths.TABLES}/{table_files.file(table)}".format(**wildcards)
+            for table in PLAN.plot(wildcards.study, figure).recipe["tables"]
+        ]
+    )
+
+
+def table_manifests_read(figure):
+    """The manifests that cover them."""
+    return lambda wildcards: sorted(
+        {
+            f"{paths.TABLES}/{table_files.manifest(table)}".format(**wildcards)
+            for table in PLAN.plot(wildcards.study, figure).recipe["tables"]
+        }
+    )
 
 
 def refuse_missing_data():

@@ -66,7 +66,7 @@ rule tabulate:
         dataset=lambda wildcards: PLAN.dataset_manifest(wildcards.study),
     output:
         report(
-            [f"{paths.TABLES}/{file}" for file in FILES.values()],
+            [f"{paths.TABLES}/{file}" for file in table_files.FILES.values()],
             category="{study}",
             subcategory="tables",
             caption="../report/tables.rst",

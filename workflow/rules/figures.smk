@@ -1,14 +1,14 @@
 # One rule per figure, named plot_<figure>: the tables in, SVG, PDF and PNG out.
 
-for figure, kind in figures.names().items():
+for figure in figures.names():
 
     rule:
         name:
             f"plot_{figure.replace('-', '_')}"
         input:
             forced_if_stale(f"{paths.FIGURES}/{figure}.json", figure_stage(figure)),
-            ancient(needed_tables(kind)),
-            manifest=TABLES_MANIFEST,
+            tables_read(figure),
+            manifests=table_manifests_read(figure),
         output:
             report(
                 f"{paths.FIGURES}/{figure}.svg",

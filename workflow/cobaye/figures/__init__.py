@@ -1,7 +1,8 @@
 """Figures, one kind per file: small tables in; SVG, PDF and PNG out, the same bytes every time.
 
 A kind states ``NAMES`` (the figures it draws, with the options that each starts from), ``TABLES``
-(those it reads), ``Options`` and ``draw(tables, options)``. What kinds share is in the modules
+(those it reads; ``OPTIONAL_TABLES``: if the study makes them), ``Options`` and
+``draw(tables, options)``. What kinds share is in the modules
 whose names begin with an underscore: `_style`, `_panels`, `_lambdas`, `_curves`.
 """
 
@@ -57,23 +58,18 @@ def _encode(figure: Any, suffix: str) -> bytes:
 def plot(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()) -> Path:
     """Draw one figure of a study from its tables; return its manifest.
 
-    identity: {"study", "figure"}. recipe: the figure's kind and options. Writes .svg, .pdf, .png.
+    identity: {"study", "figure"}. recipe: the figure's kind and options, and the tables it reads.
+    Writes .svg, .pdf, .png.
     """
     from cobaye import tables
 
-    place = paths.TABLES.format(**identity)
-    made = files.read_manifest(
-        root / place / "tables.json", "tabulate", {"study": identity["study"]}
-    )
-    needed = kinds.constant("figures", recipe["kind"], "TABLES")
-    frames = {name: tables.read(root / place, name, made) for name in needed}
+    frames, inputs = tables.read_all(identity["study"], recipe["tables"], root)
     options = recipes.parse(kinds.options("figures", recipe["kind"]), recipe["options"])
     base = root / paths.FIGURES.format(**identity) / identity["figure"]
     entries = {}
     for suffix, data in render(recipe["kind"], frames, options).items():
         path = base.with_name(f"{base.name}.{suffix}")
         entries[path.name] = files.describe(path, files.write_bytes(path, data))
-    inputs = {f"{place}/tables.json": files.sha256(root / place / "tables.json")}
     manifest = base.with_name(f"{base.name}.json")
     files.Manifest("plot", identity, recipe, code, inputs, entries).write(manifest)
     return manifest

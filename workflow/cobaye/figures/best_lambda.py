@@ -22,8 +22,10 @@ NAMES = {
     "best-lambda-test": {"split": "test"},
 }
 TABLES = ("classes", "runs", "best-lambda")
+OPTIONAL_TABLES = ("null-best-lambda",)
 
 _BAR = "#a9b8c4"
+_NULL: dict[str, Any] = {"facecolor": "none", "edgecolor": "#c9641d", "hatch": "/////"}
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,22 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         seeds = [_lambdas.class_losses(rows, labels) for _, rows in mine.groupby("seed")]
         alone = np.array([_lambdas.counts(one) for one in seeds])
         counts = _lambdas.counts(losses).to_numpy()
-        _bars(ax, counts, np.max([counts, *alone], axis=0), [same(own, best) for own in labels])
+        tops, room = np.max([counts, *alone], axis=0), 0.0
+        null = _null(tables, group, options.split, labels)
+        if null is not None:
+            low, high = null["low"].to_numpy(float), null["high"].to_numpy(float)
+            # A band well above a bar leaves room for the share right above the bar.
+            near = low < tops + 0.15 * np.nanmax([*tops, *high])
+            tops, room = np.where(near, np.fmax(tops, high), tops), np.nanmax(high)
+        _bars(ax, counts, tops, [same(own, best) for own in labels])
+        ax.set_ylim(0, max(*tops, room, 1) * 1.15)
         _name(ax, labels, best)
         if best is not None:
             handles["best"] = Patch(facecolor=_style.INK, label="best λ overall (on val)")
         if len(alone) > 1:
             handles["seed"] = _seeds(ax, alone)
+        if null is not None:
+            handles["null"] = _band(ax, null)
         if len(crosses := np.flatnonzero(losses.isna().all(axis=0))):
             ax.plot(crosses, 0 * crosses, color=_style.INK, clip_on=False, **_panels.DIVERGED)
             handles["diverged"] = _panels.diverged_handle()
@@ -62,6 +74,32 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         below = {"loc": "outside lower center", "ncols": len(handles), "handlelength": 1.2}
         _panels.legend(fig, list(handles.values()), **below)
     return fig
+
+
+def _null(
+    tables: Mapping[str, pd.DataFrame], group: _panels.Group, split: str, labels: Sequence[str]
+) -> pd.DataFrame | None:
+    """Return what noise alone would count at each λ, or None if the study does not say."""
+    if "null-best-lambda" not in tables:
+        return None
+    mine = _panels.of(tables["null-best-lambda"], group)
+    if mine.empty:
+        return None
+    mine = mine[mine["split"] == split].set_index("weight_decay")
+    return mine[["expected", "low", "high"]].reindex(list(labels))
+
+
+def _band(ax: Axes, null: pd.DataFrame) -> Patch:
+    """Draw the counts that noise alone would make, and their band; return the legend entry."""
+    places = np.arange(len(null))
+    low, high = null["low"].to_numpy(float), null["high"].to_numpy(float)
+    ax.bar(places, high - low, 0.5, bottom=low, linewidth=0.6, zorder=3, **_NULL)
+    ax.hlines(
+        null["expected"], places - 0.36, places + 0.36, color=_NULL["edgecolor"], zorder=4, lw=1.4
+    )
+    return Patch(
+        linewidth=0.6, label="if all classes shared one curve:\nexpected, and band", **_NULL
+    )
 
 
 def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]) -> None:
@@ -78,7 +116,6 @@ def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]
             ha="center",
             fontsize=6.5,
         )
-    ax.set_ylim(0, max([*tops, 1]) * 1.15)
     ax.yaxis.get_major_locator().set_params(integer=True)
 
 

@@ -1,0 +1,187 @@
+"""A λ for each class, chosen in three ways: what it gains; and which classes λ helps or harms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cobaye.analyses._images import typical
+from cobaye.analyses._predictions import Predictions
+from cobaye.analyses._view import View
+from cobaye.inference import choices, effects, reliability, shrinkage
+from cobaye.inference.sample import Sample, by_class
+
+WAYS = ("naive", "honest", "shrunk")
+_EACH = 4  # typical images of a class
+
+
+def chosen(view: View) -> dict[str, np.ndarray]:
+    """Return the λ of each class, (K,), in each of the ways."""
+    return _chosen(view.losses["val"], view.losses["test"], view.reference, view.shrunk["val"])
+
+
+def _chosen(
+    val: Sample, test: Sample, reference: int, shrunk: shrinkage.Shrunk
+) -> dict[str, np.ndarray]:
+    return {
+        "naive": choices.chosen_per_class(test.means, reference),
+        "honest": choices.chosen_per_class(val.means, reference),
+        "shrunk": shrunk.chosen(),
+    }
+
+
+def compromise(view: View) -> pd.DataFrame:
+    """Return what a λ per class gains over the best overall, each way, and the intervals."""
+    val, test = view.losses["val"], view.losses["test"]
+    own, errors = chosen(view), None
+    if min(len(val.values), len(test.values)):
+        draws = min(view.draws_of(val), view.draws_of(test))
+        rng = view.rng("compromise")
+        errors = choices.procedure_errors(val, test, view.shrunk["val"], draws, rng)
+    rows = []
+    for way, places in own.items():
+        moved = int((places != view.reference).sum())
+        loss = choices.gain(test, view.reference, places, view.level)
+        # More right predictions are a gain; less loss is.
+        right = choices.gain(view.correct["test"], view.reference, places, view.level)
+        accuracy = effects.Interval(0 - right.estimate, 0 - right.high, 0 - right.low)
+        rows.append(_row(way, "loss", "test", moved, loss))
+        rows.append(_row(way, "accuracy", "test", moved, accuracy))
+        if errors is not None:
+            both = choices.normal(loss.estimate, errors[way], view.level)
+            rows.append(_row(way, "loss", "val and test", moved, both))
+        if len(view.sweep.seeds) > 1:
+            rows.append(_row(way, "loss", "seeds", moved, _over_seeds(view, way)))
+    null = choices.null_counts(
+        test, view.reference, view.draws_of(test), view.rng("chance"), view.level
+    )
+    rows.append(_row("chance", "loss", "test", 0, null.gain))
+    return view.frame(pd.DataFrame(rows).to_dict("list"))
+
+
+def _row(way: str, measure: str, drawn: str, moved: int, gain: effects.Interval) -> dict[str, Any]:
+    ends = {"gain": gain.estimate, "low": gain.low, "high": gain.high}
+    named = {"choice": way, "measure": measure, "resampled": drawn, "classes_moved": moved}
+    return named | {key: float(value) for key, value in ends.items()}
+
+
+def _over_seeds(view: View, way: str) -> effects.Interval:
+    """Return the gain of one seed at a time, best λ overall and choices included, over seeds."""
+    gains = []
+    splits = view.sweep.splits
+    for seed in range(len(view.sweep.seeds)):
+        if not splits["val"].finite[seed].all():
+            continue  # its λ are not those of the others
+        val, test = (_of_seed(splits[name], seed, view.classes) for name in ("val", "test"))
+        reference = int(reliability.lowest(val.values.mean(axis=0)))
+        shrunk = shrinkage.shrink(val.relative_to(reference), reference)
+        own = _chosen(val, test, reference, shrunk)
+        gains.append(choices.gain(test, reference, own[way], view.level).estimate)
+    return choices.over_seeds(np.array(gains), view.level)
+
+
+def _of_seed(split: Predictions, seed: int, classes: int) -> Sample:
+    return by_class(split.loss[seed], split.labels, classes)
+
+
+def class_gains(view: View) -> pd.DataFrame:
+    """Return each class's λ in each of the ways, and what it gains on test, with its interval."""
+    labels = np.array([*view.sweep.labels], dtype=object)
+    columns: dict[str, Any] = {
+        "class": np.arange(view.classes),
+        "name": view.names,
+        "n_val": view.losses["val"].counts,
+        "n_test": view.losses["test"].counts,
+    }
+    for way, places in chosen(view).items():
+        gains = choices.class_gains(view.losses["test"], view.reference, places)
+        interval = effects.class_means(gains, view.level)
+        columns[way] = labels[places]
+        columns[f"{way}_gain"] = interval.estimate[:, 0]
+        columns[f"{way}_low"], columns[f"{way}_high"] = interval.low[:, 0], interval.high[:, 0]
+    return view.frame(columns)
+
+
+def shrunk_curves(view: View) -> pd.DataFrame:
+    """Return each class's curve of differences on val and on test, as seen and as shrunk."""
+    tables = []
+    for split, shrunk in view.shrunk.items():
+        interval = shrunk.interval(view.level)
+        table = view.by_class_and_lambda(
+            {
+                "seen": view.differences[split].means,
+                "shrunk": interval.estimate,
+                "low": interval.low,
+                "high": interval.high,
+                "better": shrunk.better(),
+            }
+        )
+        table.insert(2, "split", split)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def against(view: View, label: str) -> int:
+    """Return the place of the λ that the best overall is compared with: `label`, or the smallest.
+
+    Where the best is the smallest, or the label is not there: the farthest from the best.
+    """
+    found = [place for place, own in enumerate(view.sweep.labels) if label and own == label]
+    place = found[0] if found else 0
+    return place if place != view.reference else len(view.sweep.labels) - 1
+
+
+def helped_harmed(view: View, label: str) -> pd.DataFrame:
+    """Return each class's change from another λ to the best overall, on test, shrunk and ranked."""
+    shrunk, other = view.shrunk["test"], against(view, label)
+    change, deviations = -shrunk.means[:, other], shrunk.deviations[:, other]
+    harmed = shrunk.better()[:, other]
+    own, rows = shrunk.chosen(), np.arange(view.classes)
+    order = np.argsort(change, kind="stable")
+    rank = np.empty(view.classes, dtype=int)
+    rank[order] = rows + 1
+    return view.frame(
+        {
+            "rank": rank,
+            "class": rows,
+            "name": view.names,
+            "against": view.sweep.labels[other],
+            "best": view.best,
+            "change": change,
+            "sd": deviations,
+            "helped": 1 - harmed,
+            "harmed": harmed,
+            "own": np.array(view.sweep.labels, dtype=object)[own],
+            "own_gain": -shrunk.means[rows, own],
+            "own_better": shrunk.better()[rows, own],
+        }
+    ).sort_values("rank", ignore_index=True)
+
+
+def typical_images(
+    view: View,
+    table: pd.DataFrame,
+    number: int,
+    image: Callable[[int], np.ndarray | None],
+) -> pd.DataFrame:
+    """Return images of the `number` most helped and most harmed classes: nearest the median loss.
+
+    pixels: uint8, height × width × channels, rows first.
+    """
+    own = view.sweep.splits["test"]
+    losses = own.mean_loss()[view.reference]
+    ends = table["class"].tolist()
+    rows = []
+    for one in dict.fromkeys([*ends[:number], *ends[-number:]] if number else []):
+        mine = np.flatnonzero(own.labels == one)
+        for place, row in enumerate(mine[typical(losses[mine], _EACH)].tolist()):
+            pixels = image(row)
+            if pixels is not None:
+                shape = dict(zip(("height", "width", "channels"), pixels.shape, strict=True))
+                content = {"class": one, "place": place, "image": row, **shape}
+                rows.append({**content, "pixels": pixels.tobytes()})
+    names = ["class", "place", "image", "height", "width", "channels", "pixels"]
+    return view.frame(pd.DataFrame(rows, columns=names).to_dict("list"))

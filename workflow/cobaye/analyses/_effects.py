@@ -1,0 +1,158 @@
+"""What λ does to each class, whether classes differ in it, and how sure that is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from cobaye.analyses._view import View
+from cobaye.inference import choices, effects, reliability, worst
+
+
+def class_effects(view: View) -> pd.DataFrame:
+    """Return, per class and λ, the difference from the best λ overall on test, with intervals."""
+    losses = view.differences["test"]
+    loss = effects.class_means(losses, view.level)
+    p = effects.class_p_values(losses)
+    fdr, holm = effects.adjusted(p)
+    shares = view.correct["test"].relative_to(view.reference)
+    accuracy = effects.class_shares(shares, view.level)
+    width = len(view.sweep.labels)
+    return view.by_class_and_lambda(
+        {
+            "n": np.repeat(losses.counts[:, None], width, axis=1),
+            "loss": loss.estimate,
+            "loss_low": loss.low,
+            "loss_high": loss.high,
+            "p": p,
+            "p_bh": fdr,
+            "p_holm": holm,
+            "accuracy": accuracy.estimate,
+            "accuracy_low": accuracy.low,
+            "accuracy_high": accuracy.high,
+        }
+    )
+
+
+def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what is inferred on test per λ, and over all λ (one row)."""
+    sample, losses = view.losses["test"], view.differences["test"]
+    between = effects.between_classes(losses, view.draws, view.rng("between"), view.level)
+    test = effects.permutation_test(losses, view.draws, view.rng("permutation"))
+    halves = reliability.split_half(
+        sample, view.reference, view.splits, view.rng("halves"), view.level
+    )
+    _, holm = effects.adjusted(effects.class_p_values(losses))
+    fdr, _ = effects.adjusted(effects.class_p_values(losses))
+    everywhere = np.full(len(view.sweep.labels), view.reference)
+    mean = [
+        choices.gain(sample, view.reference, np.full(view.classes, place), view.level)
+        for place in range(len(everywhere))
+    ]
+    per_lambda = view.frame(
+        {
+            "weight_decay": view.sweep.labels,
+            "best": view.best,
+            # A gain is a fall; a difference is a rise.
+            "mean": [0 - one.estimate for one in mean],
+            "mean_low": [0 - one.high for one in mean],
+            "mean_high": [0 - one.low for one in mean],
+            **_spread("between", between.variance),
+            "between_variance": between.variance.estimate,
+            "noise_sd": np.sqrt(between.noise),
+            "p": test.p,
+            "p_welch": test.welch_p,
+            "correlation": halves.correlation.estimate,
+            "reliability": halves.stepped_up.estimate,
+            "reliability_low": halves.stepped_up.low,
+            "reliability_high": halves.stepped_up.high,
+            "classes_bh": (fdr <= 1 - view.level).sum(axis=0),
+            "classes_holm": (holm <= 1 - view.level).sum(axis=0),
+        }
+    )
+    overall = view.frame(
+        {
+            "best": [view.best],
+            "classes": [between.classes],
+            "images": [len(losses.values)],
+            "seeds": [len(view.sweep.seeds)],
+            "draws": [view.draws],
+            "level": [view.level],
+            "p": [test.overall],
+            "p_welch": [test.welch_overall],
+            "agreement": [float(halves.agreement.estimate)],
+            "agreement_by_chance": [halves.expected],
+            "kappa": [float(halves.kappa.estimate)],
+            "kappa_low": [float(halves.kappa.low)],
+            "kappa_high": [float(halves.kappa.high)],
+        }
+    )
+    return per_lambda, overall
+
+
+def _spread(name: str, variance: effects.Interval) -> dict[str, np.ndarray]:
+    """Return a variance with its interval as a standard deviation; below 0 it is 0."""
+    ends = {"sd": variance.estimate, "sd_low": variance.low, "sd_high": variance.high}
+    return {f"{name}_{end}": np.sqrt(np.maximum(value, 0)) for end, value in ends.items()}
+
+
+def null_counts(view: View) -> pd.DataFrame:
+    """Return, per split and λ, how many classes are best there, and how many noise alone makes."""
+    tables = []
+    for split, sample in view.losses.items():
+        draws = view.draws_of(sample)
+        null = choices.null_counts(
+            sample, view.reference, draws, view.rng(f"null {split}"), view.level
+        )
+        columns = {
+            "split": split,
+            "weight_decay": view.sweep.labels,
+            "classes": null.classes,
+            "observed": null.observed,
+            "expected": null.expected.estimate,
+            "low": null.expected.low,
+            "high": null.expected.high,
+            "draws": draws,
+        }
+        tables.append(view.frame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def worst_classes(view: View) -> pd.DataFrame:
+    """Return, per λ, the accuracy on test of the classes worst off, chosen on test or on val."""
+    judge = view.correct["test"]
+    tenth = -(-view.classes // 10)
+    asked = {"lowest": 1, "tenth": tenth, "worst 10": 10, "worst 100": 100}
+    tables = []
+    for split in ("test", "val"):
+        chooser = view.correct[split].means
+        for measure, number in asked.items():
+            mean, members = worst.worst_mean(chooser, judge, number, view.level)
+            first = members[:, 0] if members.shape[1] else np.full(len(view.sweep.labels), -1)
+            columns = {
+                "weight_decay": view.sweep.labels,
+                "chosen_on": split,
+                "measure": measure,
+                "classes": members.shape[1],
+                "accuracy": mean.estimate,
+                "low": mean.low,
+                "high": mean.high,
+                "worst": [view.names[one] if one >= 0 else "" for one in first],
+            }
+            tables.append(view.frame(columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def worst_pairs(view: View) -> pd.DataFrame:
+    """Return, per λ, the two classes most taken for each other on test, all seeds together."""
+    own = view.sweep.splits["test"]
+    rows = []
+    for place, label in enumerate(view.sweep.labels):
+        finite = own.finite[:, place]
+        predicted = own.predicted[finite, place].ravel()
+        labels = np.tile(own.labels, int(finite.sum()))
+        pair = worst.worst_pair(labels, predicted, view.classes)
+        first, second = (view.names[pair.first], view.names[pair.second]) if pair else ("", "")
+        rate = pair.rate if pair else 0.0
+        rows.append({"weight_decay": label, "first": first, "second": second, "rate": rate})
+    return view.frame(pd.DataFrame(rows).to_dict("list"))

@@ -1,0 +1,113 @@
+"""What all runs of a study predict for each image, side by side, by (model, optimizer)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cobaye import runs
+from cobaye.paths import SPLITS
+
+Group = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One split, by the runs of one (model, optimizer), at their last epoch.
+
+    labels: (N,). loss: (S, M, N) float32, seeds × λ × images. predicted: likewise, int32. A run
+    that diverged is NaN, and −1; every λ has a run that did not.
+    """
+
+    labels: np.ndarray
+    loss: np.ndarray
+    predicted: np.ndarray
+
+    @property
+    def finite(self) -> np.ndarray:
+        """Which runs are finite, (S, M)."""
+        return self.predicted[:, :, 0] >= 0 if len(self.labels) else self._none()
+
+    def _none(self) -> np.ndarray:
+        return np.ones(self.loss.shape[:2], dtype=bool)
+
+    def mean_loss(self) -> np.ndarray:
+        """Return each image's loss, (M, N) float64, mean over the finite seeds of each λ."""
+        return np.nanmean(self.loss, axis=0, dtype=np.float64)
+
+    def mean_correct(self) -> np.ndarray:
+        """Return the share of the finite seeds that are right, (M, N) float64."""
+        right = (self.predicted == self.labels).sum(axis=0)
+        return right / self.finite.sum(axis=0)[:, None]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All runs of one (model, optimizer). labels: of the λ, rising. splits: name → Predictions."""
+
+    group: Group
+    labels: list[str]
+    seeds: list[int]
+    splits: dict[str, Predictions]
+
+
+def sweeps(
+    identity: Mapping[str, Any],
+    asked: Sequence[Mapping[str, Any]],
+    expected: Mapping[str, tuple[str, str]],
+    inputs: dict[str, str],
+    root: Path = Path(),
+) -> list[Sweep]:
+    """Return every (model, optimizer) of which a run is finite, in the order of the config.
+
+    asked: the identities of the runs. A λ all of whose runs diverged is left out, and so are
+    derived runs, which have names instead of a λ. The rest as in `runs.finished`.
+    """
+    found: dict[Group, dict[tuple[str, int], dict[str, np.ndarray]]] = {}
+    for run in asked:
+        done = runs.finished({**identity, **run}, expected, inputs, root)
+        if done.trained.info["finite"] and _is_number(run["weight_decay"]):
+            own = found.setdefault((run["model"], run["optimizer"]), {})
+            path = done.evaluated.check(done.folder, "predictions.parquet")
+            own[run["weight_decay"], run["seed"]] = _read(path)
+    return [_sweep(group, by_run) for group, by_run in found.items()]
+
+
+def _is_number(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return True
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return split → {"label", "predicted", "loss"}, in the order of the images."""
+    table = pq.read_table(path, columns=["split", "label", "predicted", "loss"])
+    parts = {}
+    for split in SPLITS:
+        own = table.filter(pc.equal(table["split"], split))
+        parts[split] = {name: own[name].to_numpy() for name in ("label", "predicted", "loss")}
+    return parts
+
+
+def _sweep(group: Group, by_run: Mapping[tuple[str, int], dict[str, Any]]) -> Sweep:
+    labels = sorted({label for label, _ in by_run}, key=float)
+    seeds = sorted({seed for _, seed in by_run})
+    first = next(iter(by_run.values()))
+    splits = {}
+    for split in SPLITS:
+        shape = (len(seeds), len(labels), len(first[split]["label"]))
+        loss = np.full(shape, np.nan, dtype=np.float32)
+        predicted = np.full(shape, -1, dtype=np.int32)
+        for (label, seed), parts in by_run.items():
+            place = seeds.index(seed), labels.index(label)
+            loss[place], predicted[place] = parts[split]["loss"], parts[split]["predicted"]
+        splits[split] = Predictions(first[split]["label"], loss, predicted)
+    return Sweep(group, labels, seeds, splits)

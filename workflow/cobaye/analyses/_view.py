@@ -1,0 +1,104 @@
+"""One (model, optimizer) as the questions of the analysis `classes` see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cobaye.analyses._predictions import Sweep
+from cobaye.inference import reliability, shrinkage
+from cobaye.inference.sample import Sample, by_class
+from cobaye.randomness import derived_seed
+
+# Images drawn for one bootstrap, all draws together: bounds its time on a large training split.
+_MOST_DRAWN = 200_000_000
+
+
+@dataclass(frozen=True)
+class View:
+    """A sweep, the names of its classes, and what the options say of draws and levels."""
+
+    sweep: Sweep
+    names: list[str]
+    draws: int
+    splits: int
+    level: float
+    seed: int
+
+    @property
+    def classes(self) -> int:
+        """K, of the whole dataset."""
+        return len(self.names)
+
+    @cached_property
+    def losses(self) -> dict[str, Sample]:
+        """Each split's losses, a column per λ, means over seeds by image."""
+        return {
+            split: by_class(own.mean_loss(), own.labels, self.classes)
+            for split, own in self.sweep.splits.items()
+        }
+
+    @cached_property
+    def correct(self) -> dict[str, Sample]:
+        """Each split's shares of right predictions, likewise; not of train."""
+        return {
+            split: by_class(own.mean_correct(), own.labels, self.classes)
+            for split, own in self.sweep.splits.items()
+            if split != "train"
+        }
+
+    @cached_property
+    def reference(self) -> int:
+        """The place of the best λ overall: lowest mean loss on val, ties to the larger λ."""
+        return int(reliability.lowest(self.losses["val"].values.mean(axis=0)))
+
+    @property
+    def best(self) -> str:
+        """The label of the best λ overall."""
+        return self.sweep.labels[self.reference]
+
+    @cached_property
+    def differences(self) -> dict[str, Sample]:
+        """The losses' differences from the best λ overall, of val and test."""
+        return {split: self.losses[split].relative_to(self.reference) for split in ("val", "test")}
+
+    @cached_property
+    def shrunk(self) -> dict[str, shrinkage.Shrunk]:
+        """The shrunk curves of val and of test."""
+        return {
+            split: shrinkage.shrink(own, self.reference) for split, own in self.differences.items()
+        }
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Return the random numbers of one question, the same whatever else is asked."""
+        return np.random.default_rng(
+            derived_seed("/".join(["analyse_classes", *self.sweep.group, purpose]), self.seed)
+        )
+
+    def draws_of(self, sample: Sample) -> int:
+        """Return how many draws of a sample are taken: fewer of one that is very large."""
+        return min(self.draws, max(100, _MOST_DRAWN // max(len(sample.values), 1)))
+
+    def frame(self, columns: Mapping[str, Any]) -> pd.DataFrame:
+        """Return a table of these columns, model and optimizer before them."""
+        table = pd.DataFrame(dict(columns))
+        table.insert(0, "model", self.sweep.group[0])
+        table.insert(1, "optimizer", self.sweep.group[1])
+        return table
+
+    def by_class_and_lambda(self, columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
+        """Return a table with a row per class and λ, of columns (K, M)."""
+        labels, numbers = self.sweep.labels, np.arange(self.classes)
+        return self.frame(
+            {
+                "class": np.repeat(numbers, len(labels)),
+                "name": np.repeat(np.array(self.names, dtype=object), len(labels)),
+                "weight_decay": np.tile(np.array(labels, dtype=object), self.classes),
+                **{name: np.asarray(values).ravel() for name, values in columns.items()},
+            }
+        )

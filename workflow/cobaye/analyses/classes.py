@@ -1,0 +1,118 @@
+"""What λ does to a class, and what chance does (S0.13): inference from every image's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cobaye import analyses, datasets, files, paths, recipes
+from cobaye.analyses import _choices, _effects, _images, _predictions
+from cobaye.analyses._view import View
+
+TABLES = {
+    "class-effects": "class-effects.csv",
+    "class-inference": "class-inference.csv",
+    "class-tests": "class-tests.csv",
+    "null-best-lambda": "null-best-lambda.csv",
+    "compromise": "compromise.csv",
+    "class-gains": "class-gains.csv",
+    "shrunk-curves": "shrunk-curves.csv",
+    "helped-harmed": "helped-harmed.csv",
+    "worst-classes": "worst-classes.csv",
+    "worst-pairs": "worst-pairs.csv",
+    "typical-images": "typical-images.parquet",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set.
+
+    draws: of bootstraps and permutations. splits: random halves. level: of all intervals. against:
+    the λ that the best overall is compared with, class by class; "": the smallest. shown: classes
+    of each end that images are kept of.
+    """
+
+    draws: int = 2000
+    splits: int = 200
+    level: float = 0.95
+    seed: int = 0
+    against: str = ""
+    shown: int = 4
+
+    def __post_init__(self):
+        if self.draws < 100 or self.splits < 20:
+            raise ValueError("draws: at least 100; splits: at least 20")
+        if not 0.5 <= self.level < 1:
+            raise ValueError(f"level: {self.level} is not in [0.5, 1)")
+        if self.seed < 0 or self.shown < 0:
+            raise ValueError("seed and shown: not below 0")
+
+
+def analyse(
+    identity: dict[str, Any],
+    recipe: dict[str, Any],
+    code: str,
+    data: Mapping[str, Any],
+    expected: Mapping[str, tuple[str, str]],
+    root: Path = Path(),
+) -> Path:
+    """Analyse the classes of a study; return the manifest.
+
+    recipe: {"options", "runs"}, the identities of the runs in the order of the config. data: what
+    the study learns from, `recipes.Data` as a dict. expected: as in `runs.finished`.
+    """
+    learned = recipes.parse(recipes.Data, data)
+    prepared = datasets.manifest(learned.dataset, root)
+    place = paths.DATASET.format(dataset=learned.dataset)
+    names = datasets.class_names(prepared.check(root / place, "classes.json"))
+    inputs = {f"{place}/manifest.json": files.sha256(root / place / "manifest.json")}
+    sweeps = _predictions.sweeps(identity, recipe["runs"], expected, inputs, root)
+    options = Options(**recipe["options"])
+    made = tables(sweeps, names, options, _images.reader(learned, "test", root))
+    told = {"identity": identity, "recipe": recipe, "code": code}
+    return analyses.write("classes", told, inputs, made, root)
+
+
+def tables(
+    sweeps: Sequence[_predictions.Sweep],
+    names: Sequence[str],
+    options: Options,
+    image: Callable[[int], np.ndarray | None],
+) -> dict[str, pd.DataFrame]:
+    """Return all tables, by name. image: from a row of the test split to its image, or None."""
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for sweep in sweeps:
+        view = View(sweep, list(names), options.draws, options.splits, options.level, options.seed)
+        for name, table in _of(view, options, image).items():
+            parts[name].append(table)
+    empty = pd.DataFrame({"model": [], "optimizer": []})
+    return {
+        name: pd.concat(found, ignore_index=True) if found else empty
+        for name, found in parts.items()
+    }
+
+
+def _of(
+    view: View, options: Options, image: Callable[[int], np.ndarray | None]
+) -> dict[str, pd.DataFrame]:
+    per_lambda, overall = _effects.inference(view)
+    ranked = _choices.helped_harmed(view, options.against)
+    return {
+        "class-effects": _effects.class_effects(view),
+        "class-inference": per_lambda,
+        "class-tests": overall,
+        "null-best-lambda": _effects.null_counts(view),
+        "compromise": _choices.compromise(view),
+        "class-gains": _choices.class_gains(view),
+        "shrunk-curves": _choices.shrunk_curves(view),
+        "helped-harmed": ranked,
+        "worst-classes": _effects.worst_classes(view),
+        "worst-pairs": _effects.worst_pairs(view),
+        "typical-images": _choices.typical_images(view, ranked, options.shown, image),
+    }

@@ -1,0 +1,82 @@
+"""How much classes differ in what λ does to them, beside sampling noise; and its reliability."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cobaye.figures import _lambdas, _panels, _style
+
+NAMES = {"class-effects": {}}
+TABLES = ("class-inference", "class-tests")
+
+_BETWEEN: dict[str, Any] = {"color": _style.INK, "marker": "o", "markersize": 3.5}
+_NOISE: dict[str, Any] = {"color": "#c9641d", "linestyle": (0, (5, 1.5)), "marker": "s"}
+_NOISE["markersize"] = 3.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set. The differences grow a hundredfold away from the best λ."""
+
+    log: bool = False
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw standard deviations left, split-half reliability right."""
+    table = tables["class-inference"]
+    groups = _panels.groups(table)
+    fig, axes = _panels.grid(groups, 2, size=(8.2, 2.8))
+    for row, group in zip(axes, groups, strict=False):
+        mine, test = _panels.of(table, group), _panels.of(tables["class-tests"], group).iloc[0]
+        axis = _lambdas.LambdaAxis(tuple(mine["weight_decay"]))
+        _panels.title(row[0], group, test["best"], f"λ acts alike on all: p = {test['p']:.2g}")
+        _deviations(row[0], axis, mine, options.log)
+        _reliability(row[1], axis, mine, test)
+        for ax in row:
+            _panels.mark_best(ax, axis.place(test["best"]))
+            axis.dress(ax)
+    if groups:
+        _panels.legend(fig, _handles(), loc="outside lower center", ncols=4)
+    return fig
+
+
+def _handles() -> list[Line2D]:
+    return [
+        Line2D([], [], label="between classes, noise taken off", **_BETWEEN),
+        Line2D([], [], label="sampling noise of a class's mean", **_NOISE),
+        _panels.best_handle(),
+    ]
+
+
+def _deviations(ax: Axes, axis: _lambdas.LambdaAxis, mine: pd.DataFrame, log: bool) -> None:
+    places = axis.positions()
+    ax.plot(places, mine["between_sd"], zorder=3, **_BETWEEN)
+    low, high = mine["between_sd_low"], mine["between_sd_high"]
+    ax.fill_between(places, low, high, color=_style.INK, alpha=0.15, linewidth=0)
+    ax.plot(places, mine["noise_sd"], zorder=3, **_NOISE)
+    if log:
+        ax.set_yscale("log", nonpositive="mask")
+    ax.set_ylabel("sd of the difference in\ntest loss from the best λ (nats)")
+
+
+def _reliability(ax: Axes, axis: _lambdas.LambdaAxis, mine: pd.DataFrame, test: pd.Series) -> None:
+    places = axis.positions()
+    known = np.isfinite(mine["reliability"].to_numpy(float))
+    if known.any():
+        ax.plot(places[known], mine["reliability"][known], zorder=3, **_BETWEEN)
+        ends = mine["reliability_low"][known], mine["reliability_high"][known]
+        ax.fill_between(places[known], *ends, color=_style.INK, alpha=0.15, linewidth=0)
+    ax.axhline(0, color=_style.GREY, linewidth=0.6)
+    ax.set_ylim(min(0, np.nanmin([0, *mine["reliability_low"]])) - 0.05, 1.05)
+    ax.set_ylabel("split-half reliability\nof a class's difference")
+    if np.isfinite(test["kappa"]):
+        ends = f"{test['kappa_low']:.2f} to {test['kappa_high']:.2f}"
+        ax.set_title(f"of a class's best λ: κ = {test['kappa']:.2f} ({ends})", loc="left")

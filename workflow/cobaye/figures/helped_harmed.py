@@ -1,0 +1,112 @@
+"""The classes that λ helps most and harms most: their shrunk curves, and typical images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cobaye.figures import _lambdas, _panels, _style
+
+NAMES = {"helped-harmed": {}}
+TABLES = ("helped-harmed", "shrunk-curves", "typical-images")
+
+_CURVE: dict[str, Any] = {"color": "#0b62a4", "marker": "o", "markersize": 2.5, "linewidth": 1.2}
+_SEEN: dict[str, Any] = {"color": _style.GREY, "linestyle": (0, (2, 1.4)), "linewidth": 0.9}
+_PICTURE = (0.2, 0.26)  # width and height of an image, in those of a panel
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set: how many classes of each end; images are kept of `shown` (4)."""
+
+    classes: int = 4
+
+    def __post_init__(self):
+        if not 1 <= self.classes <= 8:
+            raise ValueError(f"classes: {self.classes} is not in 1 to 8")
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw two rows of panels per (model, optimizer): the most helped, the most harmed."""
+    ranked = tables["helped-harmed"]
+    groups = _panels.groups(ranked)
+    columns = options.classes
+    fig, axes = _panels.grid([each for each in groups for _ in range(2)], columns, (9.2, 2.6))
+    for number, group in enumerate(groups):
+        mine = _panels.of(ranked, group).sort_values("rank", kind="stable")
+        half = min(columns, max(1, len(mine) // 2))
+        ends = mine.head(half), mine.tail(half).iloc[::-1]
+        for row, own in zip(axes[2 * number : 2 * number + 2], ends, strict=True):
+            _row(row, own, tables, group)
+        word = f"{group.model} · {group.optimizer}\ndifference in test loss (nats)"
+        titles = ("helped most", "harmed most, or helped least")
+        for ax, end in zip(axes[2 * number : 2 * number + 2, 0], titles, strict=True):
+            ax.set_ylabel(f"{end}\n{word}")
+    return fig
+
+
+def _row(
+    row: np.ndarray, own: pd.DataFrame, tables: Mapping[str, pd.DataFrame], group: _panels.Group
+) -> None:
+    curves = _panels.of(tables["shrunk-curves"], group)
+    curves = curves[curves["split"] == "test"]
+    images = _panels.of(tables["typical-images"], group)
+    for ax in row[len(own) :]:
+        ax.set_axis_off()
+    for ax, (_, one) in zip(row, own.iterrows(), strict=False):
+        curve = curves[curves["class"] == one["class"]]
+        axis = _lambdas.LambdaAxis(tuple(curve["weight_decay"]))
+        _curve(ax, axis, curve)
+        _panels.mark_best(ax, axis.place(one["best"]))
+        axis.dress(ax)
+        name = _style.class_name(one["name"], one["class"], limit=18)
+        change = f"{one['change']:+.2f} from λ = {one['against']}, {_probability(one)}"
+        own_images = images[images["class"] == one["class"]].sort_values("place")
+        # Above the pictures, if there are any.
+        above = 1.04 + (_PICTURE[1] + 0.04) * bool(len(own_images))
+        text = f"“{name}”\n{change}".replace("-", "−")
+        ax.set_title(text, loc="left", fontsize=7, y=above, pad=2)
+        _pictures(ax, own_images)
+
+
+def _probability(one: pd.Series) -> str:
+    """Return the probability that the change is to the side it is shown on."""
+    value = one["helped"] if one["change"] < 0 else one["harmed"]
+    return "P > 0.999" if value > 0.999 else f"P = {value:.3f}"
+
+
+def _curve(ax: Axes, axis: _lambdas.LambdaAxis, curve: pd.DataFrame) -> None:
+    places = axis.positions()
+    ax.fill_between(
+        places, curve["low"], curve["high"], color=_CURVE["color"], alpha=0.18, linewidth=0
+    )
+    ax.plot(places, curve["seen"], **_SEEN)
+    ax.plot(places, curve["shrunk"], **_CURVE)
+    ax.axhline(0, color=_style.GREY, linewidth=0.6)
+    values = curve[["low", "high", "seen"]].to_numpy(float)
+    low, high = np.nanmin(values), np.nanmax(values)
+    pad = 0.06 * (high - low) or 0.05
+    ax.set_ylim(low - pad, high + pad)
+
+
+def _pictures(ax: Axes, images: pd.DataFrame) -> None:
+    """Put a row of images above a panel; classes without any leave no room."""
+    for place, (_, one) in enumerate(images.iterrows()):
+        shape = int(one["height"]), int(one["width"]), int(one["channels"])
+        pixels = np.frombuffer(one["pixels"], dtype=np.uint8).reshape(shape)
+        inset = ax.inset_axes((place * (_PICTURE[0] + 0.04), 1.04, *_PICTURE))
+        grey = shape[2] == 1
+        inset.imshow(
+            pixels[:, :, 0] if grey else pixels[:, :, :3],
+            cmap="gray" if grey else None,
+            vmin=0,
+            vmax=255,
+            interpolation="nearest",
+        )
+        inset.set_axis_off()
