@@ -9,7 +9,7 @@ import shutil
 import pytest
 import yaml
 
-from cobaye import figures, files, provenance, recipes
+from cobaye import figures, files, kinds, provenance, recipes, schema, table_files
 from cobaye.config import Config
 from cobaye.errors import ConfigError
 from cobaye.plan import Plan, Stage, gpu_wanted
@@ -50,12 +50,32 @@ def test_the_tiny_config_is_read(folder):
     study = config.studies["tiny"]
     assert study.data == recipes.Data("tiny-glyphs", "tiny-backbone")
     assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
-    assert len(study.figures) == 12
+    assert list(study.figures) == list(schema.LAST_LAYER_FIGURES)
+    assert list(study.analyses) == ["classes"]
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
 
 
 CASES = [
     # file, old, new, what the message must say
+    (STUDY, "dataset:", "analyses: [clases]\ndataset:", ["analyses", "'clases'", "'classes'"]),
+    (
+        STUDY,
+        "dataset:",
+        "analyses: {classes: {drews: 5}}\ndataset:",
+        ["analyses.classes.drews", "unknown key", "'draws'"],
+    ),
+    (
+        STUDY,
+        "dataset:",
+        "analyses: {classes: {level: 2.0}}\ndataset:",
+        ["analyses.classes", "level: 2.0 is not in"],
+    ),
+    (
+        STUDY,
+        "dataset:",
+        "analyses: []\nfigures: [class-gain]\ndataset:",
+        ["figures.class-gain", "needs 'classes' in analyses"],
+    ),
     (STUDY, "epochs: 4", "epochs: 0", ["optimizers.sgd.epochs", "0", "greater than or equal to 1"]),
     (STUDY, "epochs: 4", "epoks: 4", ["optimizers.sgd.epoks", "unknown key", "'epochs'"]),
     (STUDY, "dataset:", "data-set:", ["data-set: unknown key", "'dataset'"]),
@@ -358,3 +378,31 @@ def test_it_is_evaluated_where_the_backbone_saw_the_same_dataset(folder):
 def test_a_baseline_needs_a_backbone(folder):
     said = broken(folder, "studies/tiny-images.yaml", "models:", "baseline: true\nmodels:")
     assert "baseline: true, but the study has no backbone" in said
+
+
+def test_without_an_analysis_a_study_draws_what_needs_none(folder):
+    path = folder / STUDY
+    path.write_text("analyses: []\n" + path.read_text())
+    config = load(folder)
+    drawn = config.studies["tiny"].figures
+    assert "best-lambda-test" in drawn
+    assert not {"class-effects", "class-gain", "helped-harmed", "worst-classes"} & set(drawn)
+    plan = Plan(config, SCRIPTS)
+    assert "null-best-lambda" not in plan.plot("tiny", "best-lambda-test").recipe["tables"]
+    assert not [path for path in plan.products("tiny") if "class-effects" in path]
+    with pytest.raises(ConfigError, match="analyses: the study has no 'classes'"):
+        plan.analyse("tiny", "classes")
+
+
+def test_a_figure_reads_a_table_it_likes_where_the_study_makes_it(folder):
+    plan = Plan(load(folder), SCRIPTS)
+    assert "null-best-lambda" in plan.plot("tiny", "best-lambda-test").recipe["tables"]
+    assert {"results/tiny/tables/classes.json", "results/tiny/story.md"} <= set(
+        plan.products("tiny")
+    )
+
+
+def test_tables_have_names_and_files_of_their_own():
+    everyone = [table_files.TABULATE, *kinds.names("analyses")]
+    found = [pair for maker in everyone for pair in table_files.made_by(maker).items()]
+    assert len({name for name, _ in found}) == len({file for _, file in found}) == len(found)

@@ -8,12 +8,14 @@ import time
 
 import pytest
 
-from cobaye import files
+from cobaye import files, schema
 
 pytestmark = pytest.mark.slow
 
-HEAD = {"train": 2, "evaluate": 2, "tabulate": 1}
-FIGURES = 12
+# What comes of the finished runs of a study, figures aside.
+AFTER = {"tabulate": 1, "analyse_classes": 1, "tell_story": 1}
+HEAD = {"train": 2, "evaluate": 2, **AFTER}
+FIGURES = len(schema.LAST_LAYER_FIGURES)
 
 
 def stages(jobs):
@@ -69,7 +71,7 @@ def test_an_edited_dataset_reruns_all_that_comes_of_it(built, tmp_path, records)
         "gather_features": 3,
         "train": 3,
         "evaluate": 2,
-        "tabulate": 1,
+        **AFTER,
     }
 
 
@@ -86,7 +88,7 @@ def test_an_edited_library_function_reruns_what_depends_on_it(built, tmp_path, r
     clone = built.clone(tmp_path / "clone", records=records)
     clone.edit("workflow/cobaye/evaluation.py", 'compression="zstd"', 'compression="gzip"')
     jobs = clone.jobs("tiny")
-    assert stages(jobs) == {"evaluate": 2, "tabulate": 1}
+    assert stages(jobs) == {"evaluate": 2, **AFTER}
     assert plots(jobs) == FIGURES
 
 
@@ -112,7 +114,7 @@ def test_a_deleted_figure_is_drawn_again_alone(copied):
 def test_a_new_lambda_trains_and_evaluates_once(copied):
     copied.edit("config/studies/tiny.yaml", '"1e-2"]', '"1e-2", "1e-3"]')
     jobs = copied.jobs()
-    assert stages(jobs) == {"train": 1, "evaluate": 1, "tabulate": 1}
+    assert stages(jobs) == {"train": 1, "evaluate": 1, **AFTER}
     assert plots(jobs) == FIGURES
 
 
@@ -148,7 +150,7 @@ def test_data_of_another_origin_are_noticed_without_records(built, tmp_path):
 
 def test_a_deleted_manifest_of_a_run_is_noticed(copied):
     copied.path("results/tiny/runs/linear/sgd/wd-0/seed-0/train.json").unlink()
-    assert stages(copied.jobs()) == {"train": 1, "evaluate": 1, "tabulate": 1}
+    assert stages(copied.jobs()) == {"train": 1, "evaluate": 1, **AFTER}
 
 
 def test_words_of_errors_and_an_unused_schedule_rerun_nothing(copied):
@@ -190,7 +192,7 @@ def test_shards_of_another_recipe_are_noticed_in_a_clone_without_records(built, 
 def test_a_run_less_is_tabulated_again_in_a_clone_without_records(built, tmp_path):
     clone = built.clone(tmp_path / "clone", records=False)
     clone.edit("config/studies/tiny.yaml", '["0", "1e-2"]', '["0"]')
-    assert stages(clone.jobs("tiny")) == {"tabulate": 1}
+    assert stages(clone.jobs("tiny")) == AFTER
 
 
 def test_the_report_holds_every_figure_and_table_of_text(copied):

@@ -568,7 +568,8 @@ def test_a_backbone_is_the_last_checkpoint_of_its_run(root):
 def test_a_figure_is_drawn_with_its_options(root, study):
     read = tabulated(root, study)
     identity = {"study": "s", "figure": "test-curves"}
-    recipe = {"kind": "test-curves", "options": {"split": "val"}}
+    names = list(kinds.constant("figures", "test-curves", "TABLES"))
+    recipe = {"kind": "test-curves", "options": {"split": "val"}, "tables": names}
     made = figures.plot(identity, recipe, "", root)
     options = kinds.options("figures", "test-curves")(split="val")
     frames = {name: read(name) for name in ("metrics", "runs", "best-lambda", "baseline")}

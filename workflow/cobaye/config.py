@@ -237,10 +237,7 @@ class _Reader:
             schema.refuse_unknown(name, self.known_figures, self.file, "figures", "figure")
             kind = self.known_figures[name]
             if lacking := table_files.lacking(kind, analyses):
-                raise ConfigError(
-                    f"{self.file}: figures.{name}: it needs the analysis {lacking!r}, which is not "
-                    "under analyses"
-                )
+                raise ConfigError(f"{self.file}: figures.{name}: it needs {lacking!r} in analyses")
             defaults = kinds.constant("figures", kind, "NAMES")[name]
             if "split" in defaults and "split" in (options or {}):
                 raise ConfigError(f"{self.file}: figures.{name}.split: the figure's name says it")

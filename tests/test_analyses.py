@@ -1,0 +1,270 @@
+"""The analysis `classes` and the story: tables against numbers computed otherwise."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cobaye import files, story, tables
+from cobaye.analyses import _images, _predictions, classes
+
+LABELS = ["0", "1e-3", "1e-2"]
+OPTIONS = classes.Options(draws=100, splits=20)
+
+
+def sweep(effect, seeds=1, images=12, noise=0.3, labels=LABELS, group=("m", "o")):
+    """Return runs whose class losses are 1 + effect (K, M), whatever the split."""
+    rng = np.random.default_rng(0)
+    effect = np.asarray(effect, dtype=float)
+    truth = np.repeat(np.arange(len(effect)), images)
+    splits = {}
+    for split in ("train", "val", "test"):
+        shape = (seeds, effect.shape[1], len(truth))
+        loss = 1 + effect.T[:, truth] + noise * rng.standard_normal(shape)
+        wrong = rng.random(shape) < 0.3
+        predicted = np.where(wrong, (truth + 1) % len(effect), truth).astype(np.int32)
+        splits[split] = _predictions.Predictions(truth, loss.astype(np.float32), predicted)
+    return _predictions.Sweep(group, list(labels), list(range(seeds)), splits)
+
+
+def analysed(of, options=OPTIONS, image=lambda row: None):
+    names = [f"c{number}" for number in range(int(of.splits["test"].labels.max()) + 1)]
+    return classes.tables([of], names, options, image)
+
+
+@functools.cache
+def opposite():
+    """Half of 20 classes want the smallest λ, half the largest."""
+    sign = np.where(np.arange(20) % 2, 1, -1)
+    return analysed(sweep(np.outer(sign, [0.5, 0, -0.5]), seeds=3))
+
+
+def told(made, labels=LABELS):
+    """Return the story of analysed runs."""
+    best = made["class-tests"]["best"][0]
+    run = {"model": "m", "optimizer": "o", "seed": 0, "finite": True}
+    frames = {
+        **made,
+        "runs": pd.DataFrame([{**run, "weight_decay": label} for label in labels]),
+        "best-lambda": pd.DataFrame(
+            [{**run, "weight_decay": best, "test_loss": 1.0, "test_accuracy": 0.7}]
+        ),
+    }
+    return story.story("s", {"dataset": "d", "backbone": None}, frames)
+
+
+def test_every_table_is_made_and_names_its_group():
+    made = opposite()
+    assert set(made) == set(classes.TABLES)
+    for name, table in made.items():
+        assert list(table.columns[:2]) == ["model", "optimizer"], name
+    assert len(made["class-effects"]) == 20 * 3
+    assert len(made["null-best-lambda"]) == 3 * 3
+
+
+def test_numbers_are_those_of_the_images():
+    of = sweep(np.outer(np.arange(4), [0.2, 0.0, 0.1]), seeds=2)
+    made = analysed(of)
+    test = of.splits["test"]
+    loss = test.loss.mean(axis=0, dtype=np.float64)
+    val = of.splits["val"].loss.mean(axis=0, dtype=np.float64)
+    best = int(np.argmin(val.mean(axis=1)))
+    assert set(made["class-inference"]["best"]) == {LABELS[best]}
+    rows = made["class-effects"].set_index(["class", "weight_decay"])
+    right = (test.predicted == test.labels).mean(axis=0)
+    for one in range(4):
+        mine = test.labels == one
+        for place, label in enumerate(LABELS):
+            row = rows.loc[(one, label)]
+            assert row["loss"] == pytest.approx((loss[place] - loss[best])[mine].mean())
+            assert row["accuracy"] == pytest.approx((right[place] - right[best])[mine].mean())
+            assert row["n"] == 12
+    means = np.array([[row[test.labels == one].mean() for row in loss] for one in range(4)])
+    naive = (means[:, best] - means.min(axis=1)).mean()
+    cost = made["compromise"].set_index(["choice", "measure", "resampled"])["gain"]
+    assert cost["naive", "loss", "test"] == pytest.approx(naive)
+    on_val = np.array([[row[test.labels == one].mean() for row in val] for one in range(4)])
+    honest = (means[:, best] - means[np.arange(4), on_val.argmin(axis=1)]).mean()
+    assert cost["honest", "loss", "test"] == pytest.approx(honest)
+    worst = made["worst-classes"]
+    worst = worst[(worst["chosen_on"] == "test") & (worst["measure"] == "lowest")]
+    lowest = [min(row[test.labels == one].mean() for one in range(4)) for row in right]
+    np.testing.assert_allclose(worst["accuracy"], lowest)
+
+
+def test_seeds_have_a_row_of_their_own():
+    cost = opposite()["compromise"]
+    rows = cost[cost["resampled"] == "seeds"].set_index("choice")
+    assert set(rows.index) == {"naive", "honest", "shrunk"}
+    assert rows.loc["honest", "low"] > 0
+    assert np.isfinite(rows[["gain", "low", "high"]].to_numpy(float)).all()
+
+
+def test_a_run_that_diverged_leaves_the_mean_to_the_others():
+    effect = np.outer(np.arange(4), [0.2, 0.0, 0.1])
+    whole = sweep(effect, seeds=2)
+    own = {}
+    for seed, label in ((0, "0"), (0, "1e-3"), (0, "1e-2"), (1, "1e-3"), (1, "1e-2")):
+        place = LABELS.index(label)
+        own[label, seed] = {
+            name: {
+                "label": each.labels,
+                "predicted": each.predicted[seed, place],
+                "loss": each.loss[seed, place],
+            }
+            for name, each in whole.splits.items()
+        }
+    found = _predictions._sweep(("m", "o"), own)
+    assert found.labels == LABELS
+    test = found.splits["test"]
+    np.testing.assert_allclose(test.mean_loss()[0], whole.splits["test"].loss[0, 0])
+    assert test.finite.tolist() == [[True] * 3, [False, True, True]]
+    assert np.isfinite(analysed(found)["class-effects"]["loss"]).all()
+
+
+def test_harm_is_against_another_lambda():
+    ranked = opposite()["helped-harmed"]
+    assert set(ranked["against"]) == {"0"}
+    assert ranked["rank"].tolist() == list(range(1, 21))
+    assert ranked["change"].is_monotonic_increasing
+    # The odd ones lose 0.5 at λ = 0, so whatever is best overall helps them or leaves them.
+    assert set(ranked["class"].head(5) % 2) == {1} or ranked["best"][0] == "0"
+    other = analysed(
+        sweep(np.outer([1, -1, 1], [0.2, 0, 0.3])), classes.Options(100, 20, against="1e-2")
+    )
+    assert set(other["helped-harmed"]["against"]) == {"1e-2"}
+
+
+def test_typical_images_are_nearest_the_median_and_kept_as_they_are():
+    assert _images.typical(np.array([5.0, 1, 3, 2.9, 9]), 2).tolist() == [2, 3]
+    pixels = {row: np.full((2, 3, 1), row, dtype=np.uint8) for row in range(100)}
+    made = analysed(sweep(np.zeros((4, 3))), OPTIONS, pixels.get)["typical-images"]
+    assert len(made) == 4 * 4
+    for _, one in made.iterrows():
+        assert (one["height"], one["width"], one["channels"]) == (2, 3, 1)
+        assert one["pixels"] == pixels[one["image"]].tobytes()
+        assert one["image"] // 12 == one["class"]
+
+
+def test_the_same_runs_give_the_same_tables():
+    again = analysed(sweep(np.outer(np.where(np.arange(20) % 2, 1, -1), [0.5, 0, -0.5]), seeds=3))
+    for name, table in opposite().items():
+        pd.testing.assert_frame_equal(table, again[name])
+
+
+def test_other_groups_do_not_change_a_group():
+    one, other = sweep(np.zeros((4, 3))), sweep(np.ones((4, 3)), group=("m", "other"))
+    both = classes.tables([other, one], ["a", "b", "c", "d"], OPTIONS, lambda row: None)
+    alone = classes.tables([one], ["a", "b", "c", "d"], OPTIONS, lambda row: None)
+    for name, table in both.items():
+        mine = table[table["optimizer"] == "o"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, alone[name], check_dtype=False)
+
+
+def test_no_run_left_gives_tables_without_rows():
+    made = classes.tables([], ["a"], OPTIONS, lambda row: None)
+    assert set(made) == set(classes.TABLES)
+    assert all(table.empty for table in made.values())
+    frames = {**made, "runs": pd.DataFrame({"model": [], "optimizer": []})}
+    frames["best-lambda"] = frames["runs"]
+    assert "nothing to tell" in story.story("s", {"dataset": "d", "backbone": "b"}, frames)
+
+
+def test_one_lambda_and_one_image_per_class():
+    one = analysed(sweep(np.zeros((4, 1)), labels=["1e-3"]))
+    assert "nothing to compare" in told(one, ["1e-3"])
+    assert "nobody can be helped" in told(one, ["1e-3"])
+    few = analysed(sweep(np.zeros((4, 3)), images=1))
+    assert few["class-effects"]["loss"].notna().all()
+    assert "cannot be told" in told(few)
+
+
+# The story.
+
+
+def test_where_classes_differ_and_choosing_pays_the_story_says_so():
+    text = told(opposite())
+    assert "does not act alike on all classes" in text
+    assert "more than noise alone makes" in text
+    assert (
+        "Choosing by each class's lowest on val and by the lowest of its shrunk curve pays" in text
+    )
+
+
+def test_where_nothing_beats_one_lambda_the_story_says_so():
+    made = analysed(sweep(np.tile([0.1, 0.0, 0.1], (20, 1))))
+    text = told(made)
+    assert "may act alike on all classes" in text
+    assert "no more than noise alone makes" in text
+    assert "Neither way is known to beat one λ for all" in text
+    assert "helps none and harms none" in text
+
+
+def test_every_number_of_the_story_is_in_a_table():
+    made = opposite()
+    text = told(made)
+    gains = re.findall(r"[+−]\d\.\d{4}", text)
+    known = {
+        f"{value:+.4f}".replace("-", "−")
+        for value in made["compromise"][["gain", "low", "high"]].to_numpy(float).ravel()
+    }
+    assert len(gains) > 15
+    assert set(gains) <= known
+    assert "nan" not in text
+
+
+# The stage, on a project that was built.
+
+
+@pytest.mark.slow
+def test_the_stage_writes_what_its_manifest_says(built):
+    folder = built.path("results/tiny/tables")
+    manifest = files.read_manifest(folder / "classes.json", "analyse_classes", {"study": "tiny"})
+    assert set(manifest.files) == set(classes.TABLES.values())
+    frames, inputs = tables.read_all("tiny", classes.TABLES, built.folder)
+    assert set(inputs) == {"results/tiny/tables/classes.json"}
+    effects = frames["class-effects"]
+    assert len(effects) == 6 * 2
+    assert set(effects["weight_decay"]) == {"0", "1e-2"}
+    images = frames["typical-images"]
+    assert set(images["height"]) == {32}
+    pixels = np.load(built.path("resources/datasets/tiny-glyphs/test/images.npy"))
+    first = images.iloc[0]
+    assert first["pixels"] == pixels[first["image"]].tobytes()
+    text = built.path("results/tiny/story.md").read_text()
+    assert "6 classes with 6 test images each" in text
+    classes_csv, _ = tables.read_all("tiny", ["classes", "best-lambda"], built.folder)
+    table = classes_csv["classes"]
+    table = table[table["split"] == "test"].pivot(
+        index="class", columns="weight_decay", values="loss"
+    )
+    best = classes_csv["best-lambda"]["weight_decay"].item()
+    found = effects.pivot(index="class", columns="weight_decay", values="loss")
+    for label in ("0", "1e-2"):
+        np.testing.assert_allclose(found[label], table[label] - table[best], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_damaged_table_is_noticed_with_its_repair(copied):
+    path = copied.path("results/tiny/tables/class-effects.csv")
+    path.write_bytes(path.read_bytes()[:-2])
+    with pytest.raises(files.CorruptFile, match=r"--forcerun .*classes\.json"):
+        tables.read_all("tiny", ["class-effects"], copied.folder)
+
+
+@pytest.mark.slow
+def test_an_option_of_the_analysis_reruns_it_and_what_reads_it(copied):
+    copied.edit("config/studies/tiny.yaml", "dataset:", "analyses: {classes: {seed: 1}}\ndataset:")
+    jobs = copied.jobs("tiny")
+    reads = {"best_lambda_train", "best_lambda_val", "best_lambda_test", "class_effects"}
+    reads |= {"class_gain", "helped_harmed", "worst_classes"}
+    plotted = {f"plot_{name}": 1 for name in reads}
+    assert jobs == {"analyse_classes": 1, "tell_story": 1} | plotted
+
+
+def test_images_of_features_are_none_and_files_that_are_gone_too(tmp_path):
+    assert _images._decoded(tmp_path / "gone.png") is None
