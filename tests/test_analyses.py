@@ -8,9 +8,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from cobaye import files, story, tables
 from cobaye.analyses import _images, _predictions, classes
+from cobaye.recipes import Data
 
 LABELS = ["0", "1e-3", "1e-2"]
 OPTIONS = classes.Options(draws=100, splits=20)
@@ -266,5 +268,46 @@ def test_an_option_of_the_analysis_reruns_it_and_what_reads_it(copied):
     assert jobs == {"analyse_classes": 1, "tell_story": 1} | plotted
 
 
-def test_images_of_features_are_none_and_files_that_are_gone_too(tmp_path):
-    assert _images._decoded(tmp_path / "gone.png") is None
+def dataset(root, form, images):
+    """Write a prepared dataset's manifest and, for its test split, some content."""
+    folder = root / "resources/datasets/d"
+    (folder / "test").mkdir(parents=True)
+    made = {}
+    if form == "files":
+        index = {"root": str(root), "paths": images}
+        path = folder / "test/index.json"
+        made["test/index.json"] = files.describe(path, files.write_json(path, index))
+    if form == "images":
+        path = folder / "test/images.npy"
+        np.save(path, images)
+        made["test/images.npy"] = files.describe(path)
+    info = {"form": form, "images": {"test": len(images)}}
+    told = ("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info)
+    files.Manifest(*told).write(folder / "manifest.json")
+
+
+def test_an_image_is_that_of_its_row_where_others_were_skipped(tmp_path):
+    images = np.arange(5 * 3 * 2 * 2, dtype=np.uint8).reshape(5, 3, 2, 2)
+    dataset(tmp_path, "images", images)
+    whole = _images.reader(Data("d", None), "test", tmp_path)
+    np.testing.assert_array_equal(whole(3), images[3].transpose(1, 2, 0))
+    identity = {"dataset": "d", "backbone": "b", "split": "test"}
+    path = tmp_path / "results/features/d/b/test/manifest.json"
+    info = {"skipped": {"1": "broken", "2": "broken"}}
+    files.Manifest("gather_features", identity, {}, "", info=info).write(path)
+    some = _images.reader(Data("d", "b"), "test", tmp_path)
+    np.testing.assert_array_equal(some(1), images[3].transpose(1, 2, 0))
+
+
+def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
+    Image.new("RGB", (90, 70), (10, 200, 30)).save(tmp_path / "a.png")
+    dataset(tmp_path, "files", ["a.png", "gone.png"])
+    image = _images.reader(Data("d", None), "test", tmp_path)
+    assert image(0).shape == (64, 64, 3)
+    assert image(0)[5, 5].tolist() == [10, 200, 30]
+    assert image(1) is None
+
+
+def test_ready_made_features_have_no_images(tmp_path):
+    dataset(tmp_path, "features", [0, 1])
+    assert _images.reader(Data("d", None), "test", tmp_path)(0) is None
