@@ -9,7 +9,7 @@ import shutil
 import pytest
 import yaml
 
-from cobaye import figures, files, kinds, provenance, recipes, schema, table_files
+from cobaye import figures, files, kinds, products, provenance, recipes, table_files
 from cobaye.config import Config
 from cobaye.errors import ConfigError
 from cobaye.plan import Plan, Stage, gpu_wanted
@@ -50,7 +50,7 @@ def test_the_tiny_config_is_read(folder):
     study = config.studies["tiny"]
     assert study.data == recipes.Data("tiny-glyphs", "tiny-backbone")
     assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
-    assert list(study.figures) == list(schema.LAST_LAYER_FIGURES)
+    assert list(study.figures) == list(products.LAST_LAYER_FIGURES)
     assert list(study.analyses) == ["classes"]
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
 

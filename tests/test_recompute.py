@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from cobaye import files, schema
+from cobaye import files, products
 
 pytestmark = pytest.mark.slow
 
 # What comes of the finished runs of a study, figures aside.
 AFTER = {"tabulate": 1, "analyse_classes": 1, "tell_story": 1}
 HEAD = {"train": 2, "evaluate": 2, **AFTER}
-FIGURES = len(schema.LAST_LAYER_FIGURES)
+FIGURES = len(products.LAST_LAYER_FIGURES)
 
 
 def stages(jobs):

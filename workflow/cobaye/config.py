@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import kinds, recipes, schema, table_files
+from cobaye import kinds, products, recipes, schema
 from cobaye.errors import ConfigError
 from cobaye.paths import RESERVED
 
@@ -115,6 +115,7 @@ class _Reader:
             schema.refuse_unknown(
                 raw.backbone, self.config.backbones, self.file, "backbone", "backbone"
             )
+        analyses = products.analyses(raw.analyses, self.file)
         return recipes.Study(
             name=name,
             data=recipes.Data(raw.dataset, raw.backbone),
@@ -132,8 +133,8 @@ class _Reader:
             penalize_scales=raw.penalize_scales,
             train_epochs=raw.train_epochs,
             threads=raw.threads,
-            figures=self._figures(raw.figures, raw.analyses),
-            analyses=self._analyses(raw.analyses),
+            figures=products.figures(raw.figures, analyses, self.known_figures, self.file),
+            analyses=analyses,
             baseline=raw.baseline,
         )
 
@@ -213,39 +214,6 @@ class _Reader:
         if len(set(values)) < len(values):
             raise ConfigError(f"{self.file}: {key}: {values}: a value stands twice")
         return tuple(values)
-
-    def _analyses(self, raw: dict[str, Any] | list[str]) -> dict[str, recipes.Kind]:
-        asked, known = schema.with_options(raw), kinds.names("analyses")
-        for name in asked:
-            schema.refuse_unknown(name, known, self.file, "analyses", "analysis")
-        return {
-            name: schema.checked_kind("analyses", name, given or {}, self.file, f"analyses.{name}")
-            for name, given in asked.items()
-        }
-
-    def _figures(
-        self, raw: dict[str, Any] | list[str] | None, analyses: Iterable[str]
-    ) -> dict[str, recipes.Kind]:
-        if raw is None:
-            raw = [
-                name
-                for name in schema.LAST_LAYER_FIGURES
-                if not table_files.lacking(self.known_figures[name], analyses)
-            ]
-        figures = {}
-        for name, options in schema.with_options(raw).items():
-            schema.refuse_unknown(name, self.known_figures, self.file, "figures", "figure")
-            kind = self.known_figures[name]
-            if lacking := table_files.lacking(kind, analyses):
-                raise ConfigError(f"{self.file}: figures.{name}: it needs {lacking!r} in analyses")
-            defaults = kinds.constant("figures", kind, "NAMES")[name]
-            if "split" in defaults and "split" in (options or {}):
-                raise ConfigError(f"{self.file}: figures.{name}.split: the figure's name says it")
-            given = {**defaults, **(options or {})}
-            figures[name] = schema.checked_kind(
-                "figures", kind, given, self.file, f"figures.{name}"
-            )
-        return figures
 
 
 def _name(name: Any, path: Path) -> str:

@@ -16,28 +16,6 @@ from cobaye.errors import ConfigError, nearest
 Count = Annotated[int, Field(ge=1)]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-# What a last-layer study draws unless its file says otherwise.
-LAST_LAYER_FIGURES = (
-    "train-curves",
-    "test-curves",
-    "weight-norm",
-    "three-classes",
-    "best-lambda-train",
-    "best-lambda-val",
-    "best-lambda-test",
-    "class-loss-train",
-    "class-loss-val",
-    "class-loss-test",
-    "confusion",
-    "confusion-zoom",
-    "class-effects",
-    "class-gain",
-    "helped-harmed",
-    "worst-classes",
-)
-# What it analyses.
-LAST_LAYER_ANALYSES = ("classes",)
-
 
 class Strict(BaseModel):
     """A mapping that knows all its keys."""
@@ -153,7 +131,7 @@ class StudyFile(Strict):
     train_epochs: Literal["every", "last"] = "every"
     threads: Count = 1
     baseline: bool | None = None
-    analyses: dict[str, dict[str, Any] | None] | list[str] = list(LAST_LAYER_ANALYSES)
+    analyses: dict[str, dict[str, Any] | None] | list[str] | None = None
     figures: dict[str, dict[str, Any] | None] | list[str] | None = None
 
 
@@ -183,11 +161,6 @@ class _UniqueKeys(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.YAMLError(f"key {key!r} stands twice, line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep)
-
-
-def with_options(raw: Mapping[str, Any] | list[str]) -> dict[str, Any]:
-    """Return name → options, or None, of what is given so or as a list of names."""
-    return dict.fromkeys(raw) if isinstance(raw, list) else dict(raw)
 
 
 def checked_kind(

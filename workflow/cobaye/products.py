@@ -1,0 +1,73 @@
+"""What a study analyses and draws: checked, its defaults filled in. For `config`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cobaye import kinds, recipes, schema, table_files
+from cobaye.errors import ConfigError
+
+# What a last-layer study draws unless its file says otherwise.
+LAST_LAYER_FIGURES = (
+    "train-curves",
+    "test-curves",
+    "weight-norm",
+    "three-classes",
+    "best-lambda-train",
+    "best-lambda-val",
+    "best-lambda-test",
+    "class-loss-train",
+    "class-loss-val",
+    "class-loss-test",
+    "confusion",
+    "confusion-zoom",
+    "class-effects",
+    "class-gain",
+    "helped-harmed",
+    "worst-classes",
+)
+# What it analyses.
+LAST_LAYER_ANALYSES = ("classes",)
+
+Given = Mapping[str, Any] | list[str] | None
+
+
+def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
+    """Return the analyses of a study file, given as names, or name → options; None: the default."""
+    asked = _with_options(LAST_LAYER_ANALYSES if given is None else given)
+    for name in asked:
+        schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
+    return {
+        name: schema.checked_kind("analyses", name, options or {}, path, f"analyses.{name}")
+        for name, options in asked.items()
+    }
+
+
+def figures(
+    given: Given, made: Iterable[str], known: Mapping[str, str], path: Path
+) -> dict[str, recipes.Kind]:
+    """Return the figures of a study file; None: those of a last-layer study that it can draw.
+
+    made: its analyses. known: figure name → kind, of every figure that can be asked for.
+    """
+    if given is None:
+        able = [not table_files.lacking(known[name], made) for name in LAST_LAYER_FIGURES]
+        given = [name for name, can in zip(LAST_LAYER_FIGURES, able, strict=True) if can]
+    found = {}
+    for name, options in _with_options(given).items():
+        schema.refuse_unknown(name, known, path, "figures", "figure")
+        kind = known[name]
+        if lacking := table_files.lacking(kind, made):
+            raise ConfigError(f"{path}: figures.{name}: it needs {lacking!r} in analyses")
+        defaults = kinds.constant("figures", kind, "NAMES")[name]
+        if "split" in defaults and "split" in (options or {}):
+            raise ConfigError(f"{path}: figures.{name}.split: the figure's name says it")
+        chosen = {**defaults, **(options or {})}
+        found[name] = schema.checked_kind("figures", kind, chosen, path, f"figures.{name}")
+    return found
+
+
+def _with_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
+    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
