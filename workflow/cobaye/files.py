@@ -94,16 +94,6 @@ def sha256(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def listing_sha256(folder: Path | str) -> str:
-    """Return the sha256 of the relative names of all files below a folder, in hex."""
-    names = (
-        os.path.relpath(os.path.join(place, name), folder)
-        for place, _, found in os.walk(folder)
-        for name in found
-    )
-    return hashlib.sha256("\n".join(sorted(names)).encode("utf-8", "surrogateescape")).hexdigest()
-
-
 def publish_directory(source: Path, target: Path) -> None:
     """Rename a finished folder to its published name, replacing what an orphan may have left."""
     with writable(target):

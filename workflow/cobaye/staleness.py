@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -52,13 +53,23 @@ def _sha256(path: str, changed: int, folder: Path) -> str:
         return known["sha256"]
     if os.path.isdir(path):
         times = {place: _time(place) for place, _, _ in os.walk(path)}
-        found = files.listing_sha256(path)
+        found = listing_sha256(path)
     else:
         times = {path: _time(path)}
         found = files.sha256(path)
     with contextlib.suppress(OSError):  # a folder that may not be written to is only slower
         files.write_json(folder / SEEN, {**seen, path: {"times": times, "sha256": found}})
     return found
+
+
+def listing_sha256(folder: Path | str) -> str:
+    """Return the sha256 of the relative names of all files below a folder, in hex."""
+    names = (
+        os.path.relpath(os.path.join(place, name), folder)
+        for place, _, found in os.walk(folder)
+        for name in found
+    )
+    return hashlib.sha256("\n".join(sorted(names)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _seen(folder: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from cobaye import files, kinds, paths, recipes
+from cobaye import files, kinds, paths, recipes, staleness
 from cobaye.datasets._arrays import ArrayFile, Rows, load_array, save_array
 from cobaye.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
 from cobaye.errors import DataError
@@ -70,7 +70,7 @@ def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path 
 
 
 def _content_sha256(source: str) -> str:
-    return (files.listing_sha256 if os.path.isdir(source) else files.sha256)(source)
+    return (staleness.listing_sha256 if os.path.isdir(source) else files.sha256)(source)
 
 
 def _show(bar: tqdm, done: int, total: int) -> None:
