@@ -33,6 +33,7 @@ ORDER = [
     "provenance",
     "places",
     "plan",
+    "resources",
     "objective",
     "datasets",
     "rows",

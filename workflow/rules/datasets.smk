@@ -10,6 +10,8 @@ rule prepare_dataset:
         manifest=DATASET_MANIFEST,
     log:
         f"{paths.LOGS}/prepare_dataset/{{dataset}}.log",
+    resources:
+        **asks(dataset_needs),
     params:
         **told(dataset_stage),
     script:

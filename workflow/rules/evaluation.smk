@@ -16,6 +16,7 @@ rule evaluate:
     log:
         f"{paths.LOGS}/evaluate/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
     resources:
+        **asks(evaluate_needs),
         gpu=GPU,
     params:
         **told(evaluate_stage),
@@ -74,6 +75,9 @@ rule tabulate:
         manifest=TABLES_MANIFEST,
     log:
         f"{paths.LOGS}/tabulate/{{study}}.log",
+    localrule: True
+    resources:
+        **asks(tabulate_needs),
     params:
         **told(tabulate_stage),
         dataset=lambda wildcards: CONFIG.studies[wildcards.study].data.dataset,

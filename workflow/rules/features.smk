@@ -11,6 +11,9 @@ rule prepare_backbone:
         manifest=BACKBONE_MANIFEST,
     log:
         f"{paths.LOGS}/prepare_backbone/{{backbone}}.log",
+    localrule: True
+    resources:
+        **asks(light_needs),
     params:
         **told(backbone_stage),
         expected=lambda wildcards: PLAN.backbone_expected(wildcards.backbone),
@@ -32,6 +35,7 @@ rule cache_features:
         f"{paths.LOGS}/cache_features/{{dataset}}/{{backbone}}/{{split}}.{{shard}}-{{shards}}.log",
     threads: lambda wildcards: CONFIG.backbones[wildcards.backbone].threads
     resources:
+        **asks(shard_needs),
         gpu=GPU,
     params:
         **told(shard_stage),
@@ -52,6 +56,9 @@ rule gather_features:
         manifest=FEATURES_MANIFEST,
     log:
         f"{paths.LOGS}/gather_features/{{dataset}}/{{backbone}}/{{split}}.log",
+    localrule: True
+    resources:
+        **asks(features_needs),
     params:
         **told(features_stage),
     script:

@@ -22,6 +22,9 @@ for figure in figures.names():
             manifest=f"{paths.FIGURES}/{figure}.json",
         log:
             f"{paths.LOGS}/plot/{{study}}/{figure}.log",
+        localrule: True
+        resources:
+            **asks(light_needs),
         params:
             **told(figure_stage(figure)),
         script:

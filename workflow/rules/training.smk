@@ -15,6 +15,7 @@ rule train:
         f"{paths.LOGS}/train/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
     threads: lambda wildcards: CONFIG.studies[wildcards.study].threads
     resources:
+        **asks(train_needs),
         gpu=GPU,
     params:
         **told(train_stage),
