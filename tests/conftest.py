@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-CODE = ("Snakefile", "workflow", "profiles", "config")
+CODE = ("Snakefile", "workflow", "profiles", "slurm", "config")
 
 TINY = {
     "config.yaml": "studies: [tiny, tiny-images]\ndevice: cpu\n",
@@ -112,11 +112,7 @@ class Project:
         folder.mkdir()
         now = time.time()
         for name in CODE:
-            source = self.folder / name
-            if source.is_dir():
-                shutil.copytree(source, folder / name)
-            else:
-                shutil.copy(source, folder / name)
+            copy_code(self.folder / name, folder / name)
         for file in folder.rglob("*"):
             os.utime(file, (now, now))
         for name in ("results", "resources", *([".snakemake"] if records else [])):
@@ -149,6 +145,13 @@ def job_counts(output: str) -> dict[str, int]:
     return {rule: int(count) for rule, count in rows if "_" in rule or rule in STAGES}
 
 
+def copy_code(source: Path, target: Path) -> None:
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target, follow_symlinks=False)
+
+
 STAGES = ("train", "evaluate", "tabulate")
 
 
@@ -156,11 +159,7 @@ def new_project(folder: Path) -> Project:
     """Return the repository's code with the tiny config."""
     folder.mkdir(parents=True)
     for name in CODE[:-1]:
-        source = ROOT / name
-        if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(source, folder / name)
+        copy_code(ROOT / name, folder / name)
     for name, text in TINY.items():
         file = folder / "config" / name
         file.parent.mkdir(parents=True, exist_ok=True)

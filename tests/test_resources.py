@@ -1,0 +1,161 @@
+"""What jobs ask for: enough for what was measured, more for more, and never an error of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from cobaye import recipes, resources
+from tests.conftest import ROOT
+
+LINEAR, RESNET = recipes.Kind("linear", {}), recipes.Kind("resnet-small", {"features": 256})
+RESNET50 = recipes.Kind("torchvision", {"model": "resnet50"})
+GLYPHS = recipes.Dataset(
+    "glyphs",
+    recipes.Kind("glyphs", {"classes": 200, "train": 60, "val": 20, "test": 50, "size": 32}),
+    shards=1,
+)
+CACHING = recipes.Caching(64, "float32", "float32")
+IMAGENET = resources.Sizes({"train": 1_281_167, "val": 25_000, "test": 25_000}, (2048,), 4, 1000)
+
+
+def optimizer(epochs=90, batch_size=256):
+    sgd, constant = recipes.Kind("sgd", {"momentum": 0.9}), recipes.Kind("constant", {})
+    return recipes.Optimizer(sgd, 0.1, constant, batch_size, epochs, "none")
+
+
+def scaled(sizes, factor):
+    return dataclasses.replace(
+        sizes, images={split: factor * count for split, count in sizes.images.items()}
+    )
+
+
+def write(path: Path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def test_sizes_by_options_then_by_manifest(tmp_path):
+    before = resources.of_dataset(GLYPHS, tmp_path)
+    assert before.images == {"train": 12_000, "val": 4_000, "test": 10_000}
+    assert (before.shape, before.classes) == ((1, 32, 32), 200)
+    info = {"form": "images", "shape": [3, 8, 8], "classes": 7}
+    info["images"] = {"train": 5, "val": 2, "test": 3}
+    path = tmp_path / "resources/datasets/glyphs/manifest.json"
+    write(path, {"info": info, "files": {}})
+    after = resources.of_dataset(GLYPHS, tmp_path)
+    assert after == resources.Sizes(info["images"], (3, 8, 8), 1, 7)
+    assert after.bytes("train", "val") == 7 * 192
+
+
+def test_sizes_of_features_by_the_network_then_by_what_is_cached(tmp_path):
+    data = recipes.Data("glyphs", "backbone")
+    images = resources.of_dataset(GLYPHS, tmp_path)
+    assert resources.of_features(images, data, CACHING, RESNET, tmp_path).shape == (256,)
+    assert resources.of_features(images, data, CACHING, RESNET50, tmp_path).shape == (2048,)
+    half = dataclasses.replace(CACHING, storage="float16")
+    shards = {f"shard-0{i}-of-02.npy": {"bytes": 20 + 50 * 512 * 2} for i in range(2)}
+    manifest = {"info": {"rows": 100, "shards": list(shards)}, "files": shards}
+    write(tmp_path / "results/features/glyphs/backbone/train/manifest.json", manifest)
+    found = resources.of_features(images, data, half, RESNET, tmp_path)
+    # The 128 bytes of a header are less than half a number per row.
+    assert (found.shape, found.itemsize) == ((512,), 2)
+    assert found.images == images.images
+
+
+def test_ready_made_features_are_as_wide_as_their_file(tmp_path):
+    kind = recipes.Kind("features", {"parts": {}})
+    dataset = recipes.Dataset("own", kind, shards=1)
+    assert resources.of_dataset(dataset, tmp_path).classes == 1000
+    info = {"form": "features", "shape": [64], "classes": 4}
+    info["images"] = {"train": 1000, "val": 10, "test": 10}
+    files = {"train/features.npy": {"bytes": 1000 * 64 * 2}}
+    write(tmp_path / "resources/datasets/own/manifest.json", {"info": info, "files": files})
+    assert resources.of_dataset(dataset, tmp_path).itemsize == 2
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"info": {}}', '{"info": {"form": 1}}']
+)
+def test_a_damaged_manifest_is_left_to_the_job(tmp_path, content):
+    path = tmp_path / "resources/datasets/glyphs/manifest.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    assert resources.of_dataset(GLYPHS, tmp_path) == resources.of_dataset(GLYPHS, tmp_path / "no")
+
+
+def test_imagenet_asks_for_what_it_takes():
+    """10.5 GB of features held; 4·N·D·K operations per epoch, 2 hours at 129e9 per second."""
+    needs = resources.training(LINEAR, optimizer(), IMAGENET, threads=1)
+    assert 10_500 * 1.1 < needs.megabytes < 20_000
+    assert 120 * 2 < needs.minutes < 24 * 60
+    every = recipes.Evaluation(recipes.Data("imagenet", "resnet50"), LINEAR, "every")
+    last = dataclasses.replace(every, train_epochs="last")
+    both = [resources.evaluating(recipe, optimizer(), IMAGENET) for recipe in (every, last)]
+    assert both[0].minutes > 5 * both[1].minutes
+    assert both[0].megabytes == both[1].megabytes > 11_000
+
+
+def test_the_default_studies_ask_for_little():
+    """Measured: every job under 750 MB and half a minute on an idle machine."""
+    images = resources.of_dataset(GLYPHS, Path("nowhere"))
+    features = dataclasses.replace(images, shape=(256,), itemsize=4)
+    recipe = recipes.Evaluation(recipes.Data("glyphs", "b"), LINEAR, "every")
+    for needs in (
+        resources.preparing(GLYPHS, images),
+        resources.caching(CACHING, RESNET, images, shards=1, threads=1),
+        resources.training(RESNET, optimizer(epochs=10, batch_size=128), images, threads=2),
+        resources.training(LINEAR, optimizer(), features, threads=1),
+        resources.evaluating(recipe, optimizer(), features),
+        resources.tabulating(11, features),
+    ):
+        assert 1500 <= needs.megabytes <= 2500
+        assert 5 <= needs.minutes <= 15
+
+
+def test_memory_grows_with_what_is_held_and_time_with_what_is_done():
+    images = resources.Sizes({"train": 10**6, "val": 10**4, "test": 10**4}, (3, 64, 64), 1, 100)
+    for sizes, model in (
+        (IMAGENET, LINEAR),
+        (IMAGENET, RESNET),
+        (images, LINEAR),
+        (images, RESNET),
+    ):
+        one = resources.training(model, optimizer(), sizes, threads=1)
+        rows = resources.training(model, optimizer(), scaled(sizes, 3), threads=1)
+        epochs = resources.training(model, optimizer(epochs=270), sizes, threads=1)
+        threads = resources.training(model, optimizer(), sizes, threads=4)
+        assert rows.megabytes > 2 * one.megabytes
+        assert rows.minutes > 2 * one.minutes
+        assert epochs.megabytes == one.megabytes == threads.megabytes
+        assert epochs.minutes > 2 * one.minutes
+        assert one.minutes / 4 < threads.minutes < one.minutes
+
+
+def test_a_shard_holds_one_batch_however_many_images():
+    sizes = dataclasses.replace(IMAGENET, shape=resources.SQUARE, itemsize=1)
+    one = resources.caching(CACHING, RESNET50, sizes, shards=16, threads=1)
+    assert resources.caching(CACHING, RESNET50, scaled(sizes, 5), 16, 1).megabytes == one.megabytes
+    # 1,281,167 / 16 images at 0.046 s.
+    assert one.minutes > 1_281_167 / 16 * 0.046 / 60
+    assert (
+        resources.caching(CACHING, RESNET50, sizes, shards=4, threads=1).minutes > 3 * one.minutes
+    )
+    workers = resources.caching(CACHING, RESNET50, sizes, shards=16, threads=8)
+    assert workers.megabytes > one.megabytes + 8 * 600
+    assert workers.minutes < one.minutes
+
+
+def test_every_dataset_kind_has_sizes():
+    """Of the shipped datasets, none prepared: no kind's options raise."""
+    from cobaye import figures
+    from cobaye.config import Config
+
+    config = Config({"studies": ["glyphs"]}, ROOT / "config", figures.names())
+    for dataset in config.datasets.values():
+        sizes = resources.of_dataset(dataset, Path("nowhere"))
+        assert min(sizes.images.values()) > 0
+        assert resources.preparing(dataset, sizes).megabytes >= 1500

@@ -1,0 +1,129 @@
+"""A small study through `--profile slurm`, on a real Slurm: cancelled, out of time, and complete."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from cobaye import files, resume
+from cobaye.errors import CorruptFile
+from tests import slurm
+from tests.conftest import new_project
+
+pytestmark = pytest.mark.slow
+
+LABELS = ("0", "1e-2")
+RUN = "results/tiny/runs/linear/sgd/wd-{}/seed-0"
+LOG = "results/logs/train/tiny/linear/sgd/wd-{}.seed-0.log"
+SHARD = "results/features/tiny-glyphs/tiny-backbone/val/shard-01-of-02"
+# What a site adds to the profile; here, that Slurm keeps no accounts, and haste.
+SITE = """
+slurm-status-command: squeue
+slurm-init-seconds-before-status-checks: 2
+seconds-between-status-checks: 1
+slurm-no-account: true
+set-resources: ["train:runtime=7"]
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    if reason := slurm.missing():
+        pytest.skip(reason)
+    with slurm.running() as running:
+        yield running
+
+
+@pytest.fixture
+def project(built, tmp_path):
+    """The tiny study, its features cached but for one shard, and trainings long enough to stop."""
+    # Any folder will do.
+    project = new_project(tmp_path / "a project")
+    for name in ("results/features", "resources"):
+        shutil.copytree(built.path(name), project.path(name))
+    for suffix in (".npy", ".json"):
+        project.path(SHARD + suffix).unlink()
+    longer = "figures: [test-curves]\nweight_decays:"
+    project.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 150")
+    project.edit("config/studies/tiny.yaml", "weight_decays:", longer)
+    project.path("site").mkdir()
+    project.path("site/config.yaml").write_text(SITE)
+    return project
+
+
+def freeze(run, epochs, process, seconds=300):
+    """Stop a training's process once it has done so many epochs."""
+    deadline = time.monotonic() + seconds
+    while epochs_done(run) < epochs:
+        assert process.poll() is None, "ended before a training could be stopped"
+        assert time.monotonic() < deadline, "no training in time"
+        time.sleep(0.01)
+    holder = (run / resume.FOLDER / resume.LOCK).read_text()
+    os.kill(int(re.search(r"pid (\d+)", holder)[1]), signal.SIGSTOP)
+    assert not (run / "train.json").exists()
+
+
+def epochs_done(run):
+    with contextlib.suppress(CorruptFile):
+        return files.read_json(run / resume.FOLDER / resume.STATE)["progress"]["epoch"]
+    return -1
+
+
+@contextlib.contextmanager
+def started(project, cluster, output, *arguments):
+    """Snakemake, as a user starts it where Slurm is."""
+    with open(output, "w") as log:
+        process = subprocess.Popen(
+            project.command(*arguments),
+            cwd=project.folder,
+            env={**project.environment(), **cluster.environment},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_cancelled_and_out_of_time_a_study_ends_as_it_does_here(cluster, project, tmp_path):
+    here = project.clone(tmp_path / "here", records=False)
+    output = tmp_path / "output"
+    with started(
+        project, cluster, output, "tiny", "--profile", "slurm", "--profile", "site"
+    ) as process:
+        for label in LABELS:
+            freeze(project.path(RUN.format(label)), 20, process)
+        cluster.call("scancel", cluster.job("train", "_0_"))
+        # As an administrator would: the least that a job can ask for is a minute.
+        out_of_time = cluster.job("train", "_1e-2_")
+        cluster.call("scontrol", "update", f"JobId={out_of_time}", "EndTime=now+1seconds")
+        here.run("tiny")
+        process.wait(timeout=300)
+    said = output.read_text()
+    assert process.returncode == 0, said
+
+    # Every file of the study, byte for byte.
+    made = project.files("results", "resources")
+    assert made == here.files("results", "resources")
+    assert "results/tiny/figures/test-curves.svg" in made
+    # One job per training and per shard; the light rules ran where Snakemake did.
+    jobs = cluster.states()
+    assert jobs.pop("cache_features") == ["COMPLETED"]
+    assert jobs.pop("evaluate") == ["COMPLETED"] * 2
+    assert sorted(jobs.pop("train")) == ["CANCELLED", "COMPLETED", "COMPLETED", "TIMEOUT"]
+    assert jobs == {}
+    assert "rule tabulate:" in said
+    # Both trainings went on from where they were.
+    for label in LABELS:
+        (epoch,) = files.read_json(project.path(RUN.format(label)) / "run.json")["resumed_from"]
+        assert 20 <= epoch < 150
+        assert f"resumed after epoch {epoch}" in project.path(LOG.format(label)).read_text()
