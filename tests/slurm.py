@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import psutil
@@ -54,11 +54,16 @@ PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 
 def missing() -> str:
     """Return why Slurm cannot be started here; nothing if it can."""
-    if lacking := [name for name in PROGRAMS if shutil.which(name) is None]:
+    if lacking := [name for name in PROGRAMS if program(name) is None]:
         return f"{', '.join(lacking)} not found: apt-get install slurm-wlm munge"
     if os.geteuid() != 0:
         return "the tests' Slurm runs jobs as root, and this is not root"
     return ""
+
+
+def program(name: str) -> str | None:
+    # Daemons are in sbin, which is not in everybody's PATH.
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
 
 
 class Slurm:
@@ -70,7 +75,7 @@ class Slurm:
         wrapper = folder / "bin/srun"
         wrapper.parent.mkdir()
         conf = folder / "slurm.conf"
-        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun")} "$@"\n')
+        wrapper.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {program("srun")} "$@"\n')
         wrapper.chmod(0o755)
         path = f"{wrapper.parent}:{os.environ['PATH']}"
         self.environment = {"SLURM_CONF": str(conf), "PATH": path}
@@ -87,10 +92,12 @@ class Slurm:
         lines = self.call("squeue", "--states=all", "--noheader", "--format=%i|%T|%k").splitlines()
         return {job: (state, comment) for job, state, comment in (s.split("|") for s in lines)}
 
-    def states(self) -> dict[str, list[str]]:
-        """Return rule → the states of its jobs, in the order in which they were queued."""
+    def states(self, before: Container[str]) -> dict[str, list[str]]:
+        """Return rule → the states of its jobs, other than those before."""
         found: dict[str, list[str]] = {}
-        for _, (state, comment) in sorted(self.jobs().items(), key=lambda item: int(item[0])):
+        for job, (state, comment) in self.jobs().items():
+            if job in before:
+                continue
             rule = comment.removeprefix("rule_").split("_wildcards_")[0]
             found.setdefault(rule, []).append(state)
         return found
@@ -144,10 +151,9 @@ def _configure(folder: Path) -> None:
 
 
 def _start(slurm: Slurm, name: str, *arguments: str) -> subprocess.Popen:
-    # Debian's daemons are in sbin, which is not in everybody's PATH.
     with open(slurm.folder / f"{name}.log", "wb") as log:
         return subprocess.Popen(
-            [shutil.which(name), *arguments],
+            [program(name), *arguments],
             env={**os.environ, **slurm.environment},
             stdout=log,
             stderr=subprocess.STDOUT,

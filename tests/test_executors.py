@@ -1,32 +1,41 @@
-"""The same Snakefile under any executor: what is asked of it, and a run under another than Slurm."""
+"""The same Snakefile under any executor: what its jobs ask for, and a run under another."""
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import textwrap
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT, job_counts, new_project
 
-SITE = """
-default-resources: [slurm_account=me, slurm_partition=cpu]
-set-resources:
-  - "train:runtime=1234"
-  - "train:slurm_partition=long"
+DOCUMENT = (ROOT / "docs/clusters.md").read_text()
+# A queue that starts each job at once, and forgets it.
+SUBMIT = """#!/bin/sh
+echo "$1 CPU, $2 MB, $3 min" >> submitted
+nohup sh "$4" > "$4.out" 2>&1 &
+echo $!
 """
-GROUPS = ("--groups", "train=runs", "evaluate=runs", "--group-components", "runs=2")
+PROFILES = ("--profile", "slurm", "--profile", "site")
+
+
+def example(key):
+    """Return the indented lines of the document from the first one that begins with a key."""
+    (block,) = re.findall(rf"(?:^    .*\n)*^    {key}:.*\n(?:^    .*\n)*", DOCUMENT, re.MULTILINE)
+    return textwrap.dedent(block)
 
 
 def asked(output):
     """Return rule → the resources of its jobs, as a dry run lists them."""
-    found = {}
-    for block in re.split(r"\n\n", output):
-        rule = re.search(r"^\s*(?:local)?rule (\S+):$", block, re.MULTILINE)
-        listed = re.search(r"^\s+resources: (.*)$", block, re.MULTILINE)
-        if rule and listed:
-            pairs = dict(pair.split("=") for pair in listed[1].split(", "))
-            found.setdefault(rule[1], []).append(pairs)
+    found, current = {}, ""
+    pattern = r"^\s*(?:local)?rule (\S+):$|^\s+resources: (.*)$"
+    for rule, listed in re.findall(pattern, output, re.MULTILINE):
+        current = rule or current
+        if listed:
+            pairs = dict(pair.split("=") for pair in listed.split(", "))
+            found.setdefault(current, []).append(pairs)
     return found
 
 
@@ -41,41 +50,74 @@ def test_the_profile_is_found_in_a_clone():
     assert (ROOT / "slurm").resolve() == ROOT / "profiles/slurm"
 
 
-@pytest.mark.slow
-def test_a_dry_run_says_what_each_job_asks_for(fresh):
-    fresh.edit("config/config.yaml", "device: cpu", "device: cuda")
+@pytest.fixture
+def site(fresh):
+    """A project with a site's own profile, to be written."""
     fresh.path("site").mkdir()
-    fresh.path("site/config.yaml").write_text(SITE)
-    profiles = ("--profile", "slurm", "--profile", "site")
-    done = fresh.run("-n", "--workflow-profile", "profiles/default", *profiles)
+    return fresh.path("site/config.yaml")
+
+
+@pytest.mark.slow
+def test_a_dry_run_says_what_each_job_asks_for(fresh, site):
+    site.write_text(example("default-resources"))
+    done = fresh.run("-n", *PROFILES, "--config", "device=cuda")
     jobs = asked(done.stdout)
     # One per training and one per shard.
-    assert len(jobs["train"]) == len(jobs["evaluate"]) + 1 == 4
-    assert len(jobs["cache_features"]) == 6
+    assert {rule: len(jobs[rule]) for rule in ("train", "evaluate", "cache_features")} == {
+        "train": 4,
+        "evaluate": 3,
+        "cache_features": 6,
+    }
     for rule, of_rule in jobs.items():
+        if rule in ("all", "tiny", "tiny-images"):
+            continue
         for job in of_rule:
-            assert rule in ("tiny", "tiny-images", "all") or int(job["mem_mb"]) >= 1500
+            assert int(job["mem_mb"]) >= 1500
+            assert int(job["runtime"]) >= 5
             assert (job.get("gpu") == "1") == (rule in ("train", "evaluate", "cache_features"))
-            assert job.get("slurm_account", "me") == "me"
+            assert job["slurm_account"] == "project42"
     for job in jobs["train"]:
-        assert (job["runtime"], job["slurm_partition"]) == ("1234", "long")
-    assert {job["runtime"] for job in jobs["evaluate"]} == {"10"}
-    # What profiles/default says holds as well: a record-less clone, no trigger by code.
+        assert (job["runtime"], job["slurm_partition"]) == ("1440", "long")
+    for job in jobs["evaluate"]:
+        assert (job["mem_mb"], job["slurm_partition"]) == ("32000", "cpu")
+    assert {job["gpu_model"] for job in jobs["cache_features"]} == {"a100"}
+    # What it says of reruns holds as well.
     assert "workflow specific profile profiles/default" in done.stdout
 
 
 @pytest.mark.slow
-def test_locally_no_resource_throttles(built):
-    """Memory and time are printed, and limit nothing: the GPU alone is lent in turns."""
-    printed = re.search(r"^Provided resources: (.*)$", built.output, re.MULTILINE)
-    assert printed
-    assert set(re.findall(r"(\w+)=", printed[1])) == {"gpu"}
+def test_a_dataset_alone_is_prepared_here(fresh):
+    words = re.search(r"snakemake (--cores 1 --until prepare_dataset --) ", DOCUMENT)[1].split()
+    assert job_counts(fresh.run("-n", *words, "tiny").stdout) == {"prepare_dataset": 1}
 
 
 @pytest.mark.slow
-def test_small_trainings_share_a_job_where_the_profile_says_so(fresh):
-    counts = job_counts(fresh.run("-n", "--profile", "slurm", *GROUPS, "tiny").stdout)
-    assert counts["train"] == 3
+def test_small_trainings_share_a_job_where_a_profile_says_so(fresh, site):
+    site.write_text(example("groups").replace("=10", "=2"))
+    dry = fresh.run("-n", *PROFILES, "tiny").stdout
+    groups = re.findall(r"Group job (\S+) .*?\n((?: +.*\n|\n)+)", dry)
+    grouped = {name: re.findall(r"^ +rule (\w+):$", jobs, re.MULTILINE) for name, jobs in groups}
+    # The backbone's training is of another study, and must come first.
+    assert grouped == {
+        "tiny-backbone": ["train"],
+        "tiny": ["evaluate", "evaluate", "train", "train"],
+    }
+
+
+def test_local_runs_are_not_throttled():
+    """Only what has a limit limits, and the default profile gives one to the GPU alone."""
+    default = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    assert default["resources"] == ["gpu=1"]
+    assert not {"default-resources", "executor", "cores", "retries", "jobs"} & set(default)
+
+
+def test_profiles_share_no_key():
+    """The default profile's keys replace those of a profile on the command line, whole."""
+    default, slurm = (
+        yaml.safe_load((ROOT / f"profiles/{name}/config.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    assert not set(default) & set(slurm)
 
 
 @pytest.mark.slow
@@ -85,10 +127,12 @@ def test_another_executor_runs_it(built, tmp_path):
         pytest.skip("snakemake-executor-plugin-cluster-generic is not installed")
     project = new_project(tmp_path / "project")
     submit = tmp_path / "submit"
-    submit.write_text('#!/bin/sh\nnohup sh "$1" > "$1.out" 2>&1 &\necho $! | tee -a submitted\n')
+    submit.write_text(SUBMIT)
     submit.chmod(0o755)
-    executor = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", str(submit))
+    command = f"{submit} {{threads}} {{resources.mem_mb}} {{resources.runtime}}"
+    executor = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", command)
     project.run(*executor, "--jobs", "4", "--seconds-between-status-checks", "1", "tiny-images")
-    assert len(project.path("submitted").read_text().splitlines()) == 3
+    # A dataset, a training, its evaluation.
+    assert project.path("submitted").read_text().splitlines() == ["1 CPU, 1600 MB, 10 min"] * 3
     for folder in ("results/tiny-images", "resources/datasets/tiny-digits"):
         assert project.files(folder) == built.files(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 
@@ -118,12 +119,7 @@ def test_the_default_studies_ask_for_little():
 
 def test_memory_grows_with_what_is_held_and_time_with_what_is_done():
     images = resources.Sizes({"train": 10**6, "val": 10**4, "test": 10**4}, (3, 64, 64), 1, 100)
-    for sizes, model in (
-        (IMAGENET, LINEAR),
-        (IMAGENET, RESNET),
-        (images, LINEAR),
-        (images, RESNET),
-    ):
+    for sizes, model in itertools.product((IMAGENET, images), (LINEAR, RESNET)):
         one = resources.training(model, optimizer(), sizes, threads=1)
         rows = resources.training(model, optimizer(), scaled(sizes, 3), threads=1)
         epochs = resources.training(model, optimizer(epochs=270), sizes, threads=1)

@@ -219,6 +219,6 @@ class Plan(Places):
 def gpu_wanted(device: str) -> bool:
     """Tell whether jobs ask for a GPU, from the config, else from what this machine shows.
 
-    Without torch. A cluster's head node may show none: say ``device: cuda`` there.
+    Without torch. Of jobs that run on this machine: a cluster's have others.
     """
     return device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())

@@ -19,19 +19,19 @@ from typing import Any, NamedTuple
 
 from cobaye import paths, recipes
 
-# A script with torch, pandas and pyarrow takes 560 to 750 MB (every job of the default studies);
-# on a cluster the two Snakemakes around it take 150 MB each.
+# Trainings and evaluations of `digits` take 548 to 749 MB, caching 598 (benchmarks/README.md), most
+# of it torch; on a cluster the two Snakemakes around a script take 172 MB each.
 PROCESS = 1500e6
-# Imports take 3 s here, and a minute and more where a cold network file system serves them.
+# Imports take 3 s here; minutes are assumed where a cold network file system serves them.
 START = 300.0
-# Other processors are slower, or shared. Of seconds.
+# Assumed: other processors are slower, or shared.
 SLACK = 3.0
 # Floating-point operations per second: benchmarks/head_training.py, 129e9 to 199e9 at one thread by
-# oneDNN; 93e9 where torch.mm does it. At small batches, 0.2 ms per batch count instead.
+# oneDNN; 93e9 and 103e9 are torch.mm's. Assumed beside it: 0.2 ms per batch.
 FLOPS, BATCH = 100e9, 2e-4
-# A checkpoint and its state are four writes with fsync: 5 ms here, up to a second over a network.
+# A checkpoint and its state are four writes with fsync; assumed for a network's disk.
 CHECKPOINT = 1.0
-# Bytes per second, read and hashed. (Hashing alone: above 1e9.)
+# Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.
 READING = 100e6
 # Seconds and bytes per pixel of a network. glyphs-backbone: 0.57e-6 in training (35 s on two cores
 # for 10 × 12,000 × 32²). Others as ResNet-50 at 224²: 0.157 s and 83 MB per image in training,
@@ -41,10 +41,10 @@ RESNET50, FORWARD = 3.1e-6, 1 / 3
 HELD, HELD_FORWARD = 1650, 300
 # A non-linear network on features is taken for one hidden layer of so many units.
 HIDDEN = 1024
-# To decode and resize a photograph of ImageNet's size, and to draw a glyph (9.8 s of one core for
-# 26,000 of them in `glyphs`, imports included).
+# To decode and resize a photograph (1.4 ms for a made one of 500×400), and to draw a glyph (26,000
+# in 9.8 s on a busy machine, imports included).
 DECODING, DRAWING = 0.01, 5e-4
-# Rows of predictions: five columns, once as arrays, once as a table, once as parquet.
+# Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
 PREDICTION = 200
 # Images per block of evaluation (cobaye.evaluation.BLOCK).
 BLOCK = 512
@@ -129,12 +129,13 @@ def of_features(
 
 
 def preparing(dataset: recipes.Dataset, sizes: Sizes) -> Needs:
-    """Return what prepare_dataset asks for: its images drawn or decoded, held twice, written."""
-    splits = tuple(sizes.images)
-    images = sum(sizes.images.values())
-    each = DRAWING if dataset.kind.kind == "glyphs" else 2 * DECODING
-    held = images * 1000 if sizes.shape == SQUARE else 2 * sizes.bytes(*splits)
-    return _needs(held, images * each + sizes.bytes(*splits) / READING)
+    """Return what prepare_dataset asks for: arrays held twice, or image files decoded twice."""
+    images, size = sum(sizes.images.values()), sizes.bytes(*sizes.images)
+    if dataset.kind.kind.startswith("image-folder"):
+        # Never all in memory, but for their names.
+        return _needs(1000 * images, 2 * DECODING * images + size / READING)
+    drawing = DRAWING * images * (dataset.kind.kind == "glyphs")
+    return _needs(2 * size, drawing + size / READING)
 
 
 def caching(
