@@ -95,7 +95,7 @@ def test_imagenet_asks_for_what_it_takes():
     assert 120 * 2 < needs.minutes < 24 * 60
     every = recipes.Evaluation(recipes.Data("imagenet", "resnet50"), LINEAR, "every")
     last = dataclasses.replace(every, train_epochs="last")
-    both = [resources.evaluating(recipe, optimizer(), IMAGENET) for recipe in (every, last)]
+    both = [resources.evaluating(recipe, 90, IMAGENET) for recipe in (every, last)]
     assert both[0].minutes > 5 * both[1].minutes
     assert both[0].megabytes == both[1].megabytes > 11_000
 
@@ -110,7 +110,7 @@ def test_the_default_studies_ask_for_little():
         resources.caching(CACHING, RESNET, images, shards=1, threads=1),
         resources.training(RESNET, optimizer(epochs=10, batch_size=128), images, threads=2),
         resources.training(LINEAR, optimizer(), features, threads=1),
-        resources.evaluating(recipe, optimizer(), features),
+        resources.evaluating(recipe, 90, features),
         resources.tabulating(11, features),
     ):
         assert 1500 <= needs.megabytes <= 2500

@@ -44,6 +44,8 @@ HIDDEN = 1024
 # To decode and resize a photograph (1.4 ms for a made one of 500×400), and to draw a glyph (26,000
 # in 9.8 s on a busy machine, imports included).
 DECODING, DRAWING = 0.01, 5e-4
+# To find an image file. Assumed for a network's disk.
+LISTING = 1e-3
 # Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
 PREDICTION = 200
 # Images per block of evaluation (cobaye.evaluation.BLOCK).
@@ -129,13 +131,12 @@ def of_features(
 
 
 def preparing(dataset: recipes.Dataset, sizes: Sizes) -> Needs:
-    """Return what prepare_dataset asks for: arrays held twice, or image files decoded twice."""
+    """Return what prepare_dataset asks for: arrays held twice, or the names of image files."""
     images, size = sum(sizes.images.values()), sizes.bytes(*sizes.images)
-    if dataset.kind.kind.startswith("image-folder"):
-        # Never all in memory, but for their names.
-        return _needs(1000 * images, 2 * DECODING * images + size / READING)
-    drawing = DRAWING * images * (dataset.kind.kind == "glyphs")
-    return _needs(2 * size, drawing + size / READING)
+    # Those that are decoded, twice, are written one by one.
+    each = {"glyphs": DRAWING, "image-folder": LISTING, "image-folder-resized": 2 * DECODING}
+    held = 1000 * images if dataset.kind.kind.startswith("image-folder") else 2 * size
+    return _needs(held, images * each.get(dataset.kind.kind, 0) + size / READING)
 
 
 def caching(
@@ -171,18 +172,18 @@ def training(
     return _needs(held, seconds + sizes.bytes("train") / READING)
 
 
-def evaluating(recipe: recipes.Evaluation, optimizer: recipes.Optimizer, sizes: Sizes) -> Needs:
+def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
     """Return what evaluate asks for: all splits held, each checkpoint on each, block by block."""
     splits = tuple(sizes.images)
     images = sum(sizes.images.values())
     held = sizes.bytes(*splits) + images * PREDICTION
     held += BLOCK * (sizes.pixels * HELD_FORWARD + 12 * sizes.classes)
     # classes.parquet: a row of about 100 bytes per epoch, split and class.
-    held += (optimizer.epochs + 1) * 3 * sizes.classes * 100
+    held += (epochs + 1) * 3 * sizes.classes * 100
     each = images if recipe.train_epochs == "every" else images - sizes.images["train"]
-    forwards = sizes.images["train"] + (optimizer.epochs + 1) * each
+    forwards = sizes.images["train"] + (epochs + 1) * each
     seconds = forwards * _seconds(recipe.model, sizes) * FORWARD
-    return _needs(held, seconds + optimizer.epochs * CHECKPOINT + sizes.bytes(*splits) / READING)
+    return _needs(held, seconds + epochs * CHECKPOINT + sizes.bytes(*splits) / READING)
 
 
 def reading(sizes: Sizes, *splits: str) -> Needs:

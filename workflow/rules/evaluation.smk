@@ -47,6 +47,7 @@ rule evaluate_baseline:
     log:
         f"{paths.LOGS}/evaluate_baseline/{{study}}.log",
     resources:
+        **asks(baseline_needs),
         gpu=GPU,
     params:
         **told(baseline_stage),

@@ -1,0 +1,76 @@
+# What each rule's job asks for. Run locally, a resource that has no limit limits nothing.
+
+from cobaye import recipes, resources
+from cobaye.plan import gpu_wanted
+
+
+def GPU(wildcards):
+    """Jobs of other machines get a GPU where the config says so, whatever this one shows."""
+    elsewhere = workflow.remote_exec or not workflow.local_exec
+    return int(CONFIG.device == "cuda" if elsewhere else gpu_wanted(CONFIG.device))
+
+
+def asks(needs):
+    """A rule's memory and time, functions of the wildcards. Evaluated twice: for a dry run's
+    listing, and when all input of a job is there.
+
+    A job that was ended may have lacked memory; one that lacked time is a training, and goes on.
+    """
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * needs(wildcards).megabytes,
+        "runtime": lambda wildcards: needs(wildcards).minutes,
+    }
+
+
+def sizes_of(data):
+    """The sizes of what a study learns from."""
+    sizes = resources.of_dataset(CONFIG.datasets[data.dataset])
+    if data.backbone is None:
+        return sizes
+    caching = CONFIG.backbones[data.backbone].caching
+    return resources.of_features(sizes, data, caching, PLAN.backbone_model(data.backbone))
+
+
+def dataset_needs(wildcards):
+    data = recipes.Data(wildcards.dataset, None)
+    return resources.preparing(CONFIG.datasets[wildcards.dataset], sizes_of(data))
+
+
+def shard_needs(wildcards):
+    backbone = CONFIG.backbones[wildcards.backbone]
+    model, count = PLAN.backbone_model(wildcards.backbone), int(wildcards.shards)
+    sizes = sizes_of(recipes.Data(wildcards.dataset, None))
+    return resources.caching(backbone.caching, model, sizes, count, backbone.threads)
+
+
+def features_needs(wildcards):
+    sizes = sizes_of(recipes.Data(wildcards.dataset, wildcards.backbone))
+    return resources.reading(sizes, wildcards.split)
+
+
+def train_needs(wildcards):
+    of = CONFIG.studies[wildcards.study]
+    model, optimizer = of.models[wildcards.model], of.optimizers[wildcards.optimizer]
+    return resources.training(model, optimizer, sizes_of(of.data), of.threads)
+
+
+def evaluate_needs(wildcards):
+    of = CONFIG.studies[wildcards.study]
+    recipe = recipes.Evaluation(of.data, of.models[wildcards.model], of.train_epochs)
+    epochs = of.optimizers[wildcards.optimizer].epochs
+    return resources.evaluating(recipe, epochs, sizes_of(of.data))
+
+
+def baseline_needs(wildcards):
+    data = CONFIG.studies[wildcards.study].data
+    recipe = recipes.Evaluation(data, recipes.Kind("linear", {}), "last")
+    return resources.evaluating(recipe, 0, sizes_of(data))
+
+
+def tabulate_needs(wildcards):
+    of = CONFIG.studies[wildcards.study]
+    return resources.tabulating(len(of.runs()), sizes_of(of.data))
+
+
+def light_needs(wildcards):
+    return resources.LIGHT
