@@ -44,8 +44,8 @@ HIDDEN = 1024
 # To decode and resize a photograph (1.4 ms for a made one of 500×400), and to draw a glyph (26,000
 # in 9.8 s on a busy machine, imports included).
 DECODING, DRAWING = 0.01, 5e-4
-# To find an image file. Assumed for a network's disk.
-LISTING = 1e-3
+# Seconds to find an image file, assumed for a network's disk, and bytes of its name.
+LISTING, NAME = 1e-3, 1000
 # Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
 PREDICTION = 200
 # Images per block of evaluation (cobaye.evaluation.BLOCK).
@@ -133,10 +133,12 @@ def of_features(
 def preparing(dataset: recipes.Dataset, sizes: Sizes) -> Needs:
     """Return what prepare_dataset asks for: arrays held twice, or the names of image files."""
     images, size = sum(sizes.images.values()), sizes.bytes(*sizes.images)
-    # Those that are decoded, twice, are written one by one.
-    each = {"glyphs": DRAWING, "image-folder": LISTING, "image-folder-resized": 2 * DECODING}
-    held = 1000 * images if dataset.kind.kind.startswith("image-folder") else 2 * size
-    return _needs(held, images * each.get(dataset.kind.kind, 0) + size / READING)
+    if dataset.kind.kind == "image-folder":
+        return _needs(NAME * images, LISTING * images)
+    if dataset.kind.kind == "image-folder-resized":
+        return _needs(NAME * images, 2 * DECODING * images + size / READING)
+    drawing = DRAWING * images * (dataset.kind.kind == "glyphs")
+    return _needs(2 * size, drawing + size / READING)
 
 
 def caching(
