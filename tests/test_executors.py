@@ -18,6 +18,7 @@ echo "$1 CPU, $2 MB, $3 min" >> submitted
 nohup sh "$4" > "$4.out" 2>&1 &
 echo $!
 """
+GPU = ("cache_features", "train", "evaluate", "evaluate_baseline")
 PROFILES = ("--profile", "slurm", "--profile", "site")
 
 
@@ -74,7 +75,7 @@ def test_a_dry_run_says_what_each_job_asks_for(fresh, site):
         for job in of_rule:
             assert int(job["mem_mb"]) >= 1500
             assert int(job["runtime"]) >= 5
-            assert (job.get("gpu") == "1") == (rule in ("train", "evaluate", "cache_features"))
+            assert (job.get("gpu") == "1") == (rule in GPU)
             assert job["slurm_account"] == "project42"
     for job in jobs["train"]:
         assert (job["runtime"], job["slurm_partition"]) == ("1440", "long")
