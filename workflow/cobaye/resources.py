@@ -39,8 +39,7 @@ READING = 100e6
 TRAINING = {"resnet-small": 0.6e-6}
 RESNET50, FORWARD = 3.1e-6, 1 / 3
 HELD, HELD_FORWARD = 1650, 300
-# A non-linear network on features is taken for one hidden layer of so many units.
-HIDDEN = 1024
+HIDDEN = 1024  # units of a non-linear network on features, taken for one hidden layer
 # To decode and resize a photograph (1.4 ms for a made one of 500×400), and to draw a glyph (26,000
 # in 9.8 s on a busy machine, imports included).
 DECODING, DRAWING = 0.01, 5e-4
@@ -48,8 +47,7 @@ DECODING, DRAWING = 0.01, 5e-4
 LISTING, NAME = 1e-3, 1000
 # Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
 PREDICTION = 200
-# Images per block of evaluation (cobaye.evaluation.BLOCK).
-BLOCK = 512
+BLOCK = 512  # images per block of evaluation
 # ImageNet's numbers stand for data whose options do not tell. Image files are seen as squares.
 SQUARE = (3, 224, 224)
 UNKNOWN = {"train": 1_300_000, "val": 50_000, "test": 50_000}
@@ -161,17 +159,22 @@ def training(
 ) -> Needs:
     """Return what train asks for: its inputs held in memory, and its epochs.
 
-    The linear engine holds images as float32 beside the bytes, and about six copies of θ.
+    The linear engine holds images as float32 beside the bytes, and about six copies of θ; so does
+    whitening, and a few matrices of its own in float64. Stopping rules may read val.
     """
     rows, batch = sizes.images["train"], min(optimizer.batch_size, sizes.images["train"])
-    held = sizes.bytes("train") + 6 * 4 * sizes.values * sizes.classes
-    if model.kind == "linear":
-        held += 4 * rows * sizes.values * (sizes.itemsize == 1)
-    else:
+    held = sizes.bytes("train", "val") + 6 * 4 * sizes.values * sizes.classes
+    whitening = optimizer.normalize == "zca"  # an eigendecomposition
+    if sizes.itemsize == 1 and (model.kind == "linear" or whitening):
+        held += 4 * rows * sizes.values
+    if whitening:
+        held += 6 * 8 * sizes.values**2
+    if model.kind != "linear":
         held += batch * sizes.pixels * HELD
     epoch = rows * _seconds(model, sizes) + rows / batch * BATCH
     seconds = optimizer.epochs * (epoch / math.sqrt(threads) + CHECKPOINT)
-    return _needs(held, seconds + sizes.bytes("train") / READING)
+    seconds += 20 * whitening * sizes.values**3 / FLOPS
+    return _needs(held, seconds + sizes.bytes("train", "val") / READING)
 
 
 def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
