@@ -311,3 +311,10 @@ def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
 def test_ready_made_features_have_no_images(tmp_path):
     dataset(tmp_path, "features", [0, 1])
     assert _images.reader(Data("d", None), "test", tmp_path)(0) is None
+
+
+def test_predictions_that_are_none_are_refused_by_name(tmp_path):
+    path = tmp_path / "predictions.parquet"
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(files.CorruptFile, match=r"predictions\.parquet: expected predictions"):
+        _predictions._read(path)

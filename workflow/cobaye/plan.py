@@ -170,14 +170,17 @@ class Plan(Places):
         }
         return self._stage("tabulate", {"study": study}, recipe)
 
+    @functools.cache  # noqa: B019
     def analyse(self, study: str, analysis: str) -> Stage:
         """Return what the rule of an analysis is told: its options, and the runs."""
         asked = self.config.studies[study].analyses
         if analysis not in asked:
             path = self.config.folder / "studies" / f"{study}.yaml"
             raise ConfigError(f"{path}: analyses: the study has no {analysis!r}: list it there")
-        runs = [dataclasses.asdict(run) for run in self.config.studies[study].runs()]
-        recipe = {"options": asked[analysis].options, "runs": runs}
+        recipe = {
+            "options": asked[analysis].options,
+            "runs": self.tabulate(study).recipe["runs"],
+        }
         return self._stage(f"analyse_{analysis}", {"study": study}, recipe)
 
     def story(self, study: str) -> Stage:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cobaye import runs
+from cobaye.errors import CorruptFile
 from cobaye.paths import SPLITS
 
 Group = tuple[str, str]
@@ -89,7 +90,12 @@ def _is_number(label: str) -> bool:
 
 def _read(path: Path) -> dict[str, Any]:
     """Return split → {"label", "predicted", "loss"}, in the order of the images."""
-    table = pq.read_table(path, columns=["split", "label", "predicted", "loss"])
+    columns = ["split", "label", "predicted", "loss"]
+    try:
+        table = pq.read_table(path, columns=columns)
+    except (ValueError, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise CorruptFile(f"{path}: expected predictions, found {said}") from None
     parts = {}
     for split in SPLITS:
         own = table.filter(pc.equal(table["split"], split))
