@@ -18,6 +18,8 @@ rule analyse_classes:
         manifest=f"{paths.TABLES}/classes.json",
     log:
         f"{paths.LOGS}/analyse_classes/{{study}}.log",
+    resources:
+        **asks(classes_needs),
     params:
         **told(analysis_stage("classes")),
         data=lambda wildcards: recipes.plain(CONFIG.studies[wildcards.study].data),
@@ -40,6 +42,8 @@ rule tell_story:
         manifest=STORY_MANIFEST,
     log:
         f"{paths.LOGS}/tell_story/{{study}}.log",
+    resources:
+        **asks(light_needs),
     params:
         **told(story_stage),
     script:

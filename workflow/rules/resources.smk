@@ -72,5 +72,15 @@ def tabulate_needs(wildcards):
     return resources.tabulating(len(of.runs()), sizes_of(of.data))
 
 
+def classes_needs(wildcards):
+    """The memory of tabulate, which holds more of each prediction; and time for the draws: 8 s of
+    one core were measured for 2,000 of 75,000 images (benchmarks/inference.py).
+    """
+    of = CONFIG.studies[wildcards.study]
+    needs = tabulate_needs(wildcards)
+    draws = of.analyses["classes"].options["draws"] if "classes" in of.analyses else 0
+    return needs._replace(minutes=needs.minutes + 5 * (1 + draws // 2000))
+
+
 def light_needs(wildcards):
     return resources.LIGHT
