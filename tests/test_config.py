@@ -248,6 +248,10 @@ def test_a_run_is_told_what_its_study_says(folder):
         "penalize_bias": False,
         "seed": 3,
         "penalize_scales": True,
+        "loss": "cross-entropy",
+        "start": None,
+        "train_only": [],
+        "precision": "float32",
     }
     assert recipes.plain(recipes.parse(recipes.Training, told.recipe)) == told.recipe
     assert Plan(config, SCRIPTS).evaluate("tiny", run).recipe["train_epochs"] == "last"

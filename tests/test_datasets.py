@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cobaye import datasets, files, kinds, recipes, schema
+from cobaye import datasets, files, kinds, recipes, schema, yaml_files
 from cobaye.datasets import ImageFiles, Prepared, Rows, _arrays
 from cobaye.errors import DataError
 from tests import archives
@@ -197,7 +197,7 @@ def test_every_kind_says_what_it_gives():
 def test_shipped_datasets_are_there_or_say_how_to_get_them(tmp_path, monkeypatch):
     """Each entry of config/datasets.yaml is valid; one without its data says so in one sentence."""
     path = ROOT / "config/datasets.yaml"
-    entries = schema.read_yaml(path)
+    entries = yaml_files.read_yaml(path)
     monkeypatch.chdir(tmp_path)
     found = {}
     for name, entry in entries.items():

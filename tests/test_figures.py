@@ -549,3 +549,17 @@ def test_worst_classes_are_those_of_the_table():
         expected = 100 * chosen[chosen["measure"] == measure]["accuracy"]
         np.testing.assert_allclose(line, expected)
     np.testing.assert_allclose(shown[4], 100 * tables["worst-pairs"]["rate"])
+
+
+@pytest.mark.parametrize(
+    "figure", ["train-curves", "test-curves", "class-loss-test", "three-classes"]
+)
+def test_an_axis_names_the_loss_that_its_runs_were_trained_on(figure):
+    tables = dict(study(classes=8, groups=(("a", "sgd"), ("b", "sgd"))))
+    squared = tables["runs"]["model"] == "b"
+    names = np.where(squared, "squared-error", "cross-entropy")
+    tables["runs"] = tables["runs"].assign(loss_name=names)
+    labels = [ax.get_ylabel().replace("\n", " ") for ax in drawn(figure, tables).axes]
+    assert any(label.startswith("mean cross-entropy on") for label in labels)
+    (other,) = [label for label in labels if label.startswith("mean squared error on")]
+    assert "nats" not in other

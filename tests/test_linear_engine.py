@@ -98,9 +98,7 @@ def test_equals_torch_sgd(product, dtype, momentum, decay, penalize_bias):
     engine = make(
         inputs, labels, momentum=momentum, weight_decay=decay, penalize_bias=penalize_bias
     )
-    assert (engine.cross_entropy.product is not None) == (
-        product == "onednn" and dtype == torch.float32
-    )
+    assert (engine.loss.product is not None) == (product == "onednn" and dtype == torch.float32)
     close = functools.partial(torch.testing.assert_close, rtol=0)
     atol = 1e-12 if dtype == torch.float64 else 2e-5
     for order, (losses, penalty, accuracy) in zip(orders(3), expected, strict=True):

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file as save_torch
 
-from cobaye import datasets, schema
+from cobaye import datasets, yaml_files
 from tests.archives import arrays, form, prepare
 from tests.conftest import ROOT
 from tests.own_features import COUNTS, SUFFIXES, features_of, labels_of, options_of, save
@@ -98,7 +98,7 @@ def test_the_example_of_the_repository(tmp_path):
     command = [sys.executable, str(ROOT / "config/own_features_example.py"), str(tmp_path / "own")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "6496 texts of 46 classes" in done.stdout
-    entry = schema.read_yaml(ROOT / "config/datasets.yaml")["own-features"]
+    entry = yaml_files.read_yaml(ROOT / "config/datasets.yaml")["own-features"]
     options = {key: value for key, value in entry.items() if key not in ("kind", "shards")}
     options["parts"] = {"all": str(tmp_path / "own/features.npz")}
     options["class_names"] = str(tmp_path / "own/classes.txt")

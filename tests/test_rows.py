@@ -95,7 +95,7 @@ def test_features_are_held_once(root):
     split = splits.load(DATA, "train", root)
     network = networks.build(RECIPE.model, (WIDTH,), CLASSES)
     engine = engines.build(RECIPE, network, split, None, "cpu")
-    assert engine.cross_entropy.inputs.data_ptr() == split.inputs.data_ptr()
+    assert engine.loss.inputs.data_ptr() == split.inputs.data_ptr()
 
 
 @pytest.mark.parametrize("images", [1, 255, 256, 40_000])

@@ -582,8 +582,8 @@ def test_half_precision_features_are_held_once_and_as_they_are_stored():
     recipe = dataclasses.replace(TRAINING, data=recipes.Data("d", "b"))
     network = networks.build(recipe.model, (5,), 4)
     engine = engines.build(recipe, network, split, None, "cpu")
-    assert engine.cross_entropy.inputs.dtype == torch.float16
-    assert engine.cross_entropy.inputs.data_ptr() == split.inputs.data_ptr()
+    assert engine.loss.inputs.dtype == torch.float16
+    assert engine.loss.inputs.data_ptr() == split.inputs.data_ptr()
 
 
 def test_the_network_engine_counts_a_tie_and_nan_against_the_image():

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import kinds, products, recipes, schema
+from cobaye import kinds, models, products, recipes, schema, yaml_files
 from cobaye.errors import ConfigError
 from cobaye.paths import RESERVED
 
@@ -48,10 +48,11 @@ class Config:
         for name in checked.studies:
             schema.refuse_unknown(name, self.studies, folder / "config.yaml", "studies", "study")
         self._check_backbones()
+        models.refuse_starts(self.studies, self.backbones, folder)
 
     def _named(self, file: str, make: Any) -> dict[str, Any]:
         path = self.folder / file
-        content = schema.read_yaml(path)
+        content = yaml_files.read_yaml(path)
         return {_name(name, path): make(name, value, path) for name, value in content.items()}
 
     def _dataset(self, name: str, value: Any, path: Path) -> recipes.Dataset:
@@ -108,7 +109,7 @@ class _Reader:
         name = _name(self.file.stem, self.file)
         if name in RESERVED:
             raise ConfigError(f"{self.file}: a study may not be named {name!r}")
-        raw = schema.checked(schema.StudyFile, schema.read_yaml(self.file), self.file)
+        raw = schema.checked(schema.StudyFile, yaml_files.read_yaml(self.file), self.file)
         schema.refuse_unknown(raw.dataset, self.config.datasets, self.file, "dataset", "dataset")
         self._check_form(raw)
         if raw.backbone is not None:
@@ -116,11 +117,11 @@ class _Reader:
                 raw.backbone, self.config.backbones, self.file, "backbone", "backbone"
             )
         analyses = products.analyses(raw.analyses, self.file)
-        return recipes.Study(
+        study = recipes.Study(
             name=name,
             data=recipes.Data(raw.dataset, raw.backbone),
             models={
-                _name(key, self.file): self._kind("networks", model, f"models.{key}")
+                _name(key, self.file): models.read(model, self.file, f"models.{key}")
                 for key, model in raw.models.items()
             },
             optimizers={
@@ -136,7 +137,11 @@ class _Reader:
             figures=products.figures(raw.figures, analyses, self.known_figures, self.file),
             analyses=analyses,
             baseline=raw.baseline,
+            engine=raw.engine,
+            precision=raw.precision,
         )
+        models.refuse_numpy(study, self.file)
+        return study
 
     def _check_form(self, raw: schema.StudyFile) -> None:
         """Refuse a backbone for ready-made features, and training on files without one."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from tqdm import tqdm
 
-from cobaye import checkpoints, files, paths, recipes, resume, splits
+from cobaye import checkpoints, files, objective, paths, recipes, resume, splits
 from cobaye.scoring import BLOCK, Forward, Scores, scores
 
 
@@ -45,7 +45,7 @@ def evaluate(
     parts = {split: splits.load(recipe.data, split, root, memory) for split in paths.SPLITS}
     shape, classes = tuple(parts["train"].inputs.shape[1:]), parts["train"].classes
     forward = Forward(recipe.model, shape, classes, device)
-    tables = Tables(classes)
+    tables = Tables(classes, recipe.loss)
     last = trained.info["epochs"]
     with torch.inference_mode():
         for epoch in tqdm(range(last + 1), unit="checkpoint", mininterval=1.0):
@@ -65,8 +65,8 @@ def evaluate(
 class Tables:
     """The rows of a run's three parquet files, column by column."""
 
-    def __init__(self, classes: int):
-        self.classes = classes
+    def __init__(self, classes: int, loss: objective.Loss = "cross-entropy"):
+        self.classes, self.loss = classes, loss
         self.metrics: list[dict[str, Any]] = []
         self.by_class: list[dict[str, np.ndarray]] = []
         self.predictions: list[dict[str, np.ndarray]] = []
@@ -91,7 +91,7 @@ class Tables:
                     predicted.append(block.argmax(dim=1).cpu())
                 yield block
 
-        found = scores(blocks(), split.labels.to(device))
+        found = scores(blocks(), split.labels.to(device), self.loss)
         labels = split.labels.numpy()
         self._add_means(epoch, name, labels, found)
         if is_last:

@@ -17,12 +17,17 @@ class Places:
     def backbone_model(self, backbone: str) -> recipes.Kind:
         """Return the network of a backbone."""
         of = self.config.backbones[backbone]
-        return of.model or self.config.studies[of.study].models[of.run.model]
+        return of.model or self.config.studies[of.study].models[of.run.model].network
 
     def backbone_run(self, backbone: str, product: str = "") -> list[str]:
         """Return a product of the run that a backbone is taken from, if it is from one."""
         of = self.config.backbones[backbone]
         return [f"{self.run_folder(of.study, of.run)}/{product}"] if of.run else []
+
+    def start(self, study: str, model: str, suffix: str) -> list[str]:
+        """Return a file of the backbone that a model starts from, if it starts from one."""
+        start = self.config.studies[study].models[model].start
+        return [paths.BACKBONE.format(backbone=start.backbone) + suffix] if start else []
 
     def shards(self, dataset: str) -> list[str]:
         """Return the labels of a dataset's shards, 00, 01, …; their count is its last argument."""
@@ -63,6 +68,8 @@ class Places:
         of = self.config.studies[study]
         if of.baseline is not None or of.data.backbone is None:
             return bool(of.baseline)
+        if any(model.loss != "cross-entropy" for model in of.models.values()):
+            return False
         trained = self.config.backbones[of.data.backbone].study
         return trained is not None and self.config.studies[trained].data.dataset == of.data.dataset
 
@@ -98,5 +105,7 @@ class Places:
             for figure in of.figures
             for suffix in ("svg", "pdf", "png", "json")
         ]
+        if of.data.backbone is None:
+            tables += [f"{paths.TABLES}/{file}" for file in table_files.DESCRIPTIONS]
         runs += self.baseline_product(study, "baseline.json")
         return runs + [product.format(study=study) for product in (*tables, *figures)]

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import files, kinds, paths, provenance, recipes, stopping
+from cobaye import files, kinds, models, paths, provenance, recipes, stopping
 from cobaye.config import Config
 from cobaye.errors import ConfigError, nearest
 from cobaye.places import Places
@@ -52,10 +52,6 @@ class Plan(Places):
     @functools.cache  # noqa: B019 (one plan per process, and Snakemake asks often)
     def _code(self, rule: str, used: tuple[tuple[str, str], ...]) -> str:
         return provenance.code_digest(self.scripts / f"{rule}.py", used)
-
-    @functools.cache  # noqa: B019
-    def _engine(self, network: str) -> str:
-        return kinds.constant("networks", network, "ENGINE", "network")
 
     def dataset(self, dataset: str) -> Stage:
         """Return what prepare_dataset is told."""
@@ -117,17 +113,20 @@ class Plan(Places):
             path = self.config.folder / "studies" / f"{study}.yaml"
             raise ConfigError(f"{path}: the study has no run {self.run_folder(study, run)}")
         model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
-        # The closed form has no images to change.
-        engine = "network" if optimizer.augment else self._engine(model.kind)
+        engine = models.engine(of.engine, model.kind, bool(optimizer.augment))
         recipe = recipes.Training(
             data=of.data,
             engine=engine,
-            model=model,
+            model=model.network,
             optimizer=optimizer,
             weight_decay=float(run.weight_decay),
             penalize_bias=of.penalize_bias,
             penalize_scales=of.penalize_scales,
             seed=run.seed,
+            loss=model.loss,
+            start=model.start,
+            train_only=model.train_only,
+            precision=of.precision,
         )
         used = [
             ("networks", model.kind),
@@ -148,7 +147,7 @@ class Plan(Places):
         """Return what evaluate is told."""
         of = self.config.studies[study]
         model = of.models[run.model]
-        recipe = recipes.Evaluation(of.data, model, of.train_epochs)
+        recipe = recipes.Evaluation(of.data, model.network, of.train_epochs, model.loss)
         identity = self._identity(study, run)
         return self._stage("evaluate", identity, recipe, ("networks", model.kind))
 
@@ -159,6 +158,25 @@ class Plan(Places):
             path = self.config.folder / "studies" / f"{study}.yaml"
             raise ConfigError(f"{path}: baseline: the study has none")
         return self._stage("evaluate_baseline", {"study": study}, of.data, ("networks", "linear"))
+
+    @functools.cache  # noqa: B019
+    def describe(self, study: str) -> Stage:
+        """Return what describe_models is told."""
+        of = self.config.studies[study]
+        batch_size = next(iter(of.optimizers.values())).batch_size
+        described = {
+            name: {
+                "network": model.network,
+                "loss": model.loss,
+                "train_only": model.train_only,
+                "precision": of.precision,
+                "batch_size": batch_size,
+            }
+            for name, model in of.models.items()
+        }
+        used = {("networks", model.kind) for model in of.models.values()}
+        recipe = {"data": of.data, "models": described}
+        return self._stage("describe_models", {"study": study}, recipe, *used)
 
     @functools.cache  # noqa: B019
     def tabulate(self, study: str) -> Stage:

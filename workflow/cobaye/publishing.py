@@ -17,9 +17,12 @@ def publish(
     scratch: Path,
     progress: resume.Progress,
     manifest: files.Manifest,
-    device: str,
+    circumstances: dict[str, Any],
 ) -> Path:
-    """Give a finished run its declared files; the manifest, last, says that they are all there."""
+    """Give a finished run its declared files; the manifest, last, says that they are all there.
+
+    circumstances: what run.json says beside what every run knows.
+    """
     staged = scratch / "published"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
@@ -38,13 +41,13 @@ def publish(
         "finite": stopping.is_finite(progress.stopped),
     }
     manifest = dataclasses.replace(manifest, files=made, info=info)
-    files.write_json(folder / "run.json", _circumstances(manifest, progress, device))
+    files.write_json(folder / "run.json", _circumstances(manifest, progress, circumstances))
     manifest.write(folder / "train.json")
     return folder / "train.json"
 
 
 def _circumstances(
-    manifest: files.Manifest, progress: resume.Progress, device: str
+    manifest: files.Manifest, progress: resume.Progress, circumstances: dict[str, Any]
 ) -> dict[str, Any]:
     """Return run.json: what was asked, and where, when and how long it ran."""
     return {
@@ -53,7 +56,7 @@ def _circumstances(
         "code": manifest.code,
         "data": manifest.inputs,
         **manifest.info,
-        "device": device,
+        **circumstances,
         "threads": torch.get_num_threads(),
         "versions": provenance.versions(),
         "machine": provenance.machine(),

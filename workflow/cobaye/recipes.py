@@ -21,6 +21,35 @@ class Kind:
     options: dict[str, Any]
 
 
+Loss = Literal["cross-entropy", "squared-error"]
+Precision = Literal["float32", "float64"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """The weights that a training starts from: a backbone's, by tensors of equal name and shape.
+
+    fresh: parts of the network that keep their random initial weights although they would fit.
+    """
+
+    backbone: str
+    fresh: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Model(Kind):
+    """A network, what it minimises, where it starts, and which of its parts learn (all if none)."""
+
+    loss: Loss = "cross-entropy"
+    start: Start | None = None
+    train_only: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> Kind:
+        """The network alone."""
+        return Kind(self.kind, self.options)
+
+
 @dataclasses.dataclass(frozen=True)
 class EarlyStop:
     """Stop once a quantity of history.csv has not improved for `patience` epochs."""
@@ -69,9 +98,10 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean cross-entropy.
+    """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean loss; θ: what `train_only` names.
 
     penalize_bias, penalize_scales: whether θ has biases, and scales of normalisation layers, in it.
+    precision: of parameters, inputs and steps.
     """
 
     data: Data
@@ -82,6 +112,10 @@ class Training:
     penalize_bias: bool
     seed: int
     penalize_scales: bool = True
+    loss: Loss = "cross-entropy"
+    start: Start | None = None
+    train_only: tuple[str, ...] = ()
+    precision: Precision = "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +125,7 @@ class Evaluation:
     data: Data
     model: Kind
     train_epochs: Literal["every", "last"]
+    loss: Loss = "cross-entropy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +210,7 @@ class Study:
 
     name: str
     data: Data
-    models: dict[str, Kind]
+    models: dict[str, Model]
     optimizers: dict[str, Optimizer]
     weight_decays: tuple[str, ...]
     seeds: tuple[int, ...]
@@ -186,6 +221,8 @@ class Study:
     analyses: dict[str, Kind]
     baseline: bool | None = None
     penalize_scales: bool = True
+    engine: Literal["auto", "torch", "numpy"] = "auto"
+    precision: Precision = "float32"
 
     def runs(self) -> list[Run]:
         """Return its runs, in the order of the config."""

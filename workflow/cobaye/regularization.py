@@ -14,7 +14,10 @@ from cobaye import objective, recipes
 
 
 class Regularization:
-    """The penalty of a recipe on a network's parameters, and the constraint on its kernels."""
+    """The penalty of a recipe on what a network trains, and the constraint on its kernels.
+
+    Frozen parameters are no part of θ, and are not constrained.
+    """
 
     def __init__(self, recipe: recipes.Training, network: torch.nn.Module):
         self.weight_decay, self.l1 = recipe.weight_decay, recipe.optimizer.l1
@@ -24,10 +27,11 @@ class Regularization:
             "penalize_scales": recipe.penalize_scales,
         }
         self.penalised, self.free = {}, {}
-        for name, parameter in network.named_parameters():
+        trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        for name, parameter in trained.items():
             is_inside = objective.is_penalised(name, parameter, **inside)
             (self.penalised if is_inside else self.free)[name] = parameter
-        self.kernels = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+        self.kernels = [parameter for parameter in trained.values() if parameter.ndim > 1]
 
     def groups(self) -> list[dict[str, Any]]:
         """Return all parameters in torch parameter groups, λ in them as ``weight_decay``."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -100,6 +99,21 @@ class StopEntry(Strict):
     train_accuracy: float | None = Field(default=None, gt=0, le=1)
 
 
+class StartEntry(Strict):
+    """The weights that a model starts from."""
+
+    backbone: str
+    fresh: list[str] = []
+
+
+class ModelEntry(WithOptions):
+    """A model of a study; its kind says which further keys it may have."""
+
+    loss: Literal["cross-entropy", "squared-error"] | None = None
+    start: StartEntry | None = None
+    train_only: list[str] | None = Field(default=None, min_length=1)
+
+
 class OptimizerEntry(Strict):
     """A training recipe in a study's `optimizers`."""
 
@@ -122,7 +136,7 @@ class StudyFile(Strict):
 
     dataset: str
     backbone: str | None = None
-    models: dict[str, WithOptions] = Field(min_length=1)
+    models: dict[str, ModelEntry] = Field(min_length=1)
     optimizers: dict[str, OptimizerEntry] = Field(min_length=1)
     weight_decays: list[Any] = Field(min_length=1)
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
@@ -131,36 +145,10 @@ class StudyFile(Strict):
     train_epochs: Literal["every", "last"] = "every"
     threads: Count = 1
     baseline: bool | None = None
+    engine: Literal["auto", "torch", "numpy"] = "auto"
+    precision: Literal["float32", "float64"] = "float32"
     analyses: dict[str, dict[str, Any] | None] | list[str] | None = None
     figures: dict[str, dict[str, Any] | None] | list[str] | None = None
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; a key that stands twice in it is refused."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected keys and values, found {content!r}")
-    return content
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML's safe loader, less its silence about a key that stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        # A merge, `<<: *other`, brings in what the mapping does not say itself.
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key) for key in own]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key!r} stands twice, line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
 
 
 def checked_kind(
@@ -219,6 +207,7 @@ def _fields_at(location: tuple[Any, ...]) -> Iterable[str]:
     inner = {
         "optimizers": OptimizerEntry,
         "run": RunEntry,
+        "start": StartEntry,
         "stop": StopEntry,
         "early": EarlyEntry,
     }

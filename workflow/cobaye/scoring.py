@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cobaye import networks, recipes, splits
+from cobaye import networks, objective, recipes, splits
 
 # Rows per block: a block of logits then stays in a core's cache for a few hundred classes.
 BLOCK = 512
@@ -18,23 +18,27 @@ BLOCK = 512
 class Scores:
     """What a checkpoint makes of each image of a split.
 
-    loss: (N,) float32 cross-entropy, nats. rank: (N,) int64, how many classes' logits are not
-    smaller than the label's, the label aside (0: right; < 5: in the top five). A tie counts against
-    the image, and so does NaN.
+    loss: (N,) float32, the loss that the model was trained with. rank: (N,) int64, how many
+    classes' logits are not smaller than the label's, the label aside (0: right; < 5: in the top
+    five). A tie counts against the image, and so does NaN.
     """
 
     loss: np.ndarray
     rank: np.ndarray
 
 
-def scores(logits: Iterator[torch.Tensor], labels: torch.Tensor) -> Scores:
-    """Return the scores of blocks of logits (n, K) that follow the order of labels (N,)."""
+def scores(
+    logits: Iterator[torch.Tensor],
+    labels: torch.Tensor,
+    loss: objective.Loss = "cross-entropy",
+) -> Scores:
+    """Return the scores of blocks of outputs (n, K) that follow the order of labels (N,)."""
     losses, ranks, start = [], [], 0
     for block in logits:
         own_labels = labels[start : start + len(block)]
         start += len(block)
         own = block.gather(1, own_labels[:, None])
-        losses.append(torch.logsumexp(block, dim=1) - own[:, 0])
+        losses.append(objective.losses(block, own_labels, loss))
         ranks.append(block.shape[1] - 1 - (block < own).sum(dim=1))
     return Scores(torch.cat(losses).cpu().numpy(), torch.cat(ranks).cpu().numpy())
 
@@ -57,9 +61,12 @@ class Forward:
 
 
 def means(
-    logits: Callable[[torch.Tensor], torch.Tensor], split: splits.Split, device: str
+    logits: Callable[[torch.Tensor], torch.Tensor],
+    split: splits.Split,
+    device: str,
+    loss: objective.Loss = "cross-entropy",
 ) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy of a whole split, the same as evaluate's."""
+    """Return mean loss and accuracy of a whole split, the same as evaluate's."""
     blocks = (logits(rows) for rows in split.inputs.split(BLOCK))
-    found = scores(blocks, split.labels.to(device))
+    found = scores(blocks, split.labels.to(device), loss)
     return float(found.loss.mean(dtype=np.float64)), float((found.rank == 0).mean())

@@ -14,6 +14,9 @@ from cobaye import kinds
 # The manifest of `tabulate` is tables.json; that of the analysis `classes`, classes.json.
 TABULATE = "tables"
 
+# What describe_models writes beside those of tabulate.
+DESCRIPTIONS = ("layers.csv", "tensors.csv")
+
 FILES = {
     "runs": "runs.csv",
     "history": "history.csv",

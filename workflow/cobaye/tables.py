@@ -71,7 +71,12 @@ def _read_run(
     classes = _read(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
     last = trained.info["epochs"]
     return {
-        "runs": pd.DataFrame([{k: trained.info[k] for k in ("epochs", "stopped", "finite")}]),
+        "runs": pd.DataFrame(
+            [
+                {k: trained.info[k] for k in ("epochs", "stopped", "finite")}
+                | {"loss_name": trained.recipe["loss"]}
+            ]
+        ),
         "history": _read(pd.read_csv, trained.check(folder, "history.csv")),
         "metrics": _read(pd.read_parquet, evaluated.check(folder, "metrics.parquet")),
         "classes": classes[classes["epoch"] == last].drop(columns="epoch"),

@@ -21,7 +21,7 @@ from cobaye import (
     engines,
     files,
     history,
-    networks,
+    kinds,
     paths,
     publishing,
     recipes,
@@ -29,6 +29,7 @@ from cobaye import (
     schedules,
     scoring,
     splits,
+    starts,
     stopping,
     whitening,
 )
@@ -52,12 +53,13 @@ def train(
     loss or weights are no longer finite stops there and says so: a result, not an error.
     """
     folder = root / paths.RUN.format(**identity)
+    device = kinds.constant("engines", recipe.engine, "DEVICE", device)
     with resume.lock(folder) as scratch:
         split = splits.load(recipe.data, "train", root, memory)
         val = None
         if stopping.needs_val(recipe.optimizer):
             val = splits.load(recipe.data, "val", root, memory)
-        inputs = split.manifest | (val.manifest if val else {})
+        inputs = split.manifest | (val.manifest if val else {}) | starts.inputs(recipe, root)
         fingerprint = {
             "format": files.FORMAT,
             "identity": identity,
@@ -66,10 +68,12 @@ def train(
             "data": inputs,
         }
         progress, optimizer_state = resume.load(scratch, fingerprint, _say)
-        loop = _Loop(recipe, split, val, device, scratch, fingerprint)
+        network, started = starts.network(recipe, split, root)
+        loop = _Loop(recipe, network, split, val, device, scratch, fingerprint)
         loop.run(progress, optimizer_state)
         manifest = files.Manifest("train", identity, recipes.plain(recipe), code, inputs)
-        return publishing.publish(folder, scratch, progress, manifest, device)
+        circumstances = {"device": device, "start": started}
+        return publishing.publish(folder, scratch, progress, manifest, circumstances)
 
 
 class _Loop:
@@ -78,6 +82,7 @@ class _Loop:
     def __init__(
         self,
         recipe: recipes.Training,
+        network: torch.nn.Module,
         split: splits.Split,
         val: splits.Split | None,
         device: str,
@@ -88,9 +93,8 @@ class _Loop:
         self.images, self.val, self.device = len(split.labels), val, device
         normalization = _normalization(split, recipe.optimizer)
         self.constants = normalization.tensors() if normalization else {}
-        shape = tuple(split.inputs.shape[1:])
-        network = networks.build(recipe.model, shape, split.classes, recipe.seed)
         self.engine = engines.build(recipe, network, split, normalization, device)
+        shape = tuple(split.inputs.shape[1:])
         self.forward = val and scoring.Forward(recipe.model, shape, split.classes, device)
         self.history: list[history.Row] = []
 
@@ -141,7 +145,7 @@ class _Loop:
         if self.val is None:
             return {}
         logits = self.forward.load({**self.engine.tensors(), **self.constants})
-        loss, accuracy = scoring.means(logits, self.val, self.device)
+        loss, accuracy = scoring.means(logits, self.val, self.device, self.recipe.loss)
         return {"val_loss": loss, "val_accuracy": accuracy}
 
     def _commit(self, progress: resume.Progress, row: dict[str, float]) -> None:

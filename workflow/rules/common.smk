@@ -15,6 +15,7 @@ from cobaye.config import Config
 from cobaye.errors import CobayeError
 from cobaye.plan import Plan
 from cobaye.staleness import is_stale
+from cobaye.table_files import DESCRIPTIONS
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
@@ -30,6 +31,7 @@ FEATURES_MANIFEST = f"{paths.FEATURES}/manifest.json"
 TRAIN_MANIFEST = f"{paths.RUN}/train.json"
 EVALUATE_MANIFEST = f"{paths.RUN}/evaluate.json"
 BASELINE_MANIFEST = f"{paths.BASELINE}/baseline.json"
+LAYERS_MANIFEST = f"{paths.TABLES}/layers.json"
 TABLES_MANIFEST = f"{paths.TABLES}/tables.json"
 STORY_MANIFEST = f"{paths.STUDY}/story.json"
 
@@ -90,6 +92,10 @@ def evaluate_stage(wildcards):
 
 def baseline_stage(wildcards):
     return PLAN.baseline(wildcards.study)
+
+
+def describe_stage(wildcards):
+    return PLAN.describe(wildcards.study)
 
 
 def tabulate_stage(wildcards):
@@ -160,6 +166,11 @@ def split_files(*splits):
     return lambda wildcards: ancient(
         [file for split in splits for file in PLAN.split_files(wildcards.study, split)]
     )
+
+
+def start_of_run(suffix):
+    """A file of the backbone whose weights a run starts from, if it starts from any."""
+    return lambda wildcards: PLAN.start(wildcards.study, wildcards.model, suffix)
 
 
 def of_baseline(*products):

@@ -4,7 +4,9 @@
 rule train:
     input:
         forced_if_stale(TRAIN_MANIFEST, train_stage),
+        lambda wildcards: ancient(start_of_run(".safetensors")(wildcards)),
         manifest=lambda wildcards: split_manifests(*train_splits(wildcards))(wildcards),
+        start=start_of_run(".json"),
         inputs=lambda wildcards: split_files(*train_splits(wildcards))(wildcards),
     output:
         directory(f"{paths.RUN}/checkpoints"),

@@ -3,8 +3,9 @@
 A kind is a file here. Its ``build(recipe, network, split, normalization, device)`` returns what
 has ``epoch(order, learning_rate) -> Epoch``, ``parameters()`` (θ, tensor by tensor), ``tensors()``
 (what a checkpoint stores), ``state()`` (the optimizer's) and ``restore(tensors, state)``. Its
-``SUPPORTS`` names those of `l1`, `max_norm` and `augment` that it carries out. What is random in an
-epoch (dropout, augmentation) is a function of torch's global seed, which the caller sets before it.
+``SUPPORTS`` names those of `l1`, `max_norm` and `augment` that it carries out; its ``DEVICE``, if
+it has one, is the only one that it computes on. What is random in an epoch (dropout, augmentation)
+is a function of torch's global seed, which the caller sets before it.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ class Epoch:
     Attributes
     ----------
     loss
-        mean cross-entropy over the images, in nats, without the penalty
+        mean over the images of the loss (`cobaye.objective`), without the penalty
     penalty
         mean over the images of λ/2 ‖θ‖² + λ₁ ‖θ‖₁, taken before the step of each image's batch
     accuracy
-        share of images whose label is *strictly* the most probable class: a tie is not correct
+        share of images whose label has *strictly* the largest output: a tie is not correct
     losses
-        (N,) cross-entropy of each image, in the data set's own order, in the dtype of the
-        parameters (float32 unless the inputs are float64); ``loss`` is their mean
+        (N,) loss of each image, in the data set's own order, in the dtype of the
+        parameters (the recipe's precision); ``loss`` is their mean
 
     Nothing here is checked: after a divergence the values are infinite or NaN.
     """

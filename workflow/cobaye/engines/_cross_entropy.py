@@ -52,7 +52,8 @@ class CrossEntropy:
     """The mean cross-entropy of every batch of an epoch.
 
     ``inputs`` (N, D) floating, ``labels`` (N,) int64 in [0, classes). The inputs are gathered where
-    they lie; all else lives on ``device``, in float64 if the inputs are, otherwise in float32.
+    they lie; all else lives on ``device``, in ``dtype``, which is float64 if the inputs are, and
+    float32 otherwise, unless it is given.
     Raises ValueError for other shapes, dtypes or labels.
     """
 
@@ -63,11 +64,12 @@ class CrossEntropy:
         classes: int,
         batch_size: int,
         device: torch.device | str,
+        dtype: torch.dtype | None = None,
     ):
         _check(inputs, labels, classes, batch_size)
         self.inputs, self.labels, self.classes = inputs, labels.to(device), classes
         self.device = self.labels.device
-        self.dtype = torch.promote_types(inputs.dtype, torch.float32)
+        self.dtype = dtype or torch.promote_types(inputs.dtype, torch.float32)
         self.batch_size = min(batch_size, len(inputs))
 
         step = torch.arange(len(inputs), device=self.device)
@@ -127,11 +129,7 @@ class CrossEntropy:
     def _forward(self, batch: Batch, buffers: _Buffers, weight: Tensor, bias: Tensor) -> None:
         """Leave (P − Y)ᵀ / B in ``buffers.residual``."""
         label_logit, top_logit, label_share, rival_share = batch.record
-        logits, residual = buffers.logits, buffers.residual
-        if self.product:
-            logits = self.product(weight, buffers.x).add_(bias[:, None])
-        else:
-            torch.addmm(bias[:, None], weight, buffers.x.T, out=logits)
+        logits, residual = self._outputs(buffers, weight, bias), buffers.residual
         torch.index_select(logits.view(-1), 0, batch.where, out=label_logit)
         torch.amax(logits, 0, out=top_logit)
 
@@ -142,6 +140,12 @@ class CrossEntropy:
         # The label's entry is now p_y − 1 ≤ 0, so the maximum is over the other classes.
         torch.amax(residual, 0, out=rival_share)
         residual.mul_(1 / len(batch.images))
+
+    def _outputs(self, buffers: _Buffers, weight: Tensor, bias: Tensor) -> Tensor:
+        """Return W x + b of the batch's images, class-major, (K, B)."""
+        if self.product:
+            return self.product(weight, buffers.x).add_(bias[:, None])
+        return torch.addmm(bias[:, None], weight, buffers.x.T, out=buffers.logits)
 
     def _buffers(self, size: int) -> _Buffers:
         width = self.inputs.shape[1]

@@ -1,10 +1,10 @@
-"""Softmax regression by mini-batch SGD: closed-form gradient, in place, no autograd.
+"""A linear model by mini-batch SGD: closed-form gradient, in place, no autograd.
 
-One step on a batch minimises the objective of ``cobaye.objective`` exactly as
+One step on a batch minimises the objective of ``cobaye.objective``, with either loss, exactly as
 ``torch.optim.SGD(momentum=μ, weight_decay=λ)`` does, with θ = (W, b), a velocity m and a learning
 rate α:
 
-    m ← μ m + ∇CE(θ) + λ θ        θ ← θ − α m
+    m ← μ m + ∇L(θ) + λ θ        θ ← θ − α m
 
 θ and m are flat vectors, (K·D + K,), seen as W and b through views, so that penalty, decay and
 update are one call each. ``cobaye.engines._cross_entropy`` says how the gradient is made fast.
@@ -18,21 +18,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cobaye import optimizers, recipes
+from cobaye import objective, optimizers, recipes
 from cobaye.engines import Epoch
 from cobaye.engines._cross_entropy import CrossEntropy
+from cobaye.engines._squared_error import SquaredError
+from cobaye.engines._tensors import copy_named, fits, split_theta
 from cobaye.regularization import clip_norms
-from cobaye.rows import MappedRows
 from cobaye.splits import Normalization, Split
 
 # Keys of a recipe that an engine may not know (see `engines.build`).
 SUPPORTS = ("l1", "max_norm")
 
+LOSSES = {"cross-entropy": CrossEntropy, "squared-error": SquaredError}
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
 
 class Engine:
-    """Trains one linear softmax model, epoch by epoch; parameters start at zero (see ``restore``).
+    """Trains one linear model, epoch by epoch; parameters start at zero (see ``restore``).
 
     Parameters
     ----------
@@ -50,15 +52,19 @@ class Engine:
     penalize_bias
         whether b is part of ‖θ‖
     l1
-        λ₁ of λ₁ ‖θ‖₁, whose gradient λ₁ sign θ is added to that of the cross-entropy
+        λ₁ of λ₁ ‖θ‖₁, whose gradient λ₁ sign θ is added to that of the loss
     max_norm
         after each step, rows of W that are longer are scaled down to it
     device
         where the parameters live and the steps are computed
     optimizer
         optional: makes a torch optimizer from parameter groups, in which λ stands as
-        ``weight_decay``. It is given the gradient of the cross-entropy, and every epoch's learning
+        ``weight_decay``. It is given the gradient of the mean loss, and every epoch's learning
         rate; ``momentum`` must then be 0.
+    loss
+        what is minimised beside the penalty
+    dtype
+        of the parameters and the steps, if not as above
 
     On CPU, the same calls at the same number of threads give the same bytes.
     Raises ValueError for shapes, dtypes or labels other than these.
@@ -78,24 +84,26 @@ class Engine:
         max_norm: float | None = None,
         device: torch.device | str = "cpu",
         optimizer: OptimizerFactory | None = None,
+        loss: objective.Loss = "cross-entropy",
+        dtype: torch.dtype | None = None,
     ):
         if optimizer and momentum:
             raise ValueError(f"momentum is {momentum}, but the optimizer given has its own")
-        self.cross_entropy = CrossEntropy(inputs, labels, classes, batch_size, device)
+        self.loss = LOSSES[loss](inputs, labels, classes, batch_size, device, dtype)
         self.weight_decay, self.momentum = float(weight_decay), float(momentum)
         self.l1, self.max_norm = float(l1), max_norm
         self.penalize_bias, self.make_optimizer = penalize_bias, optimizer
 
-        kind = {"dtype": self.cross_entropy.dtype, "device": self.cross_entropy.device}
+        kind = {"dtype": self.loss.dtype, "device": self.loss.device}
         weight_size = classes * inputs.shape[1]
         self.theta = torch.zeros(weight_size + classes, **kind)
         self.velocity = torch.zeros_like(self.theta)
-        self.weight, self.bias = _split(self.theta, classes)
-        self.velocities = _split(self.velocity, classes)
+        self.weight, self.bias = split_theta(self.theta, classes)
+        self.velocities = split_theta(self.velocity, classes)
         penalised = slice(None if penalize_bias else weight_size)
         self.penalised, self.decaying = self.theta[penalised], self.velocity[penalised]
 
-        self.squared_norms = torch.zeros(len(self.cross_entropy.sizes), **kind)
+        self.squared_norms = torch.zeros(len(self.loss.sizes), **kind)
         self.absolute_norms = torch.zeros_like(self.squared_norms)
         self.optimizer = optimizer and optimizer(self._groups())
 
@@ -129,7 +137,7 @@ class Engine:
 
         Raises ValueError for parameters or velocities of other names or shapes.
         """
-        _copy(tensors, self.tensors())
+        copy_named(tensors, self.tensors())
         if self.optimizer:
             self.optimizer = self.make_optimizer(self._groups())
             content = self.optimizer.state_dict()
@@ -140,7 +148,7 @@ class Engine:
             # torch knows which of these belong on the parameters' device, and which do not.
             self.optimizer.load_state_dict(content)
         elif state:
-            _copy(state, self.state())
+            copy_named(state, self.state())
         else:
             self.velocity.zero_()
 
@@ -152,10 +160,10 @@ class Engine:
         diverges does not raise: it shows in what is returned.
         """
         step = self._torch_step if self.optimizer else self._sgd_step
-        for number, batch in enumerate(self.cross_entropy.batches(order)):
+        for number, batch in enumerate(self.loss.batches(order)):
             if self.weight_decay:
                 torch.dot(self.penalised, self.penalised, out=self.squared_norms[number])
-            gradients = self.cross_entropy.gradient(batch, self.weight, self.bias)
+            gradients = self.loss.gradient(batch, self.weight, self.bias)
             if self.l1:
                 torch.sum(self.penalised.abs(), 0, out=self.absolute_norms[number])
                 self._add_signs(*gradients)
@@ -163,9 +171,9 @@ class Engine:
             if self.max_norm is not None:
                 clip_norms(self.weight, self.max_norm)
 
-        losses, accuracy = self.cross_entropy.losses(order)
+        losses, accuracy = self.loss.losses(order)
         loss, accuracy = torch.stack((losses.mean(dtype=torch.float64), accuracy)).tolist()
-        sizes = torch.tensor(self.cross_entropy.sizes, dtype=torch.float64)
+        sizes = torch.tensor(self.loss.sizes, dtype=torch.float64)
         mean_square = torch.dot(self.squared_norms.double().cpu(), sizes).item() / len(losses)
         mean_sum = torch.dot(self.absolute_norms.double().cpu(), sizes).item() / len(losses)
         penalty = self.weight_decay / 2 * mean_square + self.l1 * mean_sum
@@ -197,31 +205,6 @@ class Engine:
         ]
 
 
-def _split(flat: Tensor, classes: int) -> tuple[Tensor, Tensor]:
-    """Return a flat θ's weight (K, D) and bias (K,)."""
-    return flat[:-classes].view(classes, -1), flat[-classes:]
-
-
-def _copy(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
-    found, expected = (
-        {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        for tensors in (source, target)
-    )
-    if found != expected:
-        raise ValueError(f"cannot restore {found} into {expected}")
-    for name, tensor in target.items():
-        tensor.copy_(source[name])
-
-
-def _fits(inputs: Tensor | MappedRows, device: str) -> bool:
-    """Tell whether inputs fit where steps are computed: in four fifths of what is free."""
-    if not isinstance(inputs, Tensor):
-        return False
-    if not device.startswith("cuda"):
-        return True
-    return inputs.nbytes < 0.8 * torch.cuda.mem_get_info(device)[0]
-
-
 def build(
     recipe: recipes.Training,
     network: torch.nn.Module,
@@ -234,7 +217,7 @@ def build(
     algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
     fused = algorithm.kind == "sgd" and not algorithm.options["nesterov"]
     engine = Engine(
-        inputs.to(device) if _fits(inputs, device) else inputs,
+        inputs.to(device) if fits(inputs, device) else inputs,
         split.labels,
         split.classes,
         weight_decay=recipe.weight_decay,
@@ -245,6 +228,8 @@ def build(
         max_norm=recipe.optimizer.max_norm,
         device=device,
         optimizer=None if fused else lambda groups: optimizers.build(algorithm, groups, rate),
+        loss=recipe.loss,
+        dtype=getattr(torch, recipe.precision),
     )
     engine.restore(network.state_dict(), {})
     return engine

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from cobaye import augmentations, optimizers, recipes
+from cobaye import augmentations, objective, optimizers, recipes
 from cobaye.engines import Epoch
 from cobaye.randomness import derived_seed
 from cobaye.regularization import Regularization
@@ -27,6 +27,9 @@ class Engine:
     prepare : from a batch of `inputs` to what the network takes.
     regularization : the penalty and the largest norm of the network's weights.
     augment : changes a batch of images by a seed, before it is prepared.
+    loss : what is minimised (see `cobaye.objective`).
+
+    Parameters that need no gradient are frozen: they are no part of θ.
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class Engine:
         batch_size: int,
         augment: augmentations.Augmentation | None = None,
         device: str = "cpu",
+        loss: objective.Loss = "cross-entropy",
     ):
-        self.network = network.to(device)
+        self.network, self.loss = network.to(device), loss
         self.optimizer, self.regularization = optimizer, regularization
         self.prepare, self.augment = prepare, augment
         self.inputs, self.labels = inputs.to(device), labels.to(device)
@@ -53,7 +57,7 @@ class Engine:
 
     def parameters(self) -> list[torch.Tensor]:
         """Return θ, tensor by tensor."""
-        return list(self.network.parameters())
+        return [p for p in self.network.parameters() if p.requires_grad]
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return parameters and buffers by name."""
@@ -86,7 +90,8 @@ class Engine:
             group["lr"] = learning_rate
         self.network.train()
         images = len(order)
-        losses = torch.empty(images, device=self.device)
+        dtype = next(self.network.parameters()).dtype
+        losses = torch.empty(images, dtype=dtype, device=self.device)
         hits = torch.zeros((), device=self.device)
         penalty = torch.zeros((), dtype=torch.float64, device=self.device)
         for number, batch in enumerate(order.to(self.device).split(self.batch_size)):
@@ -94,7 +99,7 @@ class Engine:
                 penalty += self.regularization.penalty() * len(batch)
             logits = self._forward(batch, number)
             labels = self.labels[batch]
-            each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+            each = objective.losses(logits, labels, self.loss)
             self.optimizer.zero_grad(set_to_none=True)
             each.mean().backward()
             self.regularization.add_gradient()
@@ -128,18 +133,21 @@ def build(
     device: str,
 ) -> Engine:
     """Return the engine of a recipe."""
-    network = network.to(device)
+    dtype = getattr(torch, recipe.precision)
+    network = network.to(device, dtype)
     regularization = Regularization(recipe, network)
     algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
     augment = recipe.optimizer.augment
+    prepare = normalization.to(device) if normalization else torch.Tensor.float
     return Engine(
         network,
         optimizers.build(algorithm, regularization.groups(), rate),
         split.inputs,
         split.labels,
-        prepare=normalization.to(device) if normalization else torch.Tensor.float,
+        prepare=lambda batch: prepare(batch).to(dtype),
         regularization=regularization,
         batch_size=recipe.optimizer.batch_size,
         augment=augmentations.Augmentation(augment) if augment else None,
         device=device,
+        loss=recipe.loss,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ _HUGE = 1e30
 
 @dataclass(frozen=True)
 class Quantity:
-    """A column of a table as one column of panels."""
+    """A column of a table as one column of panels; {loss} and {unit} in its title are filled in."""
 
     column: str
     title: str
@@ -101,7 +101,8 @@ def figure(
             }
             level = split and _panels.baseline(tables, split, quantity.column)
             level = None if level is None else level * quantity.factor
-            _draw(ax, curves, labels, best, quantity, level)
+            title = quantity.title.format(**_panels.loss_words(tables, group))
+            _draw(ax, curves, labels, best, replace(quantity, title=title), level)
             own |= {handle.get_label(): handle for handle in _panels.mark_baseline(ax, level)}
             crosses |= any(one.ends for one in curves.values())
     if groups:

@@ -40,6 +40,17 @@ def best(tables: Mapping[str, pd.DataFrame], group: Group) -> str | None:
     return None if chosen.empty or pd.isna(chosen.iloc[0]) else str(chosen.iloc[0])
 
 
+def loss_words(tables: Mapping[str, pd.DataFrame], group: Group) -> dict[str, str]:
+    """Return what a group's loss is called and its unit, for a title's {loss} and {unit}."""
+    runs = of(tables["runs"], group)
+    kinds = set(runs["loss_name"]) if "loss_name" in runs else set()
+    return _SQUARED_ERROR if kinds == {"squared-error"} else _CROSS_ENTROPY
+
+
+_CROSS_ENTROPY = {"loss": "cross-entropy", "unit": " (nats)"}
+_SQUARED_ERROR = {"loss": "squared error", "unit": ""}
+
+
 def diverged(tables: Mapping[str, pd.DataFrame], group: Group) -> set[tuple[str, int]]:
     """Return the (λ, seed) of every run of a group that did not stay finite."""
     runs = of(tables["runs"], group)

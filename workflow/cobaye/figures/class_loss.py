@@ -62,7 +62,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         lost = losses.isna().all(axis=0).to_numpy()
         handles += _panels.mark_diverged(ax, axis.positions()[lost])
         axis.dress(ax)
-        ax.set_ylabel(f"mean cross-entropy on {options.split} (nats)")
+        words = _panels.loss_words(tables, group)
+        ax.set_ylabel(f"mean {words['loss']} on {options.split}{words['unit']}")
         _panels.legend(ax, handles)
     return fig
 

@@ -1,4 +1,4 @@
-"""Accuracy and cross-entropy on held-out images against epochs, one curve per λ (S0, fig. 4.2)."""
+"""Accuracy and loss on held-out images against epochs, one curve per λ (S0, fig. 4.2)."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     wanted = (metrics["split"] == split) & (metrics["epoch"] >= options.first_epoch)
     quantities = [
         _curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
-        _curves.Quantity("loss", f"mean cross-entropy on {split} (nats)", log=options.log_loss),
+        _curves.Quantity("loss", f"mean {{loss}} on {split}{{unit}}", log=options.log_loss),
     ]
     return _curves.figure(metrics[wanted], tables, quantities, size=(7.2, 2.8), split=split)

@@ -85,7 +85,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         if best is not None:
             handles.append(_panels.best_handle())
         axis.dress(ax)
-        ax.set_ylabel(f"mean cross-entropy\non {options.split} (nats)")
+        words = _panels.loss_words(tables, group)
+        ax.set_ylabel(f"mean {words['loss']}\non {options.split}{words['unit']}")
         _panels.legend(ax, handles)
     return fig
 

@@ -1,4 +1,4 @@
-"""Accuracy, cross-entropy and objective on train against epochs, one curve per λ (S0, fig. 4.1)."""
+"""Accuracy, loss and objective on train against epochs, one curve per λ (S0, fig. 4.1)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     log = options.log_loss
     quantities = [
         _curves.Quantity("accuracy", "accuracy on train (%)", 100),
-        _curves.Quantity("loss", "mean cross-entropy\non train (nats)", log=log),
-        _curves.Quantity("objective", "objective on train (nats)", log=log),
+        _curves.Quantity("loss", "mean {loss}\non train{unit}", log=log),
+        _curves.Quantity("objective", "objective on train{unit}", log=log),
     ]
     history = tables["history"]
     history = history[history["epoch"] >= options.first_epoch]

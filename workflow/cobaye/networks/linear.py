@@ -9,6 +9,8 @@ import torch
 
 # Trained in closed form (cobaye.engines.linear).
 ENGINE = "linear"
+# The NumPy engine has it.
+SCRATCH = {}
 
 
 @dataclass(frozen=True)

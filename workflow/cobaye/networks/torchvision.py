@@ -12,6 +12,8 @@ from cobaye.errors import ConfigError, nearest
 
 # What it is trained on; others take features as well.
 INPUT = "images"
+# What a study may name to be trained alone, or not to be taken from other weights.
+PARTS = ("body", "head")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+# What the NumPy engine has of it: option → values.
+SCRATCH = {"nesterov": [False]}
+
 
 @dataclass(frozen=True)
 class Options:
