@@ -131,7 +131,12 @@ def test_a_stale_run_stops_evaluation_with_the_repair(copied):
 
 
 def test_a_study_name_and_any_file_are_targets(copied):
-    assert copied.jobs("tiny-backbone") == {"evaluate": 1, "tabulate": 1, "plot_train_curves": 1}
+    assert copied.jobs("tiny-backbone") == {
+        "describe_models": 1,
+        "evaluate": 1,
+        "tabulate": 1,
+        "plot_train_curves": 1,
+    }
     assert copied.jobs("--config", "studies=[tiny-images]") == {}
 
 
@@ -145,7 +150,12 @@ def test_data_of_another_origin_are_noticed_without_records(built, tmp_path):
     content["info"]["note"] = "other"
     files.write_json(path, {**content, "seal": files.digest(content)})
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert stages(clone.jobs("tiny-images")) == {"train": 1, "evaluate": 1, "tabulate": 1}
+    assert stages(clone.jobs("tiny-images")) == {
+        "describe_models": 1,
+        "train": 1,
+        "evaluate": 1,
+        "tabulate": 1,
+    }
 
 
 def test_a_deleted_manifest_of_a_run_is_noticed(copied):
