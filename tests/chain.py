@@ -86,7 +86,8 @@ def stages(seed: int = 0) -> list[Stage]:
     options = {"classes": 3, "train": 4, "val": 2, "test": 3, "size": 8, "seed": seed}
     dataset = recipes.Kind("glyphs", options)
     run_recipe = {"run": BACKBONE_RUN, "model": recipes.plain(MODEL)}
-    table_recipe = {"runs": [{key: run[key] for key in tables.KEYS} for run in RUNS]}
+    runs = [{key: run[key] for key in tables.KEYS} for run in RUNS]
+    table_recipe = {"runs": runs, "baseline": False}
     found = [
         Stage(
             "prepare_dataset",

@@ -68,8 +68,7 @@ def read_json(path: Path | str) -> Any:
     """Read JSON; a missing file, or one that :func:`write_json` did not make, is a CorruptFile."""
     try:
         data = Path(path).read_bytes()
-        value = json.loads(data)
-        if data != _encoded(value):
+        if data != _encoded(value := json.loads(data)):
             raise ValueError("other bytes than this project writes")
         return value
     except FileNotFoundError:
