@@ -229,10 +229,10 @@ def bytes_different(first: bytes, second: bytes) -> int:
 
 def soak(rounds: int, seed: int, longest: float, target: str, folder: Path) -> dict[str, int]:
     """Return the figures of so many rounds."""
-    undisturbed = Study(folder / "undisturbed", target)
+    undisturbed, killed = (Study(folder / name, target) for name in ("undisturbed", "killed"))
     if undisturbed.start().wait():
         raise SystemExit("the undisturbed study failed")
-    trial = Soak(Study(folder / "killed", target), undisturbed.files(), seed, longest)
+    trial = Soak(killed, undisturbed.files(), seed, longest)
     for number in range(rounds):
         trial.round()
         print(f"round {number + 1}: {dict(trial.counts)}", file=sys.stderr, flush=True)

@@ -190,7 +190,7 @@ def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
     """On one run: refused by the directory's lock, and by the run's where that one is set aside."""
     for name in ("results/features", "resources"):
         shutil.copytree(built.path(name), fresh.path(name))
-    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 2000")
+    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 500")
     # Not half a minute's patience, in a test.
     fresh.edit("workflow/cobaye/resume.py", "wait: float = 30.0", "wait: float = 0.2")
     target = f"{RUN}/train.json"
@@ -222,4 +222,4 @@ def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
     assert "another process has been training this run for the 0.2 s" in rival.stdout
     assert f"pid {worker}" in rival.stdout
     assert "Traceback" not in rival.stdout
-    assert files.read_json(fresh.path(RUN) / "train.json")["info"]["epochs"] == 2000
+    assert files.read_json(fresh.path(RUN) / "train.json")["info"]["epochs"] == 500
