@@ -17,6 +17,7 @@ from cobaye import (
     features,
     figures,
     files,
+    kinds,
     paths,
     recipes,
     tables,
@@ -38,7 +39,11 @@ OPTIMIZER = recipes.Optimizer(
     normalize="global",
 )
 SHARDS = 2
-FIGURE = {"kind": "best-lambda", "options": {"split": "test"}}
+FIGURE = {
+    "kind": "best-lambda",
+    "options": {"split": "test"},
+    "tables": list(kinds.constant("figures", "best-lambda", "TABLES")),
+}
 
 
 @dataclasses.dataclass(frozen=True)
