@@ -13,7 +13,7 @@ import pytest
 
 from cobaye import datasets, files, kinds, recipes, schema, yaml_files
 from cobaye.datasets import ImageFiles, Prepared, Rows, _arrays
-from cobaye.errors import DataError
+from cobaye.errors import DataError, UnwritableFile
 from tests import archives
 from tests.conftest import ROOT
 
@@ -170,7 +170,7 @@ def test_a_failure_while_writing_leaves_what_stood(tmp_path, monkeypatch):
             patched.setattr(files.os, "replace", replace)
             try:
                 declare(other)
-            except OSError:
+            except (OSError, UnwritableFile):
                 failures += 1
                 if (folder / "manifest.json").exists():
                     assert np.array_equal(standing(), images(6))

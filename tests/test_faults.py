@@ -195,7 +195,8 @@ MAKES_FILES = {
 }
 METHODS = {"write_text", "write_bytes", "touch", "to_csv", "to_parquet", "tofile", "open"}
 # Into memory: a text that `files` then writes, a buffer; and files that are read.
-IN_MEMORY = {("tables.py", "table.to_csv"), ("readers.py", "Image.open")}
+IN_MEMORY = {("tables.py", "table.to_csv"), ("layers.py", "frame.to_csv")}
+IN_MEMORY |= {("readers.py", "Image.open")}
 IN_MEMORY |= {("image_folder_resized.py", "Image.open"), ("_images.py", "Image.open")}
 IN_MEMORY |= {("__init__.py", "table.to_csv"), ("__init__.py", "table.to_parquet")}
 

@@ -73,8 +73,9 @@ def _shard(identity: dict[str, Any], number: int, shards: int, root: Path) -> fi
     base = paths.SHARD.format(**identity, **labels)
     expected = {**identity, "shard": number, "shards": shards}
     manifest = files.read_manifest(root / f"{base}.json", "cache_features", expected)
+    expected_rows = manifest.info["rows"] - len(manifest.info["skipped"])
     for name in manifest.files:
         path = manifest.check((root / base).parent, name)
-        if (rows := datasets.ArrayFile(path).shape[0]) != manifest.info["rows"]:
-            raise DataError(f"{path}: expected {manifest.info['rows']} rows, found {rows}")
+        if (rows := datasets.ArrayFile(path).shape[0]) != expected_rows:
+            raise DataError(f"{path}: expected {expected_rows} rows, found {rows}")
     return manifest
