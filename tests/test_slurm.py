@@ -92,7 +92,7 @@ def started(project, cluster, output, *arguments):
 def test_cancelled_and_out_of_time_a_study_ends_as_it_does_here(cluster, project, tmp_path):
     for suffix in (".npy", ".json"):
         project.path(SHARD + suffix).unlink()
-    longer = "figures: [test-curves]\nbaseline: false\nweight_decays:"
+    longer = "figures: [test-curves]\nbaseline: false\nanalyses: []\nweight_decays:"
     project.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 150")
     project.edit("config/studies/tiny.yaml", "weight_decays:", longer)
     here = project.clone(tmp_path / "here", records=False)

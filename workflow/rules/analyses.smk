@@ -42,6 +42,7 @@ rule tell_story:
         manifest=STORY_MANIFEST,
     log:
         f"{paths.LOGS}/tell_story/{{study}}.log",
+    localrule: True
     resources:
         **asks(light_needs),
     params:
