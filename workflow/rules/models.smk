@@ -16,6 +16,9 @@ rule describe_models:
         manifest=LAYERS_MANIFEST,
     log:
         f"{paths.LOGS}/describe_models/{{study}}.log",
+    localrule: True
+    resources:
+        **asks(light_needs),
     params:
         **told(describe_stage),
     script:
