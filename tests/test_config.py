@@ -55,6 +55,8 @@ def test_the_tiny_config_is_read(folder):
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
 
 
+SGD = "{kind: sgd, momentum: 0.9}"
+EXACT = TINY[STUDY][TINY[STUDY].index("    algorithm") : TINY[STUDY].index("weight_decays")]
 CASES = [
     # file, old, new, what the message must say
     (STUDY, "dataset:", "analyses: [clases]\ndataset:", ["analyses", "'clases'", "'classes'"]),
@@ -77,6 +79,28 @@ CASES = [
         ["figures.class-gain", "needs 'classes' in analyses"],
     ),
     (STUDY, "epochs: 4", "epochs: 0", ["optimizers.sgd.epochs", "0", "greater than or equal to 1"]),
+    (STUDY, "    epochs: 4\n", "", ["optimizers.sgd.epochs: missing"]),
+    (STUDY, "    learning_rate: 0.1\n", "", ["optimizers.sgd.learning_rate: missing"]),
+    (
+        STUDY,
+        SGD,
+        "{kind: exact}",
+        ["optimizers.sgd.learning_rate", "'exact' takes no learning_rate"],
+    ),
+    (STUDY, EXACT, "    algorithm: {kind: exact, dtype: half}\n", ["dtype", "'float32'"]),
+    (STUDY, EXACT, "    algorithm: {kind: exact, gradient_norm: 0}\n", ["gradient_norm", "above"]),
+    (
+        "studies/tiny-backbone.yaml",
+        TINY["studies/tiny-backbone.yaml"].split("  sgd:\n")[1].split("    normalize")[0],
+        "    algorithm: {kind: exact}\n",
+        ["'exact' is for networks that are linear", "models.resnet is 'resnet-small'"],
+    ),
+    (
+        STUDY,
+        "{kind: linear}\n" + TINY[STUDY].split("{kind: linear}\n")[1].split("weight_decays")[0],
+        "{kind: linear, loss: squared-error}\noptimizers:\n  e: {algorithm: {kind: exact}}\n",
+        ["'exact' minimises the cross-entropy", "models.linear"],
+    ),
     (STUDY, "epochs: 4", "epoks: 4", ["optimizers.sgd.epoks", "unknown key", "'epochs'"]),
     (STUDY, "dataset:", "data-set:", ["data-set: unknown key", "'dataset'"]),
     (STUDY, "dataset: tiny-glyphs", "dataset: tiny-glyps", ["no dataset", "'tiny-glyphs'"]),
@@ -252,6 +276,7 @@ def test_a_run_is_told_what_its_study_says(folder):
         "start": None,
         "train_only": [],
         "precision": "float32",
+        "warm_start": None,
     }
     assert recipes.plain(recipes.parse(recipes.Training, told.recipe)) == told.recipe
     assert Plan(config, SCRIPTS).evaluate("tiny", run).recipe["train_epochs"] == "last"
@@ -410,3 +435,24 @@ def test_tables_have_names_and_files_of_their_own():
     everyone = [table_files.TABULATE, *kinds.names("analyses")]
     found = [pair for maker in everyone for pair in table_files.made_by(maker).items()]
     assert len({name for name, _ in found}) == len({file for _, file in found}) == len(found)
+
+
+def test_a_warm_start_is_from_the_next_larger_lambda(folder):
+    path = folder / STUDY
+    text = path.read_text().replace(EXACT, "    algorithm: {kind: exact, warm_start: true}\n")
+    path.write_text(text.replace('["0", "1e-2"]', '["1e-3", "0", "1e-2"]'))
+    plan = Plan(load(folder), SCRIPTS)
+    runs = {label: recipes.Run("linear", "sgd", label, 0) for label in ("0", "1e-3", "1e-2")}
+    starts = {label: plan.train("tiny", run).recipe["warm_start"] for label, run in runs.items()}
+    assert starts == {"0": "1e-3", "1e-3": "1e-2", "1e-2": None}
+    told = plan.train("tiny", runs["0"])
+    assert (told.recipe["engine"], told.recipe["optimizer"]["epochs"]) == ("exact", 1)
+    assert plan.warm_start_of("tiny", runs["0"], "train.json") == [
+        f"{plan.run_folder('tiny', runs['1e-3'])}/train.json"
+    ]
+    assert (
+        plan.warm_start_expected("tiny", runs["0"]) == plan.train("tiny", runs["1e-3"]).fingerprint
+    )
+    assert plan.warm_start_of("tiny", runs["1e-2"], "train.json") == []
+    path.write_text(path.read_text().replace("warm_start: true", "warm_start: false"))
+    assert Plan(load(folder), SCRIPTS).train("tiny", runs["0"]).recipe["warm_start"] is None

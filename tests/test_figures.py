@@ -120,6 +120,22 @@ def _run(tables, run, strength, rng, names, hard, optimum, epochs, bad):
             tables["classes"].append((*run, split, number, name, 50, value, np.exp(-value)))
 
 
+def _gaps(runs, rng):
+    finite = runs[runs["finite"]]
+    table = finite.assign(exact="exact", bound=1e-9)[[*RUN, "exact", "bound"]]
+    strength = finite["weight_decay"].astype(float).to_numpy()
+    return table.assign(
+        objective=0.5,
+        optimum=0.4,
+        objective_gap=0.1 / (1 + 1e4 * strength) * rng.uniform(0.8, 1.2, len(table)),
+        test_loss=1.0,
+        optimum_test_loss=1.1,
+        test_loss_gap=rng.normal(-0.1, 0.01, len(table)),
+        test_disagreement=rng.uniform(0, 0.2, len(table)),
+        shrinkage=strength * 3000,
+    )
+
+
 def _choices(tables, rng):
     classes = tables["classes"].merge(tables["runs"], on=RUN)
     best, per_class, confused = [], [], []
@@ -155,6 +171,7 @@ def _choices(tables, rng):
         "confusion": pd.DataFrame(
             confused, columns=[*pair, "weight_decay", "label", "predicted", "n"]
         ),
+        "optimality-gap": _gaps(tables["runs"], rng),
     }
 
 
@@ -229,6 +246,7 @@ def test_names_are_those_of_the_design():
         "class-gain",
         "helped-harmed",
         "worst-classes",
+        "optimality-gap",
     ]
     assert sorted([*by_split, *others]) == FIGURES
 
@@ -563,3 +581,29 @@ def test_an_axis_names_the_loss_that_its_runs_were_trained_on(figure):
     assert any(label.startswith("mean cross-entropy on") for label in labels)
     (other,) = [label for label in labels if label.startswith("mean squared error on")]
     assert "nats" not in other
+
+
+def test_rows_of_a_solver_stand_where_its_steps_ended():
+    """Seeds step at different epochs; between two steps a run's weights are those of the first."""
+    tables = study(("0", "1e-2"), classes=5, epochs=4, seeds=2)
+    history = tables["history"]
+    gone = (history["weight_decay"] == "0") & (history["seed"] == 1) & (history["epoch"] == 2)
+    left = history[~gone].reset_index(drop=True)
+    line = drawn("weight-norm", tables | {"history": left}).axes[0].lines[0]
+    mine = left[left["weight_decay"] == "0"]
+    wide = mine.pivot(index="epoch", columns="seed", values="weight_l1")
+    wide.loc[2, 1] = wide.loc[1, 1]
+    np.testing.assert_array_equal(line.get_xdata(), range(5))
+    np.testing.assert_allclose(line.get_ydata(), wide.mean(axis=1))
+
+
+def test_the_gap_is_the_numbers_of_its_table():
+    labels = ["0", "1e-4", "1e-2"]
+    tables = study(tuple(labels), classes=5, epochs=2)
+    table = tables["optimality-gap"].set_index("weight_decay").loc[labels]
+    axes = drawn("optimality-gap", tables).axes
+    columns = {"objective_gap": 1, "test_loss_gap": 1, "test_disagreement": 100}
+    for ax, (column, factor) in zip(axes, columns.items(), strict=True):
+        lines = [line for line in ax.lines if line.get_marker() == "o"]
+        found = np.concatenate([line.get_ydata() for line in lines])
+        np.testing.assert_allclose(found, factor * table[column])

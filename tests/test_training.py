@@ -21,6 +21,7 @@ from cobaye import (
     evaluation,
     figures,
     files,
+    full_batch,
     kinds,
     networks,
     optimizers,
@@ -98,7 +99,11 @@ def test_a_run_leaves_a_checkpoint_and_a_row_per_epoch(root):
     assert list(rows.columns) == list(COLUMNS)
     assert list(rows["epoch"]) == [0, 1, 2, 3, 4]
     np.testing.assert_allclose(rows["learning_rate"][1:], [0.05, 0.05, 0.025, 0.025])
-    assert manifest["info"] == {"epochs": 4, "stopped": "all epochs", "finite": True}
+    info = dict(manifest["info"])
+    last = weights(folder, 4)
+    square = sum((t.double() ** 2).sum().item() for name, t in last.items() if "head" in name)
+    assert info.pop("penalty") == pytest.approx(0.01 / 2 * square, rel=1e-12)
+    assert info == {"epochs": 4, "stopped": "all epochs", "finite": True}
     for epoch in range(5):
         name = f"checkpoints/{paths.checkpoint(epoch)}"
         assert manifest["files"][name]["sha256"] == files.sha256(folder / name)
@@ -393,7 +398,8 @@ def test_manifests_are_written_last(root, monkeypatch):
 def test_infinite_weights_are_a_divergence_though_the_loss_is_finite(root, monkeypatch):
     monkeypatch.setattr(training.engines, "norms", lambda _: (math.inf, math.inf))
     _, manifest = train(root)
-    assert manifest["info"] == {"epochs": 1, "stopped": "diverged in epoch 1", "finite": False}
+    info = {key: manifest["info"][key] for key in ("epochs", "stopped", "finite")}
+    assert info == {"epochs": 1, "stopped": "diverged in epoch 1", "finite": False}
 
 
 @pytest.mark.parametrize("name", ["images", "labels"])
@@ -590,3 +596,105 @@ def test_the_network_engine_counts_a_tie_and_nan_against_the_image():
     logits = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [torch.nan] * 3])
     found = network._strictly_largest(logits, torch.tensor([0, 0, 0]))
     assert found.tolist() == [False, True, False]
+
+
+EXACT = dataclasses.replace(
+    TRAINING,
+    engine="exact",
+    optimizer=recipes.Optimizer(
+        algorithm=recipes.Kind(
+            "exact",
+            {
+                "gradient_norm": 1e-6,
+                "solver": "newton-cg",
+                "dtype": "float64",
+                "warm_start": True,
+                "max_iterations": 100,
+            },
+        ),
+        learning_rate=None,
+        schedule=recipes.Kind("constant", {}),
+        batch_size=None,
+        epochs=1,
+        normalize="global",
+    ),
+)
+
+
+def test_the_optimum_is_a_run_of_one_epoch_and_a_row_per_iteration(root):
+    folder, manifest = train(root, EXACT)
+    rows, info = history(folder), manifest["info"]
+    assert (info["epochs"], info["stopped"], info["finite"]) == (1, "gradient norm reached", True)
+    assert info["certificate"]["gradient_norm"] <= 1e-6
+    assert files.read_json(folder / "run.json")["certificate"] == info["certificate"]
+    assert rows["epoch"].is_monotonic_increasing
+    assert rows["epoch"].is_unique
+    assert len(rows) == 1 + len(info["certificate"]["gradient_norms"]) > 3
+    last = rows.iloc[-1]
+    assert last["objective"] == pytest.approx(info["certificate"]["objective"], rel=1e-12)
+    own = [tensor.flatten() for name, tensor in weights(folder, 1).items() if "head" in name]
+    assert last["weight_l2"] == pytest.approx(torch.cat(own).norm().item())
+    evaluated = evaluation_of(root, EXACT, manifest)
+    metrics = pd.read_parquet(evaluated / "metrics.parquet")
+    trained = metrics.query("epoch == 1 and split == 'train'")
+    assert trained["loss"].item() == pytest.approx(last["loss"], rel=1e-5)
+
+
+def test_sgd_ends_above_the_optimum_of_its_objective(root):
+    """Two trainings that share nothing but the objective."""
+    _, manifest = train(root, EXACT)
+    constant = recipes.Kind("constant", {})
+    longer = dataclasses.replace(OPTIMIZER, epochs=150, learning_rate=0.05, schedule=constant)
+    folder, _ = train(root, dataclasses.replace(TRAINING, optimizer=longer), optimizer="sgd")
+    best = manifest["info"]["certificate"]["objective"]
+    assert best < history(folder)["objective"].iloc[-1] < best * 1.3
+
+
+def test_a_warm_start_begins_at_its_neighbour_and_says_so(root):
+    larger = dataclasses.replace(EXACT, weight_decay=0.1)
+    source, manifest = train(root, larger, weight_decay="0.1")
+    recipe = dataclasses.replace(EXACT, warm_start="0.1")
+    folder, own = train(root, recipe, optimizer="o")
+    begun, ended = weights(folder, 0), weights(source, 1)
+    # What the neighbour was told is another matter: its optimizer is of the same name.
+    torch.testing.assert_close(begun, ended, rtol=0, atol=0)
+    place = str((source / "train.json").relative_to(root))
+    assert own["inputs"][place] == files.sha256(source / "train.json")
+    cold, _ = train(root, EXACT, optimizer="cold")
+    for name, tensor in weights(cold, 1).items():
+        torch.testing.assert_close(weights(folder, 1)[name], tensor, rtol=0, atol=1e-3)
+    assert len(history(folder)) <= len(history(cold))
+    fingerprint = files.stage_fingerprint(manifest["recipe"], manifest["code"])
+    training.train(recipe, IDENTITY, "code", root=root, expected=fingerprint)
+    with pytest.raises(StaleFile, match="another recipe or code"):
+        training.train(recipe, IDENTITY, "code", root=root, expected="another")
+
+
+def test_a_solve_that_is_killed_begins_again_and_ends_the_same(root, monkeypatch):
+    whole, _ = train(root, EXACT)
+    expected = {name: (whole / name).read_bytes() for name in ("history.csv", "train.json")}
+    shutil.rmtree(whole)
+    evaluate, calls = full_batch.FullBatch.evaluate, []
+
+    def killed(self, theta):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self, theta)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(full_batch.FullBatch, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(root, EXACT)
+    again, _ = train(root, EXACT)
+    assert files.read_json(again / "run.json")["resumed_from"] == [0]
+    assert {name: (again / name).read_bytes() for name in expected} == expected
+
+
+def test_a_decay_per_class_is_for_linear_networks(root):
+    each = (0.01, 0.02, 0.01, 0.02)
+    folder, manifest = train(root, dataclasses.replace(TRAINING, weight_decay=each))
+    assert manifest["recipe"]["weight_decay"] == list(each)
+    assert history(folder)["penalty"].iloc[-1] > 0
+    with pytest.raises(ValueError, match="linear in their inputs"):
+        train(root, dataclasses.replace(TRAINING, weight_decay=each, engine="network"), model="n")

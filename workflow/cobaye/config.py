@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import kinds, models, products, recipes, schema, yaml_files
+from cobaye import kinds, models, optimizer_keys, products, recipes, schema, yaml_files
 from cobaye.errors import ConfigError
 from cobaye.paths import RESERVED
 
@@ -124,10 +124,7 @@ class _Reader:
                 _name(key, self.file): models.read(model, self.file, f"models.{key}")
                 for key, model in raw.models.items()
             },
-            optimizers={
-                _name(key, self.file): self._optimizer(optimizer, f"optimizers.{key}")
-                for key, optimizer in raw.optimizers.items()
-            },
+            optimizers={_name(key, self.file): self._optimizer(raw, key) for key in raw.optimizers},
             weight_decays=self._labels(raw.weight_decays),
             seeds=self._unique("seeds", raw.seeds),
             penalize_bias=raw.penalize_bias,
@@ -180,13 +177,15 @@ class _Reader:
     def _kind(self, package: str, value: schema.WithOptions, where: str) -> recipes.Kind:
         return schema.checked_kind(package, value.kind, value.options(), self.file, where)
 
-    def _optimizer(self, raw: schema.OptimizerEntry, where: str) -> recipes.Optimizer:
+    def _optimizer(self, study: schema.StudyFile, name: str) -> recipes.Optimizer:
+        raw, where = study.optimizers[name], f"optimizers.{name}"
+        optimizer_keys.check(raw, study.models, self.file, where)
         return recipes.Optimizer(
             algorithm=self._kind("optimizers", raw.algorithm, f"{where}.algorithm"),
             learning_rate=raw.learning_rate,
             schedule=self._kind("schedules", raw.schedule, f"{where}.schedule"),
             batch_size=raw.batch_size,
-            epochs=raw.epochs,
+            epochs=raw.epochs or 1,
             normalize=raw.normalize,
             shuffle=raw.shuffle,
             l1=raw.l1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from cobaye import kinds, paths, recipes, table_files
+from cobaye import kinds, paths, recipes, stopping, table_files
 from cobaye.config import Config
 
 
@@ -58,6 +58,24 @@ class Places:
             for i in self.shards(data.dataset)
         ]
         return [*(f"{shard}.npy" for shard in shards), f"{folder}/labels.npy"]
+
+    def warm_start(self, study: str, run: recipes.Run) -> recipes.Run | None:
+        """Return the run that a warm start begins from: that of the next larger λ, if any."""
+        of = self.config.studies[study]
+        if not of.optimizers[run.optimizer].algorithm.options.get("warm_start"):
+            return None
+        larger = [label for label in of.weight_decays if float(label) > float(run.weight_decay)]
+        return dataclasses.replace(run, weight_decay=min(larger, key=float)) if larger else None
+
+    def warm_start_of(self, study: str, run: recipes.Run, product: str) -> list[str]:
+        """Return a product of the run that a run starts from, if it starts from one."""
+        start = self.warm_start(study, run)
+        return [f"{self.run_folder(study, start)}/{product}"] if start else []
+
+    def train_splits(self, study: str, run: recipes.Run) -> tuple[str, ...]:
+        """Return the splits that a training reads: val too if its recipe looks at it."""
+        optimizer = self.config.studies[study].optimizers[run.optimizer]
+        return ("train", "val") if stopping.needs_val(optimizer) else ("train",)
 
     def run_folder(self, study: str, run: recipes.Run) -> str:
         """Return the folder of a run."""

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye import files, kinds, models, paths, provenance, recipes, stopping
+from cobaye import files, kinds, models, paths, provenance, recipes
 from cobaye.config import Config
 from cobaye.errors import ConfigError, nearest
 from cobaye.places import Places
@@ -113,7 +113,10 @@ class Plan(Places):
             path = self.config.folder / "studies" / f"{study}.yaml"
             raise ConfigError(f"{path}: the study has no run {self.run_folder(study, run)}")
         model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
+        algorithm = optimizer.algorithm.kind
         engine = models.engine(of.engine, model.kind, bool(optimizer.augment))
+        engine = kinds.constant("optimizers", algorithm, "ENGINE", engine)
+        origin = self.warm_start(study, run)
         recipe = recipes.Training(
             data=of.data,
             engine=engine,
@@ -127,20 +130,21 @@ class Plan(Places):
             start=model.start,
             train_only=model.train_only,
             precision=of.precision,
+            warm_start=origin and origin.weight_decay,
         )
         used = [
             ("networks", model.kind),
             ("engines", engine),
-            ("optimizers", optimizer.algorithm.kind),
+            ("optimizers", algorithm),
             ("schedules", optimizer.schedule.kind),
             *(("augmentations", each.kind) for each in optimizer.augment),
         ]
         return self._stage("train", self._identity(study, run), recipe, *used)
 
-    def train_splits(self, study: str, run: recipes.Run) -> tuple[str, ...]:
-        """Return the splits that a training reads: val too if its recipe looks at it."""
-        optimizer = self.config.studies[study].optimizers[run.optimizer]
-        return ("train", "val") if stopping.needs_val(optimizer) else ("train",)
+    def warm_start_expected(self, study: str, run: recipes.Run) -> str | None:
+        """Return the fingerprint of the training that a run starts from, if from one."""
+        start = self.warm_start(study, run)
+        return self.train(study, start).fingerprint if start else None
 
     @functools.cache  # noqa: B019
     def evaluate(self, study: str, run: recipes.Run) -> Stage:
@@ -163,7 +167,8 @@ class Plan(Places):
     def describe(self, study: str) -> Stage:
         """Return what describe_models is told."""
         of = self.config.studies[study]
-        batch_size = next(iter(of.optimizers.values())).batch_size
+        sizes = [optimizer.batch_size for optimizer in of.optimizers.values()]
+        batch_size = next(filter(None, sizes), 1)
         described = {
             name: {
                 "network": model.network,

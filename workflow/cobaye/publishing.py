@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ def publish(
     progress: resume.Progress,
     manifest: files.Manifest,
     circumstances: dict[str, Any],
+    penalty: float,
 ) -> Path:
     """Give a finished run its declared files; the manifest, last, says that they are all there.
 
-    circumstances: what run.json says beside what every run knows.
+    circumstances: what run.json says beside what every run knows. penalty: that of the objective at
+    the last weights.
     """
     staged = scratch / "published"
     shutil.rmtree(staged, ignore_errors=True)
@@ -39,6 +42,9 @@ def publish(
         "epochs": progress.epoch,
         "stopped": progress.stopped,
         "finite": stopping.is_finite(progress.stopped),
+        # Of the last weights, where history.csv has means over an epoch.
+        "penalty": penalty if math.isfinite(penalty) else None,
+        **({"certificate": progress.certificate} if progress.certificate else {}),
     }
     manifest = dataclasses.replace(manifest, files=made, info=info)
     files.write_json(folder / "run.json", _circumstances(manifest, progress, circumstances))

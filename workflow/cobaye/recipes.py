@@ -72,12 +72,13 @@ class Optimizer:
     """How a model is trained. learning_rate is the first epoch's; the schedule does the rest.
 
     l1: λ₁ of λ₁ ‖θ‖₁. max_norm: of each unit's incoming weights. augment: in the order applied.
+    learning_rate, batch_size: None for an algorithm that takes all images at once.
     """
 
     algorithm: Kind
-    learning_rate: float
+    learning_rate: float | None
     schedule: Kind
-    batch_size: int
+    batch_size: int | None
     epochs: int
     normalize: Literal["none", "global", "channel", "zca"]
     shuffle: Literal["full", "blocks"] = "full"
@@ -98,17 +99,18 @@ class Data:
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean loss; θ: what `train_only` names.
+    """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean loss, or one λ per class.
 
-    penalize_bias, penalize_scales: whether θ has biases, and scales of normalisation layers, in it.
-    precision: of parameters, inputs and steps.
+    θ: what `train_only` names. penalize_bias, penalize_scales: whether θ has biases, and scales of
+    normalisation layers, in it. precision: of parameters, inputs and steps. warm_start: the λ, as
+    it stands in its path, of the run whose last weights are this one's first.
     """
 
     data: Data
     engine: str
     model: Kind
     optimizer: Optimizer
-    weight_decay: float
+    weight_decay: float | tuple[float, ...]
     penalize_bias: bool
     seed: int
     penalize_scales: bool = True
@@ -116,6 +118,7 @@ class Training:
     start: Start | None = None
     train_only: tuple[str, ...] = ()
     precision: Precision = "float32"
+    warm_start: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +155,9 @@ def plain(recipe: Any) -> Any:
 def parse(cls: Any, value: Any) -> Any:
     """Return the dataclass ``cls`` (nested ones too) from what :func:`plain` made of it."""
     if isinstance(cls, types.UnionType):
-        return value if value is None else parse(typing.get_args(cls)[0], value)
+        # Of an optional dataclass, or of a number that may be several.
+        several = isinstance(value, list | tuple)
+        return None if value is None else parse(typing.get_args(cls)[several], value)
     if dataclasses.is_dataclass(cls):
         hints = typing.get_type_hints(cls)
         return cls(**{key: parse(hints[key], item) for key, item in value.items()})

@@ -95,6 +95,7 @@ class Progress:
     """How far a run has come. rows: lines of history.csv; checkpoints: file name → manifest entry.
 
     seconds: per epoch. resumed_from: the epochs after which a killed process was followed.
+    certificate: what the engine proves of the last weights.
     """
 
     epoch: int = -1
@@ -103,6 +104,7 @@ class Progress:
     checkpoints: dict[str, Any] = dataclasses.field(default_factory=dict)
     seconds: list[float] = dataclasses.field(default_factory=list)
     resumed_from: list[int] = dataclasses.field(default_factory=list)
+    certificate: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def save(
         self, folder: Path, fingerprint: dict[str, Any], optimizer: dict[str, torch.Tensor]

@@ -118,10 +118,10 @@ class OptimizerEntry(Strict):
     """A training recipe in a study's `optimizers`."""
 
     algorithm: WithOptions
-    learning_rate: float = Field(gt=0)
+    learning_rate: float | None = Field(default=None, gt=0)
     schedule: WithOptions = WithOptions(kind="constant")
-    batch_size: Count
-    epochs: Annotated[int, Field(ge=1, le=9999)]
+    batch_size: Count | None = None
+    epochs: Annotated[int, Field(ge=1, le=9999)] | None = None
     normalize: Literal["none", "global", "channel", "zca"] = "none"
     shuffle: Literal["full", "blocks"] = "full"
     l1: float = Field(default=0.0, ge=0)

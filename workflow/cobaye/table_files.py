@@ -26,6 +26,7 @@ FILES = {
     "confusion": "confusion.csv",
     "best-lambda": "best-lambda.csv",
     "best-lambda-per-class": "best-lambda-per-class.csv",
+    "optimality-gap": "optimality-gap.csv",
 }
 
 

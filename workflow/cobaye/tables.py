@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cobaye import datasets, files, paths, runs, table_files
+from cobaye import datasets, files, optimality, paths, runs, table_files
 from cobaye.errors import CorruptFile
 
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
@@ -56,7 +56,7 @@ def tabulate(
     return folder / "tables.json"
 
 
-_READ = ("runs", "history", "metrics", "classes", "predictions")
+_READ = ("runs", "history", "metrics", "classes", "predictions", "facts")
 
 
 def _read_run(
@@ -70,6 +70,9 @@ def _read_run(
     folder, trained, evaluated = done.folder, done.trained, done.evaluated
     classes = _read(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
     last = trained.info["epochs"]
+    history = _read(pd.read_csv, trained.check(folder, "history.csv"))
+    predictions = _read(pd.read_parquet, evaluated.check(folder, "predictions.parquet"))
+    images = int((predictions["split"] == "train").sum())
     return {
         "runs": pd.DataFrame(
             [
@@ -77,10 +80,11 @@ def _read_run(
                 | {"loss_name": trained.recipe["loss"]}
             ]
         ),
-        "history": _read(pd.read_csv, trained.check(folder, "history.csv")),
+        "history": history,
         "metrics": _read(pd.read_parquet, evaluated.check(folder, "metrics.parquet")),
         "classes": classes[classes["epoch"] == last].drop(columns="epoch"),
-        "predictions": _read(pd.read_parquet, evaluated.check(folder, "predictions.parquet")),
+        "predictions": predictions,
+        "facts": pd.DataFrame([optimality.facts(trained, history, images)]),
     }
 
 
@@ -116,6 +120,7 @@ def _tables(raw: dict[str, pd.DataFrame], names: list[str]) -> dict[str, pd.Data
         "confusion": confusion(raw["predictions"], best),
         "best-lambda": best,
         "best-lambda-per-class": best_lambda_per_class(classes, raw["runs"], best),
+        "optimality-gap": optimality.gaps(raw["facts"], final, raw["predictions"]),
     }
 
 

@@ -7,6 +7,7 @@ depends on epochs before is read off their committed rows, so a resumed run is t
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from cobaye import (
     splits,
     starts,
     stopping,
+    warm_starts,
     whitening,
 )
 from cobaye.randomness import derived_seed
@@ -46,9 +48,11 @@ def train(
     device: str = "cpu",
     root: Path = Path(),
     memory: float = 0.5,
+    expected: str | None = None,
 ) -> Path:
     """Train one run, from its last complete epoch if it was begun; return its manifest.
 
+    expected: the fingerprint of the training that a warm start begins from, if there is one.
     Writes, under `root`, checkpoints/, history.csv, run.json and, last, train.json. A run whose
     loss or weights are no longer finite stops there and says so: a result, not an error.
     """
@@ -59,7 +63,9 @@ def train(
         val = None
         if stopping.needs_val(recipe.optimizer):
             val = splits.load(recipe.data, "val", root, memory)
+        tensors, neighbour = warm_starts.load(recipe, identity, expected, root)
         inputs = split.manifest | (val.manifest if val else {}) | starts.inputs(recipe, root)
+        inputs |= neighbour
         fingerprint = {
             "format": files.FORMAT,
             "identity": identity,
@@ -70,10 +76,10 @@ def train(
         progress, optimizer_state = resume.load(scratch, fingerprint, _say)
         network, started = starts.network(recipe, split, root)
         loop = _Loop(recipe, network, split, val, device, scratch, fingerprint)
-        loop.run(progress, optimizer_state)
+        loop.run(progress, optimizer_state, tensors)
         manifest = files.Manifest("train", identity, recipes.plain(recipe), code, inputs)
-        circumstances = {"device": device, "start": started}
-        return publishing.publish(folder, scratch, progress, manifest, circumstances)
+        circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
+        return publishing.publish(folder, scratch, progress, manifest, circumstances, penalty)
 
 
 class _Loop:
@@ -98,16 +104,21 @@ class _Loop:
         self.forward = val and scoring.Forward(recipe.model, shape, split.classes, device)
         self.history: list[history.Row] = []
 
-    def run(self, progress: resume.Progress, optimizer_state: dict[str, torch.Tensor]) -> None:
-        """Bring `progress` to its end."""
+    def run(
+        self,
+        progress: resume.Progress,
+        optimizer_state: dict[str, torch.Tensor],
+        start: dict[str, torch.Tensor],
+    ) -> None:
+        """Bring `progress` to its end; `start`, if any, replaces the initial weights."""
         if progress.epoch < 0:
+            if start:
+                self._restore(start, {})
             self._commit(progress, {"epoch": 0, "learning_rate": 0.0})
         else:
             progress.resumed_from.append(progress.epoch)
             _say(f"resumed after epoch {progress.epoch}")
-            tensors = resume.last_checkpoint(self.folder, progress)
-            own = {name: t for name, t in tensors.items() if name not in self.constants}
-            self.engine.restore(own, optimizer_state)
+            self._restore(resume.last_checkpoint(self.folder, progress), optimizer_state)
         # Epoch 0, the initial weights, is not one that was trained.
         self.history = history.parsed(progress.rows)[1:]
         epochs = self.recipe.optimizer.epochs
@@ -117,6 +128,10 @@ class _Loop:
                 means = self._epoch(progress, progress.epoch + 1)
                 bar.set_postfix(loss=f"{means.loss:.4f}", accuracy=f"{means.accuracy:.4f}")
                 bar.update()
+
+    def _restore(self, tensors: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
+        own = {name: t for name, t in tensors.items() if name not in self.constants}
+        self.engine.restore(own, state)
 
     def _epoch(self, progress: resume.Progress, epoch: int) -> engines.Epoch:
         start = time.perf_counter()
@@ -136,7 +151,7 @@ class _Loop:
             **self._on_val(),
         }
         progress.seconds.append(round(time.perf_counter() - start, 6))
-        self._commit(progress, row)
+        self._commit(progress, row, means)
         return means
 
     @torch.inference_mode()
@@ -148,14 +163,21 @@ class _Loop:
         loss, accuracy = scoring.means(logits, self.val, self.device, self.recipe.loss)
         return {"val_loss": loss, "val_accuracy": accuracy}
 
-    def _commit(self, progress: resume.Progress, row: dict[str, float]) -> None:
+    def _commit(
+        self, progress: resume.Progress, row: dict[str, float], means: engines.Epoch | None = None
+    ) -> None:
         """Add a finished epoch's row and checkpoint, and say whether it was the last."""
         epoch = row["epoch"]
         l1, l2 = engines.norms(self.engine.parameters())
-        progress.rows.append(history.line({**row, "weight_l1": l1, "weight_l2": l2}))
+        own = {**row, "weight_l1": l1, "weight_l2": l2}
+        steps = means.rows if means else ()
+        progress.rows += map(history.line, [step.named() for step in steps] or [own])
         if epoch > 0:
-            self.history += history.parsed(progress.rows[-1:])
+            self.history += history.parsed([history.line(own)])
             progress.stopped = stopping.reason(self.recipe.optimizer, self.history)
+            progress.certificate = means.certificate
+            if means.stopped and stopping.is_finite(progress.stopped):
+                progress.stopped = means.stopped
         progress.epoch, name = epoch, paths.checkpoint(epoch)
         progress.checkpoints[name] = checkpoints.save(
             self.folder / resume.CHECKPOINTS / name, {**self.engine.tensors(), **self.constants}
@@ -177,7 +199,12 @@ def _normalization(
 def learning_rate(
     optimizer: recipes.Optimizer, epoch: int, rows: Sequence[history.Row] = ()
 ) -> float:
-    """Return the learning rate of an epoch, 1 being the first, after the rows of those before."""
+    """Return the learning rate of an epoch, 1 being the first, after the rows of those before.
+
+    NaN for an optimizer that has none.
+    """
+    if optimizer.learning_rate is None:
+        return math.nan
     factor = schedules.factor(optimizer.schedule, epoch, optimizer.epochs, rows)
     return optimizer.learning_rate * factor
 

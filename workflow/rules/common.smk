@@ -173,6 +173,11 @@ def start_of_run(suffix):
     return lambda wildcards: PLAN.start(wildcards.study, wildcards.model, suffix)
 
 
+def warm_start(product):
+    """A product of the run whose last weights a run starts from, if it starts from any."""
+    return lambda wildcards: PLAN.warm_start_of(wildcards.study, run_of(wildcards), product)
+
+
 def of_baseline(*products):
     """These products of a study's baseline, if it has one."""
     return lambda wildcards: [

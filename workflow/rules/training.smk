@@ -5,8 +5,10 @@ rule train:
     input:
         forced_if_stale(TRAIN_MANIFEST, train_stage),
         lambda wildcards: ancient(start_of_run(".safetensors")(wildcards)),
+        lambda wildcards: ancient(warm_start("checkpoints")(wildcards)),
         manifest=lambda wildcards: split_manifests(*train_splits(wildcards))(wildcards),
         start=start_of_run(".json"),
+        neighbour=warm_start("train.json"),
         inputs=lambda wildcards: split_files(*train_splits(wildcards))(wildcards),
     output:
         directory(f"{paths.RUN}/checkpoints"),
@@ -21,5 +23,6 @@ rule train:
         gpu=GPU,
     params:
         **told(train_stage),
+        expected=lambda wildcards: PLAN.warm_start_expected(wildcards.study, run_of(wildcards)),
     script:
         "../scripts/train.py"

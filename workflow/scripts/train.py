@@ -9,5 +9,6 @@ with job(snakemake) as told:
         told["identity"],
         told["code"],
         device(snakemake),
+        expected=snakemake.params.expected,
         memory=snakemake.config.get("memory_share", 0.5),
     )

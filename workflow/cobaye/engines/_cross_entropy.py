@@ -24,6 +24,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from cobaye import matmul
 from cobaye.rows import MappedRows, take
 
 # Multiply-adds of a product below which oneDNN's cost per call (10 µs) outweighs its speed.
@@ -167,12 +168,7 @@ class CrossEntropy:
     def _choose_product(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """Return oneDNN's (A, B) ↦ A Bᵀ where it pays: on one machine, always the same choice."""
         large = self.batch_size * self.weight_gradient.numel() >= LARGE_PRODUCT
-        single = self.device.type == "cpu" and self.dtype == torch.float32
-        both = torch.backends.mkl.is_available() and torch.backends.mkldnn.enabled
-        operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-        if not (large and single and both and operator):
-            return None
-        return lambda a, b: operator.default(a, b, None, "none", [], "")
+        return matmul.onednn(self.device, self.dtype) if large else None
 
 
 def _check(inputs: Tensor | MappedRows, labels: Tensor, classes: int, batch_size: int) -> None:

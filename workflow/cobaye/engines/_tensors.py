@@ -15,6 +15,20 @@ def split_theta(flat: Tensor, classes: int) -> tuple[Tensor, Tensor]:
     return flat[:-classes].view(classes, -1), flat[-classes:]
 
 
+def decay_of_each(decay: float | Tensor, weight: Tensor, penalised: int) -> Tensor | None:
+    """Return λ of each of the first `penalised` entries of θ where `decay` is (K,); else None.
+
+    weight: W (K, D), for its sizes, dtype and device. Raises ValueError for another number of λ.
+    """
+    if isinstance(decay, float):
+        return None
+    classes, inputs = weight.shape
+    if len(decay) != classes:
+        raise ValueError(f"{len(decay)} weight decays for {classes} classes")
+    own = decay.to(weight)
+    return torch.cat([own.repeat_interleave(inputs), own])[:penalised]
+
+
 def copy_named(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     """Copy tensors into others by name; other names or shapes raise ValueError."""
     found, expected = (

@@ -6,6 +6,7 @@ rate α:
 
     m ← μ m + ∇L(θ) + λ θ        θ ← θ − α m
 
+With a λ per class, class c's part of θ decays by λ_c; where all are equal, they are one number.
 θ and m are flat vectors, (K·D + K,), seen as W and b through views, so that penalty, decay and
 update are one call each. ``cobaye.engines._cross_entropy`` says how the gradient is made fast.
 """
@@ -19,10 +20,11 @@ import torch
 from torch import Tensor
 
 from cobaye import objective, optimizers, recipes
-from cobaye.engines import Epoch
+from cobaye.engines import Epoch, decay_of
+from cobaye.engines import penalty as penalty_of
 from cobaye.engines._cross_entropy import CrossEntropy
 from cobaye.engines._squared_error import SquaredError
-from cobaye.engines._tensors import copy_named, fits, split_theta
+from cobaye.engines._tensors import copy_named, decay_of_each, fits, split_theta
 from cobaye.regularization import clip_norms
 from cobaye.splits import Normalization, Split
 
@@ -46,7 +48,7 @@ class Engine:
     classes
         K
     weight_decay, momentum
-        λ and μ, as above
+        λ, a number or one per class, and μ, as above
     batch_size
         images per step; the last batch of an epoch has what is left, averaged over its own size
     penalize_bias
@@ -58,9 +60,8 @@ class Engine:
     device
         where the parameters live and the steps are computed
     optimizer
-        optional: makes a torch optimizer from parameter groups, in which λ stands as
-        ``weight_decay``. It is given the gradient of the mean loss, and every epoch's learning
-        rate; ``momentum`` must then be 0.
+        optional: makes a torch optimizer from parameter groups, λ in them as ``weight_decay``. It
+        is given the gradient of the mean loss and the learning rate; ``momentum`` must then be 0.
     loss
         what is minimised beside the penalty
     dtype
@@ -76,7 +77,7 @@ class Engine:
         labels: Tensor,
         classes: int,
         *,
-        weight_decay: float,
+        weight_decay: float | tuple[float, ...],
         momentum: float = 0.0,
         batch_size: int,
         penalize_bias: bool = True,
@@ -90,7 +91,7 @@ class Engine:
         if optimizer and momentum:
             raise ValueError(f"momentum is {momentum}, but the optimizer given has its own")
         self.loss = LOSSES[loss](inputs, labels, classes, batch_size, device, dtype)
-        self.weight_decay, self.momentum = float(weight_decay), float(momentum)
+        self.weight_decay, self.momentum = decay_of(weight_decay), float(momentum)
         self.l1, self.max_norm = float(l1), max_norm
         self.penalize_bias, self.make_optimizer = penalize_bias, optimizer
 
@@ -102,6 +103,9 @@ class Engine:
         self.velocities = split_theta(self.velocity, classes)
         penalised = slice(None if penalize_bias else weight_size)
         self.penalised, self.decaying = self.theta[penalised], self.velocity[penalised]
+        self.each = decay_of_each(self.weight_decay, self.weight, len(self.penalised))
+        if optimizer and self.each is not None:
+            raise ValueError("a λ per class takes SGD as it is, without another optimizer")
 
         self.squared_norms = torch.zeros(len(self.loss.sizes), **kind)
         self.absolute_norms = torch.zeros_like(self.squared_norms)
@@ -114,6 +118,11 @@ class Engine:
     def parameters(self) -> list[Tensor]:
         """Return θ: W (K, D) and b (K,)."""
         return [self.weight, self.bias]
+
+    def penalty(self) -> float:
+        """Return λ/2 ‖θ‖² + λ₁ ‖θ‖₁ of the present weights, in float64."""
+        options = {"penalize_bias": self.penalize_bias, "l1": self.l1}
+        return penalty_of(self.tensors(), self.weight_decay, **options)
 
     def state(self) -> dict[str, Tensor]:
         """Return the optimizer's tensors by ``<parameter>.<name>``, live like the parameters.
@@ -161,7 +170,10 @@ class Engine:
         """
         step = self._torch_step if self.optimizer else self._sgd_step
         for number, batch in enumerate(self.loss.batches(order)):
-            if self.weight_decay:
+            if self.each is not None:
+                weighed = self.each * self.penalised
+                torch.dot(self.penalised, weighed, out=self.squared_norms[number])
+            elif self.weight_decay:
                 torch.dot(self.penalised, self.penalised, out=self.squared_norms[number])
             gradients = self.loss.gradient(batch, self.weight, self.bias)
             if self.l1:
@@ -176,7 +188,8 @@ class Engine:
         sizes = torch.tensor(self.loss.sizes, dtype=torch.float64)
         mean_square = torch.dot(self.squared_norms.double().cpu(), sizes).item() / len(losses)
         mean_sum = torch.dot(self.absolute_norms.double().cpu(), sizes).item() / len(losses)
-        penalty = self.weight_decay / 2 * mean_square + self.l1 * mean_sum
+        decay = 1.0 if self.each is not None else self.weight_decay
+        penalty = decay / 2 * mean_square + self.l1 * mean_sum
         return Epoch(loss, penalty, accuracy, losses.cpu())
 
     def _add_signs(self, weight_gradient: Tensor, bias_gradient: Tensor) -> None:
@@ -188,7 +201,9 @@ class Engine:
         weight_velocity, bias_velocity = self.velocities
         torch.add(weight_gradient, weight_velocity, alpha=self.momentum, out=weight_velocity)
         torch.add(bias_gradient, bias_velocity, alpha=self.momentum, out=bias_velocity)
-        if self.weight_decay:
+        if self.each is not None:
+            self.decaying.addcmul_(self.penalised, self.each)
+        elif self.weight_decay:
             self.decaying.add_(self.penalised, alpha=self.weight_decay)
         self.theta.add_(self.velocity, alpha=-rate)
 

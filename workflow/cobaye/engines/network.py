@@ -63,6 +63,10 @@ class Engine:
         """Return parameters and buffers by name."""
         return self.network.state_dict()
 
+    def penalty(self) -> float:
+        """Return λ/2 ‖θ‖² + λ₁ ‖θ‖₁ of the present weights."""
+        return self.regularization.penalty().detach().item()
+
     def state(self) -> dict[str, torch.Tensor]:
         """Return the optimizer's tensors, named by parameter number and quantity."""
         return {
@@ -132,7 +136,9 @@ def build(
     normalization: Normalization | None,
     device: str,
 ) -> Engine:
-    """Return the engine of a recipe."""
+    """Return the engine of a recipe; a λ per class, of which only heads know, is a ValueError."""
+    if not isinstance(recipe.weight_decay, int | float):
+        raise ValueError("a λ per class is for networks that are linear in their inputs")
     dtype = getattr(torch, recipe.precision)
     network = network.to(device, dtype)
     regularization = Regularization(recipe, network)

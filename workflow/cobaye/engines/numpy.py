@@ -50,6 +50,10 @@ class Engine:
         """Return the parameters by name."""
         return {p.name: torch.from_numpy(p.data) for p in self.network.parameters()}
 
+    def penalty(self) -> float:
+        """Return λ/2 ‖θ‖² of the present weights."""
+        return self.optimizer.penalty()
+
     def state(self) -> dict[str, Tensor]:
         """Return the velocities by name; none without momentum or before the first step."""
         found = self.optimizer.velocities.items()
@@ -91,7 +95,12 @@ def build(
     normalization: Normalization | None,
     device: str,
 ) -> Engine:
-    """Return the engine of a recipe, at the weights of ``network``; `device` is not asked."""
+    """Return the engine of a recipe, at the weights of ``network``; `device` is not asked.
+
+    A λ per class is a ValueError.
+    """
+    if not isinstance(recipe.weight_decay, int | float):
+        raise ValueError("a λ per class is not for the network from scratch")
     dtype = getattr(np, recipe.precision)
     images = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
     data = lesson.Data(images.numpy().astype(dtype), split.labels.numpy())

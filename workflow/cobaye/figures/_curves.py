@@ -89,15 +89,14 @@ def figure(
         mine = _panels.of(table, group)
         _panels.title(row[0], group, best)
         for ax, quantity in zip(row, quantities, strict=True):
-            wide = mine.pivot(
-                index="epoch", columns=["weight_decay", "seed"], values=quantity.column
-            )
             curves = {
                 label: curve(
-                    wide[label], {seed for own, seed in bad if own == label}, quantity.factor
+                    _by_seed(runs, quantity.column),
+                    {seed for other, seed in bad if other == label},
+                    quantity.factor,
                 )
                 for label in labels
-                if label in wide.columns.get_level_values(0)
+                if len(runs := mine[mine["weight_decay"] == label])
             }
             level = split and _panels.baseline(tables, split, quantity.column)
             level = None if level is None else level * quantity.factor
@@ -108,6 +107,16 @@ def figure(
     if groups:
         _legend(fig, labels, len(groups), crosses, list(own.values()))
     return fig
+
+
+def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a quantity of one λ, epoch × seed.
+
+    Runs of a solver have rows where its steps ended, which differ from seed to seed: between two
+    of them, the weights are those of the first.
+    """
+    wide = runs.pivot(index="epoch", columns="seed", values=column)
+    return wide.ffill().where(wide.bfill().notna())
 
 
 def _draw(

@@ -1,0 +1,326 @@
+"""The exact optimum: against objective.py and scikit-learn, its certificate, its runs, its gap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from cobaye import full_batch, objective, optimality, recipes, solvers
+from cobaye.engines import exact, linear
+from cobaye.full_batch import FullBatch
+from cobaye.hypergradient import hypergradient
+from cobaye.rows import MappedRows
+
+K, D, N = 5, 6, 230
+PER_CLASS = torch.linspace(0.01, 0.3, K, dtype=torch.float64)
+F64 = {"curvature": torch.float64}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def data(seed=0, n=N, overlap=1.5):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(K, (n,), generator=generator)
+    centres = torch.randn(K, D, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    noise = torch.randn(n, D, generator=generator, dtype=torch.float64)
+    return centres[labels] + overlap * noise + 0.5, labels
+
+
+def theta_of(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(K, D + 1, generator=generator, dtype=torch.float64)
+
+
+def split(theta):
+    return theta[:, :-1], theta[:, -1]
+
+
+def joined(pair):
+    return torch.cat((pair[0], pair[1][:, None]), 1)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("penalize_bias", [True, False])
+@pytest.mark.parametrize("decay", [0.0, 0.3, PER_CLASS], ids=["0", "0.3", "per-class"])
+def test_blocks_give_what_the_objective_states(monkeypatch, kept, penalize_bias, decay):
+    monkeypatch.setattr(full_batch, "BLOCK", 100)
+    monkeypatch.setattr(full_batch, "KEPT", 2**28 if kept else 0)
+    inputs, labels = data()
+    own = FullBatch(inputs, labels, K, decay, penalize_bias=penalize_bias, **F64)
+    theta, direction = theta_of(1), theta_of(2)
+    point = own.evaluate(theta)
+    told, bias = (*split(theta), inputs, labels), {"penalize_bias": penalize_bias}
+    assert point.value == pytest.approx(objective.value(*told, decay, **bias).item(), rel=1e-13)
+    assert point.loss + point.penalty == pytest.approx(point.value, rel=1e-15)
+    gradient = joined(objective.gradient(*told, decay, **bias))
+    torch.testing.assert_close(point.gradient, gradient, rtol=0, atol=1e-13)
+    product = objective.hessian_vector_product(*told, split(direction), decay, **bias)
+    torch.testing.assert_close(own.curvature_along(direction), joined(product), rtol=0, atol=1e-13)
+    right = (inputs @ theta[:, :-1].T + theta[:, -1]).argmax(1) == labels
+    assert point.accuracy == pytest.approx(right.double().mean().item())
+
+
+def test_rows_on_disk_give_the_same_bytes(monkeypatch, tmp_path):
+    monkeypatch.setattr(full_batch, "BLOCK", 50)
+    inputs, labels = data(n=200)
+    inputs = inputs.float()
+    for number, part in enumerate(inputs.split(100)):
+        np.save(tmp_path / f"{number}.npy", part.numpy())
+    mapped = MappedRows([tmp_path / "0.npy", tmp_path / "1.npy"])
+    ours, theirs = (FullBatch(x, labels, K, 0.1) for x in (inputs, mapped))
+    a, b = ours.evaluate(theta_of(1)), theirs.evaluate(theta_of(1))
+    assert a.value == b.value
+    assert torch.equal(a.gradient, b.gradient)
+    direction = theta_of(2).float()
+    assert torch.equal(ours.curvature_along(direction), theirs.curvature_along(direction))
+
+
+@pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
+@pytest.mark.parametrize("decay", [1e-3, 1e-1])
+def test_the_optimum_is_that_of_scikit_learn(solver, decay):
+    """Its convention: C = 1/(λN), the intercept unpenalised."""
+    inputs, labels = data()
+    theirs = LogisticRegression(C=1 / (decay * N), tol=1e-9, max_iter=5000).fit(inputs, labels)
+    own = FullBatch(inputs, labels, K, decay, penalize_bias=False)
+    found = solvers.minimize(own, torch.zeros(K, D + 1), 1e-8, solver=solver)
+    assert found.stopped == solvers.REACHED
+    value = objective.value(
+        torch.from_numpy(theirs.coef_),
+        torch.from_numpy(theirs.intercept_),
+        inputs,
+        labels,
+        decay,
+        penalize_bias=False,
+    )
+    assert found.point.value == pytest.approx(value.item(), rel=1e-10)
+
+
+@pytest.mark.parametrize("decay", [1e-2, PER_CLASS], ids=["0.01", "per-class"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_solvers_agree_wherever_they_start(decay, dtype):
+    inputs, labels = data()
+    own = FullBatch(inputs, labels, K, decay, dtype=dtype)
+    thetas = [
+        solvers.minimize(own, start, 1e-5, solver=solver).theta
+        for solver in ("newton-cg", "lbfgs")
+        for start in (torch.zeros(K, D + 1), 5 * theta_of(3))
+    ]
+    # ‖θ − θ*‖ ≤ ‖∇J‖ / λ.
+    for theta in thetas[1:]:
+        assert (theta - thetas[0]).norm() < 2 * 1.1e-5 / float(torch.as_tensor(decay).min())
+
+
+def test_a_target_out_of_reach_ends_with_its_reason():
+    inputs, labels = data()
+    own = FullBatch(inputs, labels, K, 1e-2, dtype=torch.float32)
+    stuck = solvers.minimize(own, torch.zeros(K, D + 1), 1e-30)
+    assert stuck.stopped == solvers.STUCK
+    assert stuck.point.gradient_norm < 1e-5
+    few = solvers.minimize(own, torch.zeros(K, D + 1), 1e-6, max_iterations=2)
+    assert few.stopped == solvers.LIMIT
+
+
+def test_separable_data_without_penalty_stop_at_the_limit():
+    inputs, labels = data(overlap=0.01)
+    own = FullBatch(inputs, labels, K, 0.0)
+    found = solvers.minimize(own, torch.zeros(K, D + 1), 1e-12, max_iterations=6)
+    assert found.stopped == solvers.LIMIT
+    assert found.point.accuracy == 1
+    assert found.theta.isfinite().all()
+
+
+def engine(decay=0.05, penalize_bias=True, **options):
+    inputs, labels = data()
+    given = {"gradient_norm": 1e-7, "solver": "newton-cg", "max_iterations": 100}
+    given |= {"dtype": "float64", "warm_start": False, **options}
+    return exact.Engine(
+        inputs, labels, K, weight_decay=decay, options=given, penalize_bias=penalize_bias
+    )
+
+
+@pytest.mark.parametrize("decay", [0.05, tuple(PER_CLASS.tolist())], ids=["one", "per-class"])
+def test_the_certificate_bounds_the_distance_to_the_minimum(decay):
+    best = engine(decay, gradient_norm=1e-11).epoch(None, 0).certificate["objective"]
+    for target in (1e-1, 1e-2, 1e-3):
+        rough = engine(decay, gradient_norm=target)
+        epoch = rough.epoch(None, 0)
+        found = epoch.certificate
+        assert found["gradient_norm"] <= target
+        assert 0 < found["objective"] - best <= found["bound"]
+        smallest = float(torch.as_tensor(decay).min())
+        assert found["bound"] == pytest.approx(found["gradient_norm"] ** 2 / (2 * smallest))
+        assert epoch.penalty == pytest.approx(rough.penalty(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"), [({"decay": 0.0}, "λ = 0"), ({"penalize_bias": False}, "bias")]
+)
+def test_no_bound_where_nothing_is_strongly_convex(options, why):
+    found = engine(gradient_norm=1e-3, **options).epoch(None, 0).certificate
+    assert found["bound"] is None
+    assert why in found["bound_is"]
+
+
+def test_float32_weights_are_certified_as_they_are_stored():
+    own = engine(dtype="float32", gradient_norm=1e-4)
+    epoch = own.epoch(None, 0)
+    inputs, labels = data()
+    weight, bias = (p.double() for p in own.parameters())
+    assert own.weight.dtype == torch.float32
+    gradient = objective.gradient(weight, bias, inputs, labels, 0.05)
+    assert epoch.certificate["gradient_norm"] == pytest.approx(
+        joined(gradient).norm().item(), rel=1e-6
+    )
+
+
+def test_rows_count_passes_over_the_images():
+    epoch = engine().epoch(None, 0)
+    passes = [row.epoch for row in epoch.rows]
+    assert passes == sorted(set(passes))
+    assert len(epoch.certificate["gradient_norms"]) == len(passes)
+    assert epoch.rows[-1].loss == pytest.approx(epoch.loss, rel=1e-9)
+
+
+@pytest.mark.parametrize("penalize_bias", [True, False])
+def test_hypergradient_against_solving_again(penalize_bias):
+    train, val = data(0), data(1, n=90)
+    options = {"penalize_bias": penalize_bias, **F64}
+
+    def solved(decay):
+        own = FullBatch(*train, K, decay, **options)
+        found = solvers.minimize(own, torch.zeros(K, D + 1), 1e-11)
+        return own, found.theta
+
+    validation = FullBatch(*val, K, 0.0, **F64)
+
+    def loss(decay):
+        return validation.evaluate(solved(decay)[1]).loss
+
+    found = hypergradient(*(solved(PER_CLASS)[0], validation, solved(PER_CLASS)[1]))
+    assert found.loss == pytest.approx(loss(PER_CLASS))
+    assert found.residual < 1e-7
+    step = 1e-4
+    for c in range(K):
+        moved = step * PER_CLASS[c] * torch.eye(K, dtype=torch.float64)[c]
+        slope = (loss(PER_CLASS + moved) - loss(PER_CLASS - moved)) / (2 * moved.sum())
+        assert found.each[c].item() == pytest.approx(slope.item(), rel=1e-4)
+    common = hypergradient(solved(0.02)[0], validation, solved(0.02)[1]).common
+    slope = (loss(0.02 + 2e-6) - loss(0.02 - 2e-6)) / 4e-6
+    assert common == pytest.approx(slope, rel=1e-4)
+
+
+def test_hypergradient_refuses_what_has_none():
+    own, theta = FullBatch(*data(), K, 0.0), torch.zeros(K, D + 1, dtype=torch.float64)
+    with pytest.raises(ValueError, match="λ > 0"):
+        hypergradient(own, own, theta)
+    penalised = FullBatch(*data(), K, 0.1)
+    with pytest.raises(ValueError, match="no penalty"):
+        hypergradient(penalised, penalised, theta)
+
+
+@pytest.mark.parametrize("penalize_bias", [True, False])
+def test_sgd_decays_each_class_by_its_own(penalize_bias):
+    """One epoch against the stated gradient, and equal λ against the scalar, to the byte."""
+    inputs, labels = data()
+    options = {"batch_size": 64, "momentum": 0.9, "penalize_bias": penalize_bias}
+    order, start = torch.arange(N), split(theta_of(1))
+    begin = dict(zip(("head.weight", "head.bias"), start, strict=True))
+
+    def run(decay):
+        own = linear.Engine(inputs, labels, K, weight_decay=decay, **options)
+        own.restore(begin, {})
+        return own, own.epoch(order, 0.1)
+
+    own, epoch = run(tuple(PER_CLASS.tolist()))
+    theta, velocity, penalties = theta_of(1), torch.zeros(K, D + 1).double(), 0.0
+    for batch in order.split(64):
+        told = (*split(theta), inputs[batch], labels[batch])
+        parameters = {"weight": theta[:, :-1], "bias": theta[:, -1]}
+        bias = {"penalize_bias": penalize_bias}
+        penalties += len(batch) * objective.penalty(parameters, PER_CLASS, **bias).item()
+        velocity = 0.9 * velocity + joined(objective.gradient(*told, PER_CLASS, **bias))
+        theta = theta - 0.1 * velocity
+    torch.testing.assert_close(joined(own.parameters()), theta, rtol=0, atol=1e-12)
+    assert epoch.penalty == pytest.approx(penalties / N, rel=1e-12)
+    (one, a), (several, b) = run(0.1), run((0.1,) * K)
+    assert torch.equal(one.theta, several.theta)
+    assert (a.loss, a.penalty) == (b.loss, b.penalty)
+    with pytest.raises(ValueError, match="weight decays for"):
+        run((0.1, 0.2))
+
+
+OPTIMIZER = recipes.Optimizer(
+    recipes.Kind("exact", {}), None, recipes.Kind("constant", {}), None, 1, "none"
+)
+
+
+def test_a_recipe_with_a_decay_per_class_is_read_back():
+    network, data = recipes.Kind("linear", {}), recipes.Data("d", None)
+    recipe = recipes.Training(data, "linear", network, OPTIMIZER, (0.1, 0.2), True, 0)
+    assert recipes.parse(recipes.Training, recipes.plain(recipe)) == recipe
+
+
+def test_gaps_pair_each_run_with_its_own_optimum():
+    keys = ["model", "optimizer", "weight_decay", "seed"]
+    runs = [
+        ("m", "sgd", "0.1", 0),
+        ("m", "exact", "0.1", 0),
+        ("m", "sgd", "0.2", 0),
+        ("n", "exact", "0.2", 0),
+    ]
+    facts = pd.DataFrame(runs, columns=keys).assign(
+        is_exact=[False, True, False, True],
+        penalty=[0.2, 0.1, 0.0, 0.0],
+        bound=[None, 1e-9, None, None],
+        rate=[50.0, np.nan, 50.0, np.nan],
+    )
+    losses = {"train": [1.0, 0.9, 1, 1], "val": [1, 1, 1, 1], "test": [2.0, 2.5, 1, 1]}
+    final = pd.concat(
+        [pd.DataFrame(runs, columns=keys).assign(split=key, loss=losses[key]) for key in losses]
+    )
+    predictions = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    **dict(zip(keys, run, strict=True)),
+                    "split": ["test"] * 4 + ["val"],
+                    "image": [0, 1, 2, 3, 0],
+                    "predicted": [0, 1, 2, 3 if run[1] == "sgd" else 4, 9],
+                }
+            )
+            for run in runs
+        ]
+    )
+    row = optimality.gaps(facts, final, predictions)
+    assert list(row.columns) == optimality.COLUMNS
+    row = row.iloc[0] if len(row) == 1 else pytest.fail(str(row))
+    assert row["objective_gap"] == pytest.approx(1.2 - 1.0)
+    assert row["test_loss_gap"] == pytest.approx(-0.5)
+    assert row["test_disagreement"] == 0.25
+    assert row["shrinkage"] == pytest.approx(5.0)
+    assert row["bound"] == 1e-9
+    alone = facts[~facts["is_exact"]]
+    assert list(optimality.gaps(alone, final, predictions).columns) == optimality.COLUMNS
+
+
+def test_a_path_is_extrapolated_in_the_logarithm_of_lambda():
+    a, b, c = theta_of(1), theta_of(2), theta_of(3)
+
+    def parabola(decay):
+        place = np.log10(decay)
+        return a + b * place + c * place**2
+
+    known = [(decay, parabola(decay)) for decay in (1.0, 1e-1, 1e-2, 1e-3)]
+    torch.testing.assert_close(solvers.extrapolate(known, 1e-4), parabola(1e-4))
+    torch.testing.assert_close(solvers.extrapolate(known[:1], 1e-4), known[0][1])
+    line = [(decay, a + b * np.log10(decay)) for decay in (1.0, 1e-1)]
+    torch.testing.assert_close(solvers.extrapolate(line, 1e-2), a - 2 * b)
