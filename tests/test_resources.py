@@ -110,6 +110,7 @@ def test_the_default_studies_ask_for_little():
         resources.caching(CACHING, RESNET, images, shards=1, threads=1),
         resources.training(RESNET, optimizer(epochs=10, batch_size=128), images, threads=2),
         resources.training(LINEAR, optimizer(), features, threads=1),
+        resources.training(LINEAR, dataclasses.replace(optimizer(), batch_size=None), features, 1),
         resources.evaluating(recipe, 90, features),
         resources.tabulating(11, features),
     ):

@@ -31,6 +31,7 @@ SLACK = 3.0
 FLOPS, BATCH = 100e9, 2e-4
 # A checkpoint and its state are four writes with fsync; assumed for a network's disk.
 CHECKPOINT = 1.0
+PASSES = 2000  # of `exact`: 800 to 1,200 at the smallest λ of glyphs-exact
 # Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.
 READING = 100e6
 # Seconds and bytes per pixel of a network. glyphs-backbone: 0.57e-6 in training (35 s on two cores
@@ -162,17 +163,18 @@ def training(
     The linear engine holds images as float32 beside the bytes, and about six copies of θ; so does
     whitening, and a few matrices of its own in float64. Stopping rules may read val.
     """
-    rows, batch = sizes.images["train"], min(optimizer.batch_size, sizes.images["train"])
-    held = sizes.bytes("train", "val") + 6 * 4 * sizes.values * sizes.classes
+    rows, exact = sizes.images["train"], optimizer.batch_size is None
+    batch = rows if exact else min(optimizer.batch_size, rows)
+    held = sizes.bytes("train", "val") + (100 if exact else 6) * 4 * sizes.values * sizes.classes
+    held += exact * 4 * min(rows * sizes.classes, 2**28)  # shares (`full_batch.KEPT`)
     whitening = optimizer.normalize == "zca"  # an eigendecomposition
     if sizes.itemsize == 1 and (model.kind == "linear" or whitening):
         held += 4 * rows * sizes.values
-    if whitening:
-        held += 6 * 8 * sizes.values**2
-    if model.kind != "linear":
-        held += batch * sizes.pixels * HELD
+    held += whitening * 6 * 8 * sizes.values**2
+    held += (model.kind != "linear") * batch * sizes.pixels * HELD
     epoch = rows * _seconds(model, sizes) + rows / batch * BATCH
-    seconds = optimizer.epochs * (epoch / math.sqrt(threads) + CHECKPOINT)
+    seconds = (PASSES if exact else optimizer.epochs) * epoch / math.sqrt(threads)
+    seconds += optimizer.epochs * CHECKPOINT
     seconds += 20 * whitening * sizes.values**3 / FLOPS
     return _needs(held, seconds + sizes.bytes("train", "val") / READING)
 
