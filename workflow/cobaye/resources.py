@@ -31,7 +31,7 @@ SLACK = 3.0
 FLOPS, BATCH = 100e9, 2e-4
 # A checkpoint and its state are four writes with fsync; assumed for a network's disk.
 CHECKPOINT = 1.0
-PASSES = 2000  # of `exact`: 800 to 1,200 at the smallest λ of glyphs-exact
+PASSES = 2000  # of `exact`: at most 1,594 per λ in glyphs-exact
 # Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.
 READING = 100e6
 # Seconds and bytes per pixel of a network. glyphs-backbone: 0.57e-6 in training (35 s on two cores
