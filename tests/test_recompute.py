@@ -71,6 +71,7 @@ def test_an_edited_dataset_reruns_all_that_comes_of_it(built, tmp_path, records)
         "gather_features": 3,
         "train": 3,
         "evaluate": 2,
+        "evaluate_baseline": 1,
         **AFTER,
     }
 
@@ -88,14 +89,15 @@ def test_an_edited_library_function_reruns_what_depends_on_it(built, tmp_path, r
     clone = built.clone(tmp_path / "clone", records=records)
     clone.edit("workflow/cobaye/evaluation.py", 'compression="zstd"', 'compression="gzip"')
     jobs = clone.jobs("tiny")
-    assert stages(jobs) == {"evaluate": 2, **AFTER}
+    assert stages(jobs) == {"evaluate": 2, "evaluate_baseline": 1, **AFTER}
     assert plots(jobs) == FIGURES
 
 
 def test_an_edited_network_reruns_only_its_own_runs(copied):
     copied.edit("workflow/cobaye/networks/linear.py", "self.head(inputs.", "self.head(1 * inputs.")
     jobs = copied.jobs("tiny")
-    assert stages(jobs) == HEAD
+    # The backbone's own last layer is a linear network too.
+    assert stages(jobs) == {**HEAD, "evaluate_baseline": 1}
 
 
 def test_an_edited_figure_is_drawn_again_alone(copied):
