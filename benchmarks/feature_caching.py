@@ -176,6 +176,9 @@ def compare(model: str, precision: str, images: int, repeats: int, threads: int)
         "images": images,
         "images_per_s": {task: spread(values) for task, values in rates.items()},
         "limit": spread(limits),
+        "ours_over_forward": spread(
+            [a / b for a, b in zip(rates["ours, 4 n"], rates["forward"], strict=True)]
+        ),
         "ours_over_limit": spread([a / b for a, b in zip(rates["ours, 4 n"], limits, strict=True)]),
         "peak_mib": {task: max(run["peak_mib"] for run in found) for task, found in runs.items()},
     }
@@ -202,7 +205,7 @@ def main() -> None:
         for precision in options.precisions
     ]
     heading = ["network", "precision", "decode", "forward", "plain", "ours", "ours, 4 n"]
-    rows = [[*heading, "limit", "ours 4 n/limit", "peak MiB n → 4 n"]]
+    rows = [[*heading, "limit", "ours 4 n/limit", "ours 4 n/forward", "peak MiB n → 4 n"]]
     for found in results:
         rate = found["images_per_s"]
         peaks = found["peak_mib"]
@@ -213,6 +216,7 @@ def main() -> None:
                 *(show(rate[task], digits=1) for task in heading[2:]),
                 show(found["limit"], digits=1),
                 show(found["ours_over_limit"]),
+                show(found["ours_over_forward"]),
                 f"{peaks['ours']:.0f} → {peaks['ours, 4 n']:.0f}",
             ]
         )
