@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from cobaye import figures, kinds
+from cobaye import figures, kinds, products
 from cobaye.analyses import _predictions
 from cobaye.analyses import classes as analysis
 from cobaye.errors import ConfigError
@@ -203,7 +203,7 @@ def texts(figure):
     return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
-FIGURES = sorted(figures.names())
+FIGURES = sorted(products.LAST_LAYER_FIGURES)
 ONE_SPLIT = [name for name in FIGURES if not name.endswith(("-train", "-val"))]
 STUDIES = {
     "short": {"lambdas": ("0", "1e-3"), "classes": 30, "epochs": 2},
@@ -248,7 +248,10 @@ def test_names_are_those_of_the_design():
         "worst-classes",
         "optimality-gap",
     ]
+    grids = ["grid-best-worst", "grid-scatter", "grid-correlation", "grid-curves"]
+    grids += ["deep-widths", "random-search", "derived-curves"]
     assert sorted([*by_split, *others]) == FIGURES
+    assert sorted([*FIGURES, *grids]) == sorted(figures.names())
 
 
 @pytest.mark.parametrize("figure", ONE_SPLIT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,14 @@ def evaluate(
     device: str = "cpu",
     root: Path = Path(),
     memory: float = 0.5,
+    parts: Mapping[str, splits.Split] | None = None,
+    told: dict[str, Any] | None = None,
 ) -> Path:
     """Evaluate one run; return its manifest.
 
     expected: the fingerprint that the config gives the training; another one raises StaleFile.
+    parts: the recipe's splits, where they have been loaded. told: what the config says of the
+    recipe, where that is not the recipe itself (a derived run).
     Writes metrics.parquet, classes.parquet, predictions.parquet and, last, evaluate.json.
     """
     folder = root / paths.RUN.format(**identity)
@@ -42,8 +46,8 @@ def evaluate(
     files.require_fresh(folder / "train.json", trained, expected)
     files.require_inputs(folder / "train.json", trained, root)
     resume.forget(folder)
-    parts = {split: splits.load(recipe.data, split, root, memory) for split in paths.SPLITS}
-    shape, classes = tuple(parts["train"].inputs.shape[1:]), parts["train"].classes
+    parts = parts or load(recipe, root, memory)
+    shape, classes = tuple(parts["val"].inputs.shape[1:]), parts["val"].classes
     forward = Forward(recipe.model, shape, classes, device)
     tables = Tables(classes, recipe.loss)
     last = trained.info["epochs"]
@@ -57,9 +61,34 @@ def evaluate(
     made = tables.write(folder)
     inputs = {k: v for split in parts.values() for k, v in split.manifest.items()}
     inputs[f"{paths.RUN.format(**identity)}/train.json"] = files.sha256(folder / "train.json")
-    manifest = files.Manifest("evaluate", identity, recipes.plain(recipe), code, inputs, made)
+    stated = told or recipes.plain(recipe)
+    manifest = files.Manifest("evaluate", identity, stated, code, inputs, made)
     manifest.write(folder / "evaluate.json")
     return folder / "evaluate.json"
+
+
+def evaluate_group(
+    runs: Sequence[Mapping[str, Any]],
+    identity: dict[str, Any],
+    device: str = "cpu",
+    root: Path = Path(),
+    memory: float = 0.5,
+) -> list[Path]:
+    """Evaluate runs that were trained side by side, one after the other; return their manifests.
+
+    runs: of each, what `evaluate` takes first: recipe, identity, code, expected. identity:
+    {"study", "group"}.
+    """
+    resume.forget(root / paths.TOGETHER.format(**identity))
+    parts = load(runs[0]["recipe"], root, memory)
+    return [evaluate(**run, device=device, root=root, parts=parts) for run in runs]
+
+
+def load(
+    recipe: recipes.Evaluation, root: Path = Path(), memory: float = 0.5
+) -> dict[str, splits.Split]:
+    """Return the splits that a recipe scores."""
+    return {split: splits.load(recipe.data, split, root, memory) for split in recipe.splits}
 
 
 class Tables:

@@ -96,12 +96,12 @@ def sha256(path: Path | str) -> str:
 def publish_directory(source: Path, target: Path) -> None:
     """Rename a finished folder to its published name, replacing what an orphan may have left."""
     with writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         remove_temporaries(target)
         if target.exists():
             old = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
             os.replace(target, old)
             shutil.rmtree(old)
-        target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
         _sync_folder(target.parent)
 
@@ -179,6 +179,8 @@ MANIFESTS = {
     "train": "train.json",
     "evaluate": "evaluate.json",
     "evaluate_baseline": "baseline.json",
+    "evaluate_best": "best.json",
+    "tabulate_derived": "derived.json",
     "tabulate": "tables.json",
 }
 

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from cobaye import kinds, recipes, schema
+from cobaye import kinds, recipes, schema, stopping
 from cobaye.errors import ConfigError
 
 
@@ -95,25 +95,61 @@ def refuse_numpy(study: recipes.Study, file: Path) -> None:
     if study.engine != "numpy":
         return
     for name, model in study.models.items():
-        _refuse_unwritten("networks", model, f"{file}: models.{name}")
+        _refuse_unwritten("networks", model, f"{file}: models.{name}", *SCRATCH)
         if model.train_only:
             raise ConfigError(f"{file}: models.{name}.train_only: engine: numpy trains all parts")
     for name, optimizer in study.optimizers.items():
-        _refuse_unwritten("optimizers", optimizer.algorithm, f"{file}: optimizers.{name}.algorithm")
+        where = f"{file}: optimizers.{name}"
+        _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *SCRATCH)
         for key in ("l1", "max_norm", "augment"):
             if getattr(optimizer, key):
-                raise ConfigError(f"{file}: optimizers.{name}.{key}: engine: numpy has none")
+                raise ConfigError(f"{where}.{key}: engine: numpy has none")
 
 
-def _refuse_unwritten(package: str, kind: recipes.Kind, where: str) -> None:
-    """Refuse a kind without a SCRATCH, which says what the NumPy engine has of it, and the rest."""
-    written = {name: kinds.constant(package, name, "SCRATCH") for name in kinds.names(package)}
+def refuse_together(study: recipes.Study, file: Path) -> None:
+    """Raise ConfigError for what cannot be trained side by side, if a study asks for it."""
+    if not study.together:
+        return
+    if study.engine == "numpy":
+        raise ConfigError(f"{file}: together: true, but engine: numpy trains one run at a time")
+    for name, model in study.models.items():
+        where = f"{file}: models.{name}"
+        _refuse_unwritten("networks", model, where, *TOGETHER)
+        if model.loss != "cross-entropy":
+            raise ConfigError(
+                f"{where}.loss: {model.loss!r}: together: true has cross-entropy only"
+            )
+        if model.start or model.train_only:
+            raise ConfigError(
+                f"{where}: start and train_only: together: true starts from random weights and "
+                "trains all of them"
+            )
+    for name, optimizer in study.optimizers.items():
+        where = f"{file}: optimizers.{name}"
+        _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *TOGETHER)
+        for key in ("l1", "max_norm", "augment"):
+            if getattr(optimizer, key):
+                raise ConfigError(f"{where}.{key}: together: true has none")
+        if stopping.needs_val(optimizer):
+            raise ConfigError(f"{where}: together: true does not look at val while it trains")
+
+
+# The constant by which a kind says what is written for it, and how the config asks for it.
+SCRATCH = ("SCRATCH", "engine: numpy")
+TOGETHER = ("TOGETHER", "together: true")
+
+
+def _refuse_unwritten(
+    package: str, kind: recipes.Kind, where: str, constant: str, asked: str
+) -> None:
+    """Refuse a kind without this constant, and the options that it leaves out."""
+    written = {name: kinds.constant(package, name, constant) for name in kinds.names(package)}
     known = [name for name, limits in written.items() if limits is not None]
     if kind.kind not in known:
-        raise ConfigError(f"{where}.kind: {kind.kind!r}: engine: numpy has {', '.join(known)} only")
+        raise ConfigError(f"{where}.kind: {kind.kind!r}: {asked} has {', '.join(known)} only")
     for option, allowed in written[kind.kind].items():
         if kind.options[option] not in allowed:
             raise ConfigError(
-                f"{where}.{option}: {kind.options[option]!r}: engine: numpy has "
+                f"{where}.{option}: {kind.options[option]!r}: {asked} has "
                 f"{', '.join(map(repr, allowed))} only"
             )

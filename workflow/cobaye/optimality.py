@@ -33,12 +33,12 @@ def facts(trained: files.Manifest, history: pd.DataFrame, images: int) -> dict[s
 
     images: N of its training split. penalty: λ/2 ‖θ‖² of the last weights. bound: of J − min J,
     where `exact` proves one. rate: the sum over steps of the effective learning rate α/(1−μ), NaN
-    where the algorithm is not SGD.
+    where the algorithm is not SGD or the split was not evaluated.
     """
-    optimizer = trained.recipe["optimizer"]
+    optimizer = trained.info.get("recipe", trained.recipe)["optimizer"]
     kind, options = optimizer["algorithm"]["kind"], optimizer["algorithm"]["options"]
     rate = math.nan
-    if kind == "sgd":
+    if kind == "sgd" and images:
         steps = math.ceil(images / optimizer["batch_size"])
         rates = history.loc[history["epoch"] > 0, "learning_rate"]
         rate = rates.sum() * steps / (1 - options["momentum"])
@@ -66,6 +66,8 @@ def gaps(facts: pd.DataFrame, final: pd.DataFrame, predictions: pd.DataFrame) ->
     """
     keys = [*RUN[:1], "optimizer", *RUN[1:]]
     wide = final.pivot(index=keys, columns="split", values="loss").reset_index()
+    if not {"train", "test"} <= set(wide):
+        return pd.DataFrame(columns=COLUMNS)
     runs = facts.merge(wide, on=keys, how="inner")
     runs["objective"] = runs["train"] + runs["penalty"].astype(float)
     exact = runs[runs["is_exact"].astype(bool)].drop_duplicates(RUN)

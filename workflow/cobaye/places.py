@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Mapping
 
-from cobaye import kinds, paths, recipes, stopping, table_files
+from cobaye import files, kinds, paths, recipes, stopping, table_files
 from cobaye.config import Config
 
 
@@ -98,17 +100,44 @@ class Places:
 
     def tables_read(self, study: str, figure_kind: str) -> list[str]:
         """Return the tables that a figure reads: those it needs, then those it likes and has."""
-        makers = {table_files.TABULATE, *self.config.studies[study].analyses}
+        of = self.config.studies[study]
+        makers = {table_files.TABULATE, *of.analyses}
         liked = kinds.constant("figures", figure_kind, "OPTIONAL_TABLES", ())
         there = [table for table in liked if table_files.makers()[table] in makers]
         return [*kinds.constant("figures", figure_kind, "TABLES"), *there]
+
+    @functools.cache  # noqa: B019 (one plan per process)
+    def groups(self, study: str) -> dict[str, tuple[recipes.Run, ...]]:
+        """Return the runs of a study that are trained side by side, by the names of their groups.
+
+        Those of a group differ in widths, learning rate, schedule, momentum and λ alone. A name
+        says what tells a group from the others; without anything, it is ``all``.
+        """
+        of = self.config.studies[study]
+        found: dict[str, list[recipes.Run]] = {}
+        traits: dict[str, dict[str, str]] = {}
+        for run in of.runs() if of.together else ():
+            model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
+            options = {**optimizer.algorithm.options, "momentum": None}
+            alike = dataclasses.replace(
+                optimizer, learning_rate=0, schedule=None, algorithm=recipes.Kind("", options)
+            )
+            key = files.digest(recipes.plain([alike, _shared(model), run.seed]))
+            found.setdefault(key, []).append(run)
+            traits[key] = {
+                **_shared(model),
+                "batch": str(optimizer.batch_size),
+                "epochs": str(optimizer.epochs),
+                "seed": str(run.seed),
+            }
+        return {name: tuple(found[key]) for key, name in zip(traits, _names(traits), strict=True)}
 
     def products(self, study: str) -> list[str]:
         """Return the files that make a study complete: its runs, tables and figures."""
         of = self.config.studies[study]
         runs = [
             f"{self.run_folder(study, run)}/{manifest}"
-            for run in of.runs()
+            for run in (*of.runs(), *of.derived_runs())
             for manifest in ("train.json", "evaluate.json")
         ]
         tables = [
@@ -125,5 +154,34 @@ class Places:
         ]
         if of.data.backbone is None:
             tables += [f"{paths.TABLES}/{file}" for file in table_files.DESCRIPTIONS]
+        if of.derived:
+            made = (*table_files.DERIVED_FILES.values(), "derived.json")
+            tables += [f"{paths.TABLES}/{file}" for file in made]
+        if of.grid is not None:
+            tables += [f"{paths.BEST}/{file}" for file in ("best.csv", "best.json")]
         runs += self.baseline_product(study, "baseline.json")
         return runs + [product.format(study=study) for product in (*tables, *figures)]
+
+
+def _shared(model: recipes.Model) -> dict[str, str]:
+    """Return what models that are trained side by side have in common."""
+    widths = model.options.get("widths", ())
+    return {
+        "layers": str(len(widths) + 1),
+        "": str(model.options.get("activation", "")) if widths else "",
+    }
+
+
+def _names(traits: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return a name per group, of the traits in which they differ; a number where that is none."""
+    differ = [
+        key
+        for key in next(iter(traits.values()), {})
+        if len({each[key] for each in traits.values()}) > 1
+    ]
+    names = ["-".join(f"{key}{each[key]}" for key in differ) for each in traits.values()]
+    names = [name.strip("-") or "all" for name in names]
+    return [
+        name if names.count(name) == 1 else f"{name}-{number}"
+        for number, name in enumerate(names, start=1)
+    ]

@@ -7,33 +7,15 @@ manifest. No torch here.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from cobaye import files, kinds, models, paths, provenance, recipes
-from cobaye.config import Config
+from cobaye import hyperparameters, kinds, models, paths, recipes
 from cobaye.errors import ConfigError, nearest
-from cobaye.places import Places
+from cobaye.stages import Stage, Stages
 
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """What one job is told."""
-
-    identity: dict[str, Any]
-    recipe: dict[str, Any]
-    code: str
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """The sha256 of recipe and code, as `files.require_fresh` compares it."""
-        return files.stage_fingerprint(self.recipe, self.code)
-
-
-class Plan(Places):
+class Plan(Stages):
     """Everything that can be asked for, and what it takes.
 
     Parameters
@@ -42,66 +24,7 @@ class Plan(Places):
     scripts : the folder of the rules' scripts, each named as its rule.
     """
 
-    def __init__(self, config: Config, scripts: Path):
-        super().__init__(config)
-        self.scripts = scripts
-
-    def _stage(self, rule: str, identity: Mapping, recipe: Any, *used: tuple[str, str]) -> Stage:
-        return Stage(dict(identity), recipes.plain(recipe), self._code(rule, used))
-
-    @functools.cache  # noqa: B019 (one plan per process, and Snakemake asks often)
-    def _code(self, rule: str, used: tuple[tuple[str, str], ...]) -> str:
-        return provenance.code_digest(self.scripts / f"{rule}.py", used)
-
-    def dataset(self, dataset: str) -> Stage:
-        """Return what prepare_dataset is told."""
-        kind = self.config.datasets[dataset].kind
-        return self._stage("prepare_dataset", {"dataset": dataset}, kind, ("datasets", kind.kind))
-
-    def dataset_problems(self, dataset: str) -> list[str]:
-        """Return what would stop the preparation of a dataset. Imports its kind."""
-        kind = self.config.datasets[dataset].kind
-        options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
-        return kinds.load("datasets", kind.kind).problems(options)
-
-    def backbone(self, backbone: str) -> Stage:
-        """Return what prepare_backbone is told."""
-        of = self.config.backbones[backbone]
-        model = self.backbone_model(backbone)
-        recipe: dict[str, Any] = {"model": model}
-        if of.run:
-            recipe["run"] = self._identity(of.study, of.run)
-        else:
-            recipe |= {"weights": of.weights, "file": of.file}
-        used = ("networks", model.kind)
-        return self._stage("prepare_backbone", {"backbone": backbone}, recipe, used)
-
-    def backbone_expected(self, backbone: str) -> str | None:
-        """Return the fingerprint of the training behind a backbone, if it is from a run."""
-        of = self.config.backbones[backbone]
-        return self.train(of.study, of.run).fingerprint if of.run else None
-
-    @functools.cache  # noqa: B019
-    def shard(self, dataset: str, backbone: str, split: str, shard: str) -> Stage:
-        """Return what cache_features is told."""
-        network = self.backbone_model(backbone).kind
-        identity = {
-            "dataset": dataset,
-            "backbone": backbone,
-            "split": split,
-            "shard": int(shard),
-            "shards": self.config.datasets[dataset].shards,
-        }
-        caching = self.config.backbones[backbone].caching
-        return self._stage("cache_features", identity, caching, ("networks", network))
-
-    def features(self, dataset: str, backbone: str, split: str) -> Stage:
-        """Return what gather_features is told."""
-        identity = {"dataset": dataset, "backbone": backbone, "split": split}
-        recipe = {"shards": self.config.datasets[dataset].shards}
-        return self._stage("gather_features", identity, recipe)
-
-    @functools.cache  # noqa: B019
+    @functools.cache  # noqa: B019 (one plan per process)
     def _runs(self, study: str) -> frozenset[recipes.Run]:
         return frozenset(self.config.studies[study].runs())
 
@@ -116,6 +39,8 @@ class Plan(Places):
         algorithm = optimizer.algorithm.kind
         engine = models.engine(of.engine, model.kind, bool(optimizer.augment))
         engine = kinds.constant("optimizers", algorithm, "ENGINE", engine)
+        if of.together:
+            engine = "together"
         origin = self.warm_start(study, run)
         recipe = recipes.Training(
             data=of.data,
@@ -139,7 +64,8 @@ class Plan(Places):
             ("schedules", optimizer.schedule.kind),
             *(("augmentations", each.kind) for each in optimizer.augment),
         ]
-        return self._stage("train", self._identity(study, run), recipe, *used)
+        rule = "train_together" if of.together else "train"
+        return self._stage(rule, self._identity(study, run), recipe, *used)
 
     def warm_start_expected(self, study: str, run: recipes.Run) -> str | None:
         """Return the fingerprint of the training that a run starts from, if from one."""
@@ -151,9 +77,12 @@ class Plan(Places):
         """Return what evaluate is told."""
         of = self.config.studies[study]
         model = of.models[run.model]
-        recipe = recipes.Evaluation(of.data, model.network, of.train_epochs, model.loss)
+        recipe = recipes.Evaluation(
+            of.data, model.network, of.train_epochs, model.loss, of.evaluate_splits
+        )
         identity = self._identity(study, run)
-        return self._stage("evaluate", identity, recipe, ("networks", model.kind))
+        rule = "evaluate_together" if of.together else "evaluate"
+        return self._stage(rule, identity, recipe, ("networks", model.kind))
 
     def baseline(self, study: str) -> Stage:
         """Return what evaluate_baseline is told; raises ConfigError for a study without one."""
@@ -190,6 +119,7 @@ class Plan(Places):
         recipe = {
             "runs": [dict(vars(run)) for run in of.runs()],
             "baseline": self.has_baseline(study),
+            "grid": hyperparameters.of_study(of),
         }
         return self._stage("tabulate", {"study": study}, recipe)
 
@@ -236,10 +166,6 @@ class Plan(Places):
         identity = {"study": study, "figure": figure}
         recipe = recipes.plain(kind) | {"tables": self.tables_read(study, kind.kind)}
         return self._stage("plot", identity, recipe, ("figures", kind.kind))
-
-    @staticmethod
-    def _identity(study: str, run: recipes.Run) -> dict[str, Any]:
-        return {"study": study, **vars(run)}
 
 
 def gpu_wanted(device: str) -> bool:

@@ -60,7 +60,10 @@ def figures(
         schema.refuse_unknown(name, known, path, "figures", "figure")
         kind = known[name]
         if lacking := table_files.lacking(kind, made):
-            raise ConfigError(f"{path}: figures.{name}: it needs {lacking!r} in analyses")
+            wanted = (
+                "derived runs" if lacking == table_files.DERIVED else f"{lacking!r} in analyses"
+            )
+            raise ConfigError(f"{path}: figures.{name}: it needs {wanted}")
         defaults = kinds.constant("figures", kind, "NAMES")[name]
         if "split" in defaults and "split" in (options or {}):
             raise ConfigError(f"{path}: figures.{name}.split: the figure's name says it")

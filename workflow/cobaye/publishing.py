@@ -39,6 +39,7 @@ def publish(
         "history.csv": files.describe(folder / "history.csv", sha256),
     }
     info = {
+        **manifest.info,
         "epochs": progress.epoch,
         "stopped": progress.stopped,
         "finite": stopping.is_finite(progress.stopped),

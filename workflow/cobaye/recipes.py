@@ -8,9 +8,11 @@ no part of a recipe: renaming an optimizer moves its runs, and two equal recipes
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
+import itertools
 from typing import Any, Literal
+
+from cobaye import varied
+from cobaye.plain_values import parse, plain  # noqa: F401 (used as recipes.parse, recipes.plain)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +123,9 @@ class Training:
     warm_start: str | None = None
 
 
+Split = Literal["train", "val", "test"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What is measured of a run. train_epochs: of the train split, every checkpoint or the last."""
@@ -129,6 +134,7 @@ class Evaluation:
     model: Kind
     train_epochs: Literal["every", "last"]
     loss: Loss = "cross-entropy"
+    splits: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,31 +145,6 @@ class Caching:
     precision: Literal["float32", "bfloat16", "float16"]
     storage: Literal["float32", "float16"]
     skip_unreadable: bool = False
-
-
-def plain(recipe: Any) -> Any:
-    """Return a recipe as JSON-ready values (tuples become lists)."""
-    if dataclasses.is_dataclass(recipe):
-        return {f.name: plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
-    if isinstance(recipe, dict):
-        return {key: plain(value) for key, value in recipe.items()}
-    if isinstance(recipe, list | tuple):
-        return [plain(value) for value in recipe]
-    return recipe
-
-
-def parse(cls: Any, value: Any) -> Any:
-    """Return the dataclass ``cls`` (nested ones too) from what :func:`plain` made of it."""
-    if isinstance(cls, types.UnionType):
-        # Of an optional dataclass, or of a number that may be several.
-        several = isinstance(value, list | tuple)
-        return None if value is None else parse(typing.get_args(cls)[several], value)
-    if dataclasses.is_dataclass(cls):
-        hints = typing.get_type_hints(cls)
-        return cls(**{key: parse(hints[key], item) for key, item in value.items()})
-    if typing.get_origin(cls) is tuple:
-        return tuple(parse(typing.get_args(cls)[0], item) for item in value)
-    return value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +191,9 @@ class Study:
     """A study: every model × optimizer × λ × seed, on the images or on a backbone's features.
 
     baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
-    trained on the same dataset.
+    trained on the same dataset. pairs: the (model, optimizer) of a random sample; None: all.
+    evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
+    one batch size are trained side by side.
     """
 
     name: str
@@ -228,13 +211,29 @@ class Study:
     penalize_scales: bool = True
     engine: Literal["auto", "torch", "numpy"] = "auto"
     precision: Precision = "float32"
+    grid: varied.Grid | None = None
+    pairs: tuple[tuple[str, str], ...] | None = None
+    evaluate_splits: tuple[Split, ...] = ("train", "val", "test")
+    together: bool = False
+    derived: tuple[varied.Derived, ...] = ()
 
     def runs(self) -> list[Run]:
         """Return its runs, in the order of the config."""
+        pairs = self.pairs
+        if pairs is None:
+            pairs = tuple(itertools.product(self.models, self.optimizers))
         return [
             Run(model, optimizer, weight_decay, seed)
-            for model in self.models
-            for optimizer in self.optimizers
+            for model, optimizer in pairs
             for weight_decay in self.weight_decays
             for seed in self.seeds
         ]
+
+    def derived_runs(self) -> dict[Run, tuple[varied.Derived, int]]:
+        """Return its derived runs, each with what it is derived by and its place, from 1 on."""
+        return {
+            Run(f"{each.name}-{place}", each.optimizer, self.weight_decays[0], seed): (each, place)
+            for each in self.derived
+            for place in range(1, each.count + 1)
+            for seed in self.seeds
+        }

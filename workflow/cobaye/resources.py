@@ -24,8 +24,7 @@ from cobaye import paths, recipes
 PROCESS = 1500e6
 # Imports take 3 s here; minutes are assumed where a cold network file system serves them.
 START = 300.0
-# Assumed: other processors are slower, or shared.
-SLACK = 3.0
+SLACK = 3.0  # assumed: other processors are slower, or shared
 # Floating-point operations per second: benchmarks/head_training.py, 129e9 to 199e9 at one thread by
 # oneDNN; 93e9 and 103e9 are torch.mm's. Assumed beside it: 0.2 ms per batch.
 FLOPS, BATCH = 100e9, 2e-4
@@ -133,11 +132,11 @@ def preparing(dataset: recipes.Dataset, sizes: Sizes) -> Needs:
     """Return what prepare_dataset asks for: arrays held twice, or the names of image files."""
     images, size = sum(sizes.images.values()), sizes.bytes(*sizes.images)
     if dataset.kind.kind == "image-folder":
-        return _needs(NAME * images, LISTING * images)
+        return needs(NAME * images, LISTING * images)
     if dataset.kind.kind == "image-folder-resized":
-        return _needs(NAME * images, 2 * DECODING * images + size / READING)
+        return needs(NAME * images, 2 * DECODING * images + size / READING)
     drawing = DRAWING * images * (dataset.kind.kind == "glyphs")
-    return _needs(2 * size, drawing + size / READING)
+    return needs(2 * size, drawing + size / READING)
 
 
 def caching(
@@ -152,7 +151,7 @@ def caching(
     if sizes.shape == SQUARE:
         each += DECODING
     held = caching.batch_size * sizes.pixels * HELD_FORWARD + (threads > 1) * threads * 600e6
-    return _needs(held, rows * each / math.sqrt(threads))
+    return needs(held, rows * each / math.sqrt(threads))
 
 
 def training(
@@ -176,7 +175,7 @@ def training(
     seconds = (PASSES if exact else optimizer.epochs) * epoch / math.sqrt(threads)
     seconds += optimizer.epochs * CHECKPOINT
     seconds += 20 * whitening * sizes.values**3 / FLOPS
-    return _needs(held, seconds + sizes.bytes("train", "val") / READING)
+    return needs(held, seconds + sizes.bytes("train", "val") / READING)
 
 
 def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
@@ -190,18 +189,18 @@ def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
     each = images if recipe.train_epochs == "every" else images - sizes.images["train"]
     forwards = sizes.images["train"] + (epochs + 1) * each
     seconds = forwards * _seconds(recipe.model, sizes) * FORWARD
-    return _needs(held, seconds + epochs * CHECKPOINT + sizes.bytes(*splits) / READING)
+    return needs(held, seconds + epochs * CHECKPOINT + sizes.bytes(*splits) / READING)
 
 
 def reading(sizes: Sizes, *splits: str) -> Needs:
     """Return what a job asks for that reads and hashes these splits, and little else."""
-    return _needs(0, sizes.bytes(*splits) / READING)
+    return needs(0, sizes.bytes(*splits) / READING)
 
 
 def tabulating(runs: int, sizes: Sizes) -> Needs:
     """Return what tabulate asks for: the predictions of every run, and two tables of them."""
     rows = runs * sum(sizes.images.values())
-    return _needs(rows * PREDICTION, rows * PREDICTION / READING)
+    return needs(rows * PREDICTION, rows * PREDICTION / READING)
 
 
 def _seconds(model: recipes.Kind, sizes: Sizes) -> float:
@@ -213,13 +212,14 @@ def _seconds(model: recipes.Kind, sizes: Sizes) -> float:
     return sizes.pixels * TRAINING.get(model.kind, RESNET50)
 
 
-def _needs(held: float, seconds: float) -> Needs:
+def needs(held: float, seconds: float) -> Needs:
+    """Return what a job asks for that holds so many bytes, and takes so many seconds."""
     megabytes = math.ceil((PROCESS + 1.2 * held) / 100e6) * 100
     return Needs(megabytes, math.ceil((START + SLACK * seconds) / 300) * 5)
 
 
 # Of a job that only draws, or copies one file.
-LIGHT = _needs(0, 0)
+LIGHT = needs(0, 0)
 
 
 def _by_options(kind: recipes.Kind) -> Sizes:

@@ -117,6 +117,7 @@ class ModelEntry(WithOptions):
 class OptimizerEntry(Strict):
     """A training recipe in a study's `optimizers`."""
 
+    models: list[str] | None = Field(default=None, min_length=1)
     algorithm: WithOptions
     learning_rate: float | None = Field(default=None, gt=0)
     schedule: WithOptions = WithOptions(kind="constant")
@@ -129,6 +130,21 @@ class OptimizerEntry(Strict):
     stop: StopEntry = StopEntry()
     augment: list[WithOptions] = []
     zca_epsilon: float = Field(default=1e-6, gt=0)
+
+
+class SampleEntry(Strict):
+    """A random sample of a study's (model, optimizer) pairs."""
+
+    count: Count
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class DerivedEntry(Strict):
+    """Runs that repeat the best of a study's grid for more epochs."""
+
+    best: Annotated[int, Field(ge=1, le=99)]
+    among: list[str] | None = Field(default=None, min_length=1)
+    epochs: Annotated[int, Field(ge=1, le=9999)]
 
 
 class StudyFile(Strict):
@@ -147,6 +163,10 @@ class StudyFile(Strict):
     baseline: bool | None = None
     engine: Literal["auto", "torch", "numpy"] = "auto"
     precision: Literal["float32", "float64"] = "float32"
+    sample: SampleEntry | None = None
+    evaluate_splits: list[Literal["train", "val", "test"]] = ["train", "val", "test"]
+    together: bool = False
+    derived: dict[str, DerivedEntry] = {}
     analyses: dict[str, dict[str, Any] | None] | list[str] | None = None
     figures: dict[str, dict[str, Any] | None] | list[str] | None = None
 

@@ -13,6 +13,8 @@ from cobaye import kinds
 
 # The manifest of `tabulate` is tables.json; that of the analysis `classes`, classes.json.
 TABULATE = "tables"
+# So that of `tabulate_derived`.
+DERIVED = "derived"
 
 # What describe_models writes beside those of tabulate.
 DESCRIPTIONS = ("layers.csv", "tensors.csv")
@@ -27,18 +29,26 @@ FILES = {
     "best-lambda": "best-lambda.csv",
     "best-lambda-per-class": "best-lambda-per-class.csv",
     "optimality-gap": "optimality-gap.csv",
+    "grid": "grid.csv",
+}
+# The tables of a study's derived runs, which never stand in those that they take a value from.
+DERIVED_FILES = {
+    "derived": "derived.csv",
+    "derived-history": "derived-history.csv",
+    "derived-metrics": "derived-metrics.csv",
 }
 
 
 def made_by(maker: str) -> dict[str, str]:
-    """Return the tables of `tabulate` (``tables``) or of an analysis: name → file."""
-    return FILES if maker == TABULATE else kinds.constant("analyses", maker, "TABLES")
+    """Return the tables of `tabulate`, of `tabulate_derived` or of an analysis: name → file."""
+    own = {TABULATE: FILES, DERIVED: DERIVED_FILES}
+    return own[maker] if maker in own else kinds.constant("analyses", maker, "TABLES")
 
 
 @functools.cache
 def makers() -> dict[str, str]:
     """Return who makes each table: name → ``tables`` or the name of an analysis."""
-    everyone = (TABULATE, *kinds.names("analyses"))
+    everyone = (TABULATE, DERIVED, *kinds.names("analyses"))
     return {table: maker for maker in everyone for table in made_by(maker)}
 
 
@@ -50,7 +60,8 @@ def lacking(figure_kind: str, analyses: Iterable[str]) -> str | None:
 
 def stage(maker: str) -> str:
     """Return the rule that makes tables, as it stands in its manifest."""
-    return "tabulate" if maker == TABULATE else f"analyse_{maker}"
+    own = {TABULATE: "tabulate", DERIVED: "tabulate_derived"}
+    return own.get(maker, f"analyse_{maker}")
 
 
 def file(table: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cobaye import datasets, files, optimality, paths, runs, table_files
+from cobaye import datasets, files, grid_table, optimality, paths, runs, table_files
 from cobaye.errors import CorruptFile
 
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
@@ -27,13 +27,14 @@ def tabulate(
     """Make all tables of a study from its evaluated runs; return their manifest.
 
     recipe: {"runs": the identities of the runs, in the order of the config, "baseline": whether the
-    study has one}. expected: run folder → the fingerprints that the config gives its training and
-    evaluation, and the baseline's folder → that of its evaluation; others raise StaleFile.
+    study has one, "grid": what it varies, if it does (see `grid_table`)}. expected: run folder →
+    the fingerprints that the config gives its training and evaluation, and the baseline's folder →
+    that of its evaluation; others raise StaleFile.
     """
     collected: dict[str, list[pd.DataFrame]] = {name: [] for name in _READ}
     inputs: dict[str, str] = {}
     for run in recipe["runs"]:
-        for name, frame in _read_run({**identity, **run}, expected, inputs, root).items():
+        for name, frame in read_run({**identity, **run}, expected, inputs, root).items():
             keyed = pd.DataFrame({key: run[key] for key in KEYS}, index=frame.index)
             collected[name].append(pd.concat([keyed, frame], axis=1))
     raw = {name: pd.concat(parts, ignore_index=True) for name, parts in collected.items()}
@@ -45,10 +46,10 @@ def tabulate(
         root / paths.DATASET.format(dataset=dataset),
     )
     names = datasets.class_names(prepared.check(source, "classes.json"))
-    tables = _tables(raw, names)
+    tables = {**_tables(raw, names), "grid": grid_table.table(raw, recipe["grid"])}
     folder = root / paths.TABLES.format(**identity)
     made = {
-        table_files.FILES[name]: _write(folder / table_files.FILES[name], table)
+        table_files.FILES[name]: write(folder / table_files.FILES[name], table)
         for name, table in tables.items()
     }
     manifest = files.Manifest("tabulate", identity, recipe, code, inputs, made)
@@ -59,7 +60,7 @@ def tabulate(
 _READ = ("runs", "history", "metrics", "classes", "predictions", "facts")
 
 
-def _read_run(
+def read_run(
     identity: dict[str, Any],
     expected: Mapping[str, tuple[str, ...]],
     inputs: dict[str, str],
@@ -77,7 +78,7 @@ def _read_run(
         "runs": pd.DataFrame(
             [
                 {k: trained.info[k] for k in ("epochs", "stopped", "finite")}
-                | {"loss_name": trained.recipe["loss"]}
+                | {"loss_name": trained.info.get("recipe", trained.recipe)["loss"]}
             ]
         ),
         "history": history,
@@ -146,7 +147,7 @@ def best_lambda(final: pd.DataFrame) -> pd.DataFrame:
     """Return, per (model, optimizer), the λ of lowest mean validation cross-entropy, and its test.
 
     Columns: model, optimizer, weight_decay, val_loss, test_loss, test_accuracy, test_top5, means
-    over the finite seeds.
+    over the finite seeds; those of test are empty where it was not evaluated.
     """
     measures = ["loss", "accuracy", "top5"]
     means = mean_over_seeds(final, [*GROUP, "weight_decay", "split"], measures)
@@ -154,7 +155,7 @@ def best_lambda(final: pd.DataFrame) -> pd.DataFrame:
     test = means[means["split"] == "test"].rename(columns={m: f"test_{m}" for m in measures})
     chosen = lowest(val[[*GROUP, "weight_decay", "val_loss"]], GROUP, "val_loss")
     columns = [*GROUP, "weight_decay", *(f"test_{m}" for m in measures)]
-    return chosen.merge(test[columns], on=[*GROUP, "weight_decay"])
+    return chosen.merge(test[columns], on=[*GROUP, "weight_decay"], how="left")
 
 
 def best_lambda_per_class(
@@ -231,6 +232,7 @@ def read_all(
     return frames, inputs
 
 
-def _write(path: Path, table: pd.DataFrame) -> dict[str, Any]:
+def write(path: Path, table: pd.DataFrame) -> dict[str, Any]:
+    """Write a table as CSV, whole or not at all; return its manifest entry."""
     data = table.to_csv(index=False, lineterminator="\n").encode()
     return files.describe(path, files.write_bytes(path, data))

@@ -7,6 +7,7 @@ depends on epochs before is read off their committed rows, so a resumed run is t
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 import time
@@ -41,6 +42,19 @@ from cobaye.randomness import derived_seed
 BLOCK, WINDOW = 256, 64
 
 
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a derived run's recipe comes from.
+
+    told: what the config says of it. found: what was taken, from which row of a table. inputs: path
+    → sha256 of the manifests that were read for it.
+    """
+
+    told: dict[str, Any]
+    found: dict[str, Any]
+    inputs: dict[str, str]
+
+
 def train(
     recipe: recipes.Training,
     identity: dict[str, Any],
@@ -49,6 +63,7 @@ def train(
     root: Path = Path(),
     memory: float = 0.5,
     expected: str | None = None,
+    origin: Origin | None = None,
 ) -> Path:
     """Train one run, from its last complete epoch if it was begun; return its manifest.
 
@@ -66,18 +81,23 @@ def train(
         tensors, neighbour = warm_starts.load(recipe, identity, expected, root)
         inputs = split.manifest | (val.manifest if val else {}) | starts.inputs(recipe, root)
         inputs |= neighbour
+        inputs |= origin.inputs if origin else {}
         fingerprint = {
             "format": files.FORMAT,
             "identity": identity,
             "recipe": recipes.plain(recipe),
             "code": code,
             "data": inputs,
+            **({"origin": dataclasses.asdict(origin)} if origin else {}),
         }
-        progress, optimizer_state = resume.load(scratch, fingerprint, _say)
+        progress, optimizer_state = resume.load(scratch, fingerprint, say)
         network, started = starts.network(recipe, split, root)
         loop = _Loop(recipe, network, split, val, device, scratch, fingerprint)
         loop.run(progress, optimizer_state, tensors)
         manifest = files.Manifest("train", identity, recipes.plain(recipe), code, inputs)
+        if origin is not None:
+            info = {"recipe": manifest.recipe, "found": origin.found}
+            manifest = dataclasses.replace(manifest, recipe=origin.told, info=info)
         circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
         return publishing.publish(folder, scratch, progress, manifest, circumstances, penalty)
 
@@ -97,9 +117,9 @@ class _Loop:
     ):
         self.recipe, self.folder, self.fingerprint = recipe, folder, fingerprint
         self.images, self.val, self.device = len(split.labels), val, device
-        normalization = _normalization(split, recipe.optimizer)
-        self.constants = normalization.tensors() if normalization else {}
-        self.engine = engines.build(recipe, network, split, normalization, device)
+        fitted = normalization(split, recipe.optimizer)
+        self.constants = fitted.tensors() if fitted else {}
+        self.engine = engines.build(recipe, network, split, fitted, device)
         shape = tuple(split.inputs.shape[1:])
         self.forward = val and scoring.Forward(recipe.model, shape, split.classes, device)
         self.history: list[history.Row] = []
@@ -117,7 +137,7 @@ class _Loop:
             self._commit(progress, {"epoch": 0, "learning_rate": 0.0})
         else:
             progress.resumed_from.append(progress.epoch)
-            _say(f"resumed after epoch {progress.epoch}")
+            say(f"resumed after epoch {progress.epoch}")
             self._restore(resume.last_checkpoint(self.folder, progress), optimizer_state)
         # Epoch 0, the initial weights, is not one that was trained.
         self.history = history.parsed(progress.rows)[1:]
@@ -185,9 +205,7 @@ class _Loop:
         progress.save(self.folder, self.fingerprint, self.engine.state())
 
 
-def _normalization(
-    split: splits.Split, optimizer: recipes.Optimizer
-) -> splits.Normalization | None:
+def normalization(split: splits.Split, optimizer: recipes.Optimizer) -> splits.Normalization | None:
     """Return the normalisation that a recipe fits to its training images; None for features."""
     if split.inputs.dtype != torch.uint8:
         return None
@@ -224,5 +242,6 @@ def batch_order(seed: int, epoch: int, images: int, shuffle: str = "full") -> to
     return torch.cat([rows[torch.randperm(len(rows), generator=generator)] for rows in windows])
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Say something in the log."""
     print(message, file=sys.stderr, flush=True)

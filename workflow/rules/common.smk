@@ -13,7 +13,7 @@ sys.path.insert(0, str(WORKFLOW))
 from cobaye import figures, paths, recipes, table_files
 from cobaye.config import Config
 from cobaye.errors import CobayeError
-from cobaye.plan import Plan
+from cobaye.grid_plan import GridPlan
 from cobaye.staleness import is_stale
 from cobaye.table_files import DESCRIPTIONS
 
@@ -21,7 +21,7 @@ try:
     CONFIG = Config(config, Path("config"), figures.names())
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
-PLAN = Plan(CONFIG, WORKFLOW / "scripts")
+PLAN = GridPlan(CONFIG, WORKFLOW / "scripts")
 
 # The manifest of each stage: small, without times, the one plain input of the stage after it.
 DATASET_MANIFEST = f"{paths.DATASET}/manifest.json"
@@ -31,13 +31,25 @@ FEATURES_MANIFEST = f"{paths.FEATURES}/manifest.json"
 TRAIN_MANIFEST = f"{paths.RUN}/train.json"
 EVALUATE_MANIFEST = f"{paths.RUN}/evaluate.json"
 BASELINE_MANIFEST = f"{paths.BASELINE}/baseline.json"
+DERIVED_MANIFEST = f"{paths.TABLES}/derived.json"
+BEST_MANIFEST = f"{paths.BEST}/best.json"
 LAYERS_MANIFEST = f"{paths.TABLES}/layers.json"
 TABLES_MANIFEST = f"{paths.TABLES}/tables.json"
 STORY_MANIFEST = f"{paths.STUDY}/story.json"
 
 
 def one_of(names):
-    return "|".join(sorted({re.escape(str(name)) for name in names}))
+    return "|".join(sorted({re.escape(str(name)) for name in names})) or NOTHING
+
+
+# A study trains and evaluates its runs one by one, or some of them side by side.
+NOTHING = "(?!)"
+ONE_BY_ONE = [name for name, of in CONFIG.studies.items() if not of.together]
+GROUPS = [(study, group) for study in CONFIG.studies for group in PLAN.groups(study)]
+# A derived run's name is no model's, so that the two kinds of runs have different paths.
+MODELS = [name for of in CONFIG.studies.values() for name in of.models]
+OPTIMIZERS = [name for of in CONFIG.studies.values() for name in of.optimizers]
+DERIVED = [run for of in CONFIG.studies.values() for run in of.derived_runs()]
 
 
 wildcard_constraints:
@@ -45,8 +57,8 @@ wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
     backbone=one_of(CONFIG.backbones),
     split=one_of(paths.SPLITS),
-    model=one_of(name for of in CONFIG.studies.values() for name in of.models),
-    optimizer=one_of(name for of in CONFIG.studies.values() for name in of.optimizers),
+    model=one_of([*MODELS, *(run.model for run in DERIVED)]),
+    optimizer=one_of([*OPTIMIZERS, *(run.optimizer for run in DERIVED)]),
     weight_decay=one_of(label for of in CONFIG.studies.values() for label in of.weight_decays),
     seed=one_of(seed for of in CONFIG.studies.values() for seed in of.seeds),
     shard=r"\d\d",
@@ -92,6 +104,22 @@ def evaluate_stage(wildcards):
 
 def baseline_stage(wildcards):
     return PLAN.baseline(wildcards.study)
+
+
+def best_stage(wildcards):
+    return PLAN.best(wildcards.study)
+
+
+def train_derived_stage(wildcards):
+    return PLAN.train_derived(wildcards.study, run_of(wildcards))
+
+
+def evaluate_derived_stage(wildcards):
+    return PLAN.evaluate_derived(wildcards.study, run_of(wildcards))
+
+
+def tabulate_derived_stage(wildcards):
+    return PLAN.tabulate_derived(wildcards.study)
 
 
 def describe_stage(wildcards):
@@ -141,6 +169,26 @@ def forced_if_stale(manifest, stage):
     return no_input
 
 
+def group_stage(study, group, evaluated):
+    return lambda wildcards: PLAN.group(study, group, evaluated=evaluated)
+
+
+def of_group(study, group, product):
+    """A product of each run of a group."""
+    return [f"{PLAN.run_folder(study, run)}/{product}" for run in PLAN.groups(study)[group]]
+
+
+def forced_if_any_is_stale(study, group, evaluated):
+    """As forced_if_stale, for the runs of a group."""
+    product = "evaluate.json" if evaluated else "train.json"
+    stage = PLAN.evaluate if evaluated else PLAN.train
+    each = [
+        forced_if_stale(path, lambda wildcards, run=run: stage(study, run))
+        for run, path in zip(PLAN.groups(study)[group], of_group(study, group, product))
+    ]
+    return lambda wildcards: [no_input for one in each for no_input in one({})]
+
+
 # Inputs that depend on the config.
 
 
@@ -166,6 +214,11 @@ def split_files(*splits):
     return lambda wildcards: ancient(
         [file for split in splits for file in PLAN.split_files(wildcards.study, split)]
     )
+
+
+def evaluated(wildcards):
+    """The splits that a study scores."""
+    return CONFIG.studies[wildcards.study].evaluate_splits
 
 
 def start_of_run(suffix):
@@ -217,6 +270,24 @@ def table_manifests_read(figure):
             for table in PLAN.plot(wildcards.study, figure).recipe["tables"]
         }
     )
+
+
+def of_all_derived_runs(*products):
+    """These products of every derived run of a study."""
+    return lambda wildcards: [
+        f"{PLAN.run_folder(wildcards.study, run)}/{product}"
+        for run in CONFIG.studies[wildcards.study].derived_runs()
+        for product in products
+    ]
+
+
+def if_derived(*products):
+    """These products of a study, if it has derived runs."""
+    return lambda wildcards: [
+        product.format(**wildcards)
+        for product in products
+        if CONFIG.studies[wildcards.study].derived
+    ]
 
 
 def refuse_missing_data():

@@ -1,6 +1,8 @@
 # What each rule's job asks for. Run locally, a resource that has no limit limits nothing.
 
-from cobaye import recipes, resources
+import dataclasses
+
+from cobaye import group_resources, recipes, resources
 from cobaye.plan import gpu_wanted
 
 
@@ -59,6 +61,48 @@ def evaluate_needs(wildcards):
     recipe = recipes.Evaluation(of.data, of.models[wildcards.model], of.train_epochs)
     epochs = of.optimizers[wildcards.optimizer].epochs
     return resources.evaluating(recipe, epochs, sizes_of(of.data))
+
+
+def group_needs(study, group, evaluated):
+    """Of runs side by side, trained or evaluated."""
+
+    def found(wildcards):
+        of, runs = CONFIG.studies[study], PLAN.groups(study)[group]
+        models = [of.models[run.model] for run in runs]
+        optimizer, sizes = of.optimizers[runs[0].optimizer], sizes_of(of.data)
+        if evaluated:
+            epochs = optimizer.epochs
+            return group_resources.evaluating(models, epochs, of.evaluate_splits, sizes)
+        return group_resources.training(models, optimizer, sizes, of.threads)
+
+    return found
+
+
+def derived_needs(evaluated):
+    """Of a derived run: as much as any that it may turn out to be."""
+
+    def found(wildcards):
+        of = CONFIG.studies[wildcards.study]
+        by, _ = of.derived_runs()[run_of(wildcards)]
+        models, sizes = [of.models[name] for name in by.among], sizes_of(of.data)
+        if evaluated:
+            each = [recipes.Evaluation(of.data, model, of.train_epochs) for model in models]
+            needs = [resources.evaluating(recipe, by.epochs, sizes) for recipe in each]
+        else:
+            each = [dataclasses.replace(o, epochs=by.epochs) for o in of.optimizers.values()]
+            needs = [
+                resources.training(model, optimizer, sizes, of.threads)
+                for model in models
+                for optimizer in each
+            ]
+        return resources.Needs(*map(max, zip(*needs)))
+
+    return found
+
+
+def best_needs(wildcards):
+    sizes = sizes_of(CONFIG.studies[wildcards.study].data)
+    return resources.reading(sizes, "test")
 
 
 def baseline_needs(wildcards):

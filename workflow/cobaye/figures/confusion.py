@@ -18,6 +18,7 @@ NAMES = {
     "confusion-zoom": {"first": 25, "last": 75},
 }
 TABLES = ("confusion", "classes", "best-lambda")
+SPLITS = ("test",)
 
 _CLASSES = 101  # the window of the whole figure in S0: where there are fewer, windows shrink alike
 _MOST_NAMES = 60

@@ -11,6 +11,8 @@ import torch
 ENGINE = "linear"
 # The NumPy engine has it.
 SCRATCH = {}
+# It can be trained side by side (`engines.together`).
+TOGETHER = {}
 
 
 @dataclass(frozen=True)

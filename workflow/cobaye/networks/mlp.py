@@ -15,6 +15,8 @@ from cobaye.networks import _layers
 PARTS = ("body", "head")
 # What the NumPy engine has of it: option → values.
 SCRATCH = {"batch_norm": [False]}
+# What is trained side by side (`engines.together`), likewise.
+TOGETHER = {"batch_norm": [False], "dropout": [0.0]}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import torch
 
 # What the NumPy engine has of it: option → values.
 SCRATCH = {"nesterov": [False]}
+# It can train side by side (`engines.together`).
+TOGETHER = {}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+# An epoch's rate depends on how many there will be, so fewer epochs are no prefix of more.
+NEEDS_EPOCHS = True
+
 
 @dataclass(frozen=True)
 class Options:

@@ -1,0 +1,360 @@
+"""Side by side: the files of a run are those that it would leave alone, up to rounding."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cobaye import (
+    checkpoints,
+    engines,
+    evaluation,
+    figures,
+    files,
+    journal,
+    networks,
+    paths,
+    recipes,
+    resume,
+    splits,
+    together,
+    training,
+)
+from cobaye.config import Config
+from cobaye.engines.together import Engine
+from cobaye.grid_plan import GridPlan
+from tests.conftest import ROOT
+from tests.test_models import _dataset
+from tests.test_training import CLASSES, SIZE, TRAINING, root  # noqa: F401 (a fixture)
+
+GROUP = {"study": "s", "group": "g"}
+FILES = {"history.csv", "run.json", "train.json"}
+
+
+def member(widths, rate, momentum=0.0, weight_decay=0.0, **more):
+    """Return the recipe of a run of a group."""
+    kind = recipes.Kind("mlp", {"widths": widths, "activation": more.pop("activation", "relu")})
+    algorithm = recipes.Kind("sgd", {"momentum": momentum, "nesterov": more.pop("nesterov", False)})
+    optimizer = dataclasses.replace(
+        TRAINING.optimizer,
+        algorithm=algorithm,
+        learning_rate=rate,
+        batch_size=more.pop("batch_size", 16),
+    )
+    return dataclasses.replace(
+        TRAINING,
+        engine="network",
+        model=kind if widths else recipes.Kind("linear", {}),
+        optimizer=optimizer,
+        weight_decay=weight_decay,
+        **more,
+    )
+
+
+def engine_of(members, split):
+    normalization = training.normalization(split, members[0].optimizer)
+    made = [networks.build(r.model, (1, SIZE, SIZE), CLASSES, r.seed) for r in members]
+    return Engine(members, made, split, normalization, "cpu")
+
+
+GROUPS = {
+    "plain": [member((7,), 0.1), member((3,), 0.5), member((7,), 0.01)],
+    "penalties": [member((7,), 0.1, 0.9, 0.01), member((3,), 0.2), member((3,), 0.1, 0.5, 0.1)],
+    "free biases": [
+        member((7,), 0.1, weight_decay=0.1, penalize_bias=False),
+        member((2,), 0.1, penalize_bias=False),
+    ],
+    "deep, tanh, Nesterov": [
+        member((5, 4), 0.1, 0.9, activation="tanh", nesterov=True),
+        member((2, 4), 0.2, 0.5, 0.01, activation="tanh", nesterov=True),
+        member((5, 4), 0.05, 0.9, activation="tanh", nesterov=True),
+    ],
+    "three hidden layers": [member((5, 4, 3), 0.1), member((5, 2, 3), 0.1)],
+    "linear": [member((), 0.1), member((), 0.3, 0.9, 0.1)],
+    "one": [member((4,), 0.3, batch_size=90)],
+    "batches of one": [member((4,), 0.05, batch_size=1), member((3,), 0.01, batch_size=1)],
+}
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("name", GROUPS)
+def test_each_network_learns_as_if_alone(root, name, precision, monkeypatch):  # noqa: F811
+    """Three epochs against autograd and torch's SGD, from the same weights in the same order.
+
+    In float64 to 1e-12 of the largest weight, in float32 to 1e-5: rounding.
+    """
+    # Chunks of a few batches, so that there are several in an epoch.
+    monkeypatch.setattr(engines.together, "HELD", 3 * 16 * SIZE * SIZE)
+    tolerance = {"float64": 1e-12, "float32": 1e-5}[precision]
+    members = [dataclasses.replace(each, precision=precision) for each in GROUPS[name]]
+    split = splits.load(TRAINING.data, "train", root)
+    group = engine_of(members, split)
+    normalization = training.normalization(split, members[0].optimizer)
+    alone = [
+        engines.build(
+            dataclasses.replace(each, engine="network"),
+            networks.build(each.model, (1, SIZE, SIZE), CLASSES, each.seed),
+            split,
+            normalization,
+            "cpu",
+        )
+        for each in members
+    ]
+    for epoch in (1, 2, 3):
+        order = training.batch_order(0, epoch, len(split.labels))
+        rates = [each.optimizer.learning_rate / epoch for each in members]
+        found = group.epoch(order, rates)
+        for number, (one, rate) in enumerate(zip(alone, rates, strict=True)):
+            means = one.epoch(order, rate)
+            assert found[number].loss == pytest.approx(means.loss, rel=tolerance)
+            assert found[number].penalty == pytest.approx(means.penalty, rel=tolerance)
+            assert found[number].accuracy == pytest.approx(means.accuracy, abs=1e-12)
+            own = group.tensors(number)
+            assert list(own) == list(one.tensors())
+            for key, tensor in one.tensors().items():
+                scale = tensor.abs().max().item()
+                assert torch.allclose(own[key], tensor, rtol=0, atol=tolerance * scale), key
+
+
+def test_networks_do_not_touch_each_other(root):  # noqa: F811
+    """One that diverges leaves the bytes of the others as they are; so does its place."""
+    split = splits.load(TRAINING.data, "train", root)
+    order = training.batch_order(0, 1, len(split.labels))
+    wild, calm = member((7,), 1e30), member((7,), 0.1)
+    beside_wild, beside_calm = engine_of([wild, calm], split), engine_of([calm, calm], split)
+    for _ in range(2):
+        first = beside_wild.epoch(order, [1e30, 0.1])
+        second = beside_calm.epoch(order, [0.1, 0.1])
+    assert not math.isfinite(first[0].loss)
+    assert first[1] == second[1] == second[0]
+    for name, tensor in beside_wild.tensors(1).items():
+        assert torch.equal(tensor, beside_calm.tensors(1)[name])
+        assert torch.equal(tensor, beside_calm.tensors(0)[name])
+
+
+def told(members):
+    return [
+        together.Told(
+            dataclasses.replace(each, engine="together"),
+            {"study": "s", "model": f"m{i}", "optimizer": "o", "weight_decay": "0", "seed": 0},
+            f"code{i}",
+        )
+        for i, each in enumerate(members)
+    ]
+
+
+def products(folders):
+    """Return every file whose bytes are promised."""
+    return {
+        f"{folder.parts[-4]}/{file.name}": file.read_bytes()
+        for folder in folders
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != "run.json" and resume.FOLDER not in file.parts
+    }
+
+
+@pytest.mark.parametrize("name", ["penalties", "deep, tanh, Nesterov"])
+def test_the_files_are_those_of_runs_trained_alone(root, name):  # noqa: F811
+    members = GROUPS[name]
+    made = together.train(told(members), GROUP, root=root)
+    for number, (path, recipe) in enumerate(zip(made, members, strict=True)):
+        identity = {**told(members)[number].identity, "optimizer": "alone"}
+        alone = training.train(recipe, identity, f"code{number}", root=root).parent
+        own = path.parent
+        assert {p.name for p in own.iterdir()} == {p.name for p in alone.iterdir()} - {
+            resume.FOLDER
+        }
+        first, second = (files.read_json(each / "train.json") for each in (own, alone))
+        assert first["info"] == second["info"]
+        assert first["inputs"] == second["inputs"]
+        assert first["files"].keys() == second["files"].keys()
+        assert {**first["recipe"], "engine": "network"} == second["recipe"]
+        rows = [pd.read_csv(each / "history.csv") for each in (own, alone)]
+        pd.testing.assert_frame_equal(*rows, rtol=1e-5)
+        for epoch in range(5):
+            tensors = [
+                checkpoints.load(each / "checkpoints" / paths.checkpoint(epoch))
+                for each in (own, alone)
+            ]
+            assert tensors[0].keys() == tensors[1].keys()
+            for key, tensor in tensors[0].items():
+                assert torch.allclose(tensor, tensors[1][key], rtol=0, atol=1e-5), key
+        run = files.read_json(own / "run.json")
+        assert run["together"] == {**GROUP, "runs": len(members)}
+
+
+def killed_at(root, members, monkeypatch, epoch):  # noqa: F811
+    """Train a group in a process that dies, so to say, before it commits an epoch."""
+    append = journal.Journal.append
+
+    def dying(self, record):
+        if record["epoch"] == epoch:
+            raise KeyboardInterrupt
+        append(self, record)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Journal, "append", dying)
+        with pytest.raises(KeyboardInterrupt):
+            together.train(told(members), GROUP, root=root)
+    return root / paths.TOGETHER.format(**GROUP) / resume.FOLDER
+
+
+@pytest.fixture
+def undisturbed(root, tmp_path_factory):  # noqa: F811
+    """The bytes of the group `penalties`, one of which diverges, in a training without a kill."""
+    other = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(root / "resources", other / "resources")
+    return products(path.parent for path in together.train(told(MIXED), GROUP, root=other))
+
+
+MIXED = [*GROUPS["penalties"], member((3,), 1e6, 0.9)]
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 3, 4])
+def test_a_killed_group_goes_on_from_its_last_epoch(root, monkeypatch, undisturbed, epoch):  # noqa: F811
+    killed_at(root, MIXED, monkeypatch, epoch)
+    made = together.train(told(MIXED), GROUP, root=root)
+    assert products(path.parent for path in made) == undisturbed
+    run = files.read_json(made[0].parent / "run.json")
+    assert run["resumed_from"] == ([epoch - 1] if epoch else [])
+    assert files.read_json(made[3].parent / "train.json")["info"]["stopped"].startswith("diverged")
+
+
+def torn(scratch):
+    """Cut the journal's last line, as a power failure may."""
+    path = scratch / journal.NAME
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def forged(scratch):
+    """Change the last line, whole as it is."""
+    path = scratch / journal.NAME
+    *before, last = path.read_text().splitlines()
+    record = json.loads(last)
+    record["runs"]["0"]["row"] = record["runs"]["0"]["row"].replace("2,", "3,", 1)
+    path.write_text("\n".join([*before, json.dumps(record)]) + "\n")
+
+
+def flipped(scratch):
+    """Flip a bit of a checkpoint of the last line."""
+    path = scratch / "run-001/checkpoints" / paths.checkpoint(2)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def removed(scratch):
+    (scratch / "run-002/checkpoints" / paths.checkpoint(2)).unlink()
+
+
+@pytest.mark.parametrize("harm", [torn, forged, flipped, removed])
+def test_what_is_not_whole_is_trained_again(root, monkeypatch, undisturbed, harm):  # noqa: F811
+    scratch = killed_at(root, MIXED, monkeypatch, 3)
+    harm(scratch)
+    made = together.train(told(MIXED), GROUP, root=root)
+    assert products(path.parent for path in made) == undisturbed
+    assert files.read_json(made[0].parent / "run.json")["resumed_from"] == [1]
+
+
+def test_velocities_that_are_gone_are_not_guessed(root, monkeypatch, undisturbed):  # noqa: F811
+    scratch = killed_at(root, MIXED, monkeypatch, 3)
+    for file in scratch.glob("state-*"):
+        file.write_bytes(b"")
+    made = together.train(told(MIXED), GROUP, root=root)
+    assert products(path.parent for path in made) == undisturbed
+    assert files.read_json(made[0].parent / "run.json")["resumed_from"] == []
+
+
+def test_a_group_of_other_runs_starts_anew(root, monkeypatch, capfd):  # noqa: F811
+    killed_at(root, GROUPS["plain"], monkeypatch, 3)
+    made = together.train(told(GROUPS["plain"][:2]), GROUP, root=root)
+    assert files.read_json(made[0].parent / "run.json")["resumed_from"] == []
+    assert len(made) == 2
+
+
+def test_a_finished_group_that_is_trained_again_costs_nothing(root, monkeypatch):  # noqa: F811
+    first = products(p.parent for p in together.train(told(MIXED), GROUP, root=root))
+    monkeypatch.setattr(Engine, "epoch", None)
+    again = products(p.parent for p in together.train(told(MIXED), GROUP, root=root))
+    assert again == first
+
+
+def test_published_files_are_not_written_to_again(root, monkeypatch):  # noqa: F811
+    """They share their bytes with the resume folder's until evaluate removes that."""
+    made = together.train(told(GROUPS["plain"]), GROUP, root=root)
+    before = products(path.parent for path in made)
+    others = [dataclasses.replace(each, weight_decay=0.5) for each in GROUPS["plain"]]
+    killed_at(root, others, monkeypatch, 3)
+    assert products(path.parent for path in made) == before
+
+
+def test_a_group_is_evaluated_as_its_runs_would_be(root):  # noqa: F811
+    """Byte for byte, and the state to resume from is gone."""
+    made = together.train(told(GROUPS["plain"]), GROUP, root=root)
+    runs = []
+    for path, one in zip(made, told(GROUPS["plain"]), strict=True):
+        manifest = files.read_manifest(path, "train", one.identity)
+        recipe = recipes.Evaluation(
+            TRAINING.data, one.recipe.model, "every", "cross-entropy", ("val",)
+        )
+        expected = files.stage_fingerprint(manifest.recipe, manifest.code)
+        runs.append({"recipe": recipe, "identity": one.identity, "code": "c", "expected": expected})
+        evaluation.evaluate(**runs[-1], root=root)
+    alone = products(path.parent for path in made)
+    for path in made:
+        for file in ("metrics.parquet", "evaluate.json"):
+            (path.parent / file).unlink()
+    evaluation.evaluate_group(runs, GROUP, root=root)
+    assert products(path.parent for path in made) == alone
+    assert not (root / paths.TOGETHER.format(**GROUP) / resume.FOLDER).exists()
+    metrics = pd.read_parquet(made[0].parent / "metrics.parquet")
+    assert set(metrics["split"]) == {"val"}
+    assert np.isfinite(metrics["loss"]).all()
+
+
+FAITHFUL = {"mnist-grid": 96, "mnist-deep": 64 + 125}
+
+
+@pytest.mark.parametrize("study", FAITHFUL)
+def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
+    """Of each of its groups, on images of the true shape, made here; of the deep ones, the narrow.
+
+    The widest of them all hold gigabytes.
+    """
+    config = Config({"studies": [study]}, ROOT / "config", figures.names())
+    plan = GridPlan(config, ROOT / "workflow/scripts")
+    of = config.studies[study]
+    assert len(of.runs()) == FAITHFUL[study]
+    _dataset(tmp_path, of.data.dataset, (1, 28, 28))
+    for group in plan.groups(study):
+        runs = []
+        for each in plan.group(study, group).recipe["runs"]:
+            recipe = recipes.parse(recipes.Training, each["recipe"])
+            two = dataclasses.replace(recipe.optimizer, epochs=2)
+            if max(recipe.model.options["widths"]) <= 128:
+                recipe = dataclasses.replace(recipe, optimizer=two)
+                runs.append(together.Told(recipe, each["identity"], each["code"]))
+        made = together.train(runs, {"study": study, "group": group}, root=tmp_path)
+        for path in made:
+            rows = pd.read_csv(path.parent / "history.csv")
+            assert len(rows) == 3
+            assert rows["loss"][2] < rows["loss"][1], path
+
+
+def test_groups_are_what_shares_its_batches():
+    config = Config({"studies": ["digits-grid"]}, ROOT / "config", figures.names())
+    plan = GridPlan(config, ROOT / "workflow/scripts")
+    assert list(plan.groups("digits-grid")) == [f"batch{n}" for n in (4, 8, 16, 32, 64, 128)]
+    assert {len(runs) for runs in plan.groups("digits-grid").values()} == {16}
+    assert list(plan.groups("mnist-deep")) == ["layers3-epochs25", "layers4-epochs10"]
+    assert plan.groups("digits") == {}
+    assert len(config.studies["digits-grid"].runs()) == 96
+    read = plan.tabulate("digits-grid").recipe["grid"]["epochs"]
+    assert sum(len(read[run.optimizer]) for run in config.studies["digits-grid"].runs()) == 384

@@ -1,0 +1,76 @@
+"""Validation accuracy over the widths of the hidden layers, as heat maps (S3, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cobaye.figures import _grid, _panels
+
+NAMES = {"deep-widths": {}}
+TABLES = ("grid",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """None."""
+
+
+def maps(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return title → accuracy on val, a row per width of the last hidden layer but one.
+
+    The columns are the last one's widths. One map for the networks of two hidden layers, and one
+    per width of the first for those of three. Of several configurations of equal widths the best
+    counts.
+    """
+    widths = [column for column in table.columns if column.startswith("width_")]
+    found: dict[str, pd.DataFrame] = {}
+    depth = table[widths].notna().sum(axis=1)
+    for layers in sorted(set(depth[depth >= 2])):
+        own, *before = widths[:layers][-2:], *widths[: layers - 2]
+        mine = table[depth == layers]
+        for first, rows in mine.groupby(before) if before else [((), mine)]:
+            head = " × ".join([*map(_grid.text, first), "rows", "columns"])
+            found[f"{layers} hidden layers: {head}"] = rows.pivot_table(
+                index=own[0], columns=own[1], values="val_accuracy", aggfunc="max"
+            )
+    return found
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw the maps, all of one depth on one scale of colours."""
+    table = tables["grid"]
+    found = maps(table) if len(table) else {}
+    columns = min(len(found), 3) or 1
+    lines = -(-len(found) // columns)
+    groups = [_panels.Group(str(line), "") for line in range(lines)]
+    fig, axes = _panels.grid(groups, columns, (max(3.3 * columns, 4.2), 3.1))
+    for ax in axes.flat[len(found) :]:
+        ax.set_axis_off()
+    depths = {title: title.split(":")[0] for title in found}
+    for ax, (title, values) in zip(axes.flat, found.items(), strict=False):
+        alike = [found[other].to_numpy() for other in found if depths[other] == depths[title]]
+        every = 100 * np.concatenate([each.ravel() for each in alike])
+        _map(ax, title, 100 * values, (np.nanpercentile(every, 5), np.nanmax(every)))
+    return fig
+
+
+def _map(ax: Axes, title: str, values: pd.DataFrame, limits: tuple[float, float]) -> None:
+    low, high = limits
+    ax.imshow(values, cmap="viridis", vmin=low, vmax=high, aspect="auto")
+    for (row, column), value in np.ndenumerate(values.to_numpy()):
+        if np.isfinite(value):
+            bright = value > low + 0.6 * (high - low)
+            style = {"color": "black" if bright else "white", "fontsize": 5.5}
+            ax.text(column, row, f"{value:.1f}", ha="center", va="center", **style)
+    ax.set_title(title, loc="left")
+    ax.set_xticks(range(values.shape[1]), map(_grid.text, values.columns))
+    ax.set_yticks(range(values.shape[0]), map(_grid.text, values.index))
+    ax.set(xlabel=_grid.name(values.columns.name), ylabel=_grid.name(values.index.name))
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)

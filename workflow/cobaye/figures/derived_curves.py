@@ -1,0 +1,40 @@
+"""Loss against epochs of the best of a grid, trained again for more epochs (S3, fig. 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _grid, _panels
+from cobaye.figures._configurations import legend, panel
+
+NAMES = {"derived-curves": {}}
+TABLES = ("derived", "derived-history", "derived-metrics")
+
+
+@dataclass(frozen=True)
+class Options:
+    """None."""
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a panel per run, three in a row."""
+    table = tables["derived"]
+    columns = min(len(table), 3)
+    groups = [_panels.Group(str(line), "") for line in range(-(-len(table) // columns))]
+    fig, axes = _panels.grid(groups, columns, (max(2.3 * columns, 4.5), 2.2))
+    frames = tables["derived-history"], tables["derived-metrics"]
+    varied = _grid.hyperparameters(table)
+    crosses = [
+        panel(ax, row, *frames, varied)
+        for ax, (_, row) in zip(axes.flat, table.iterrows(), strict=False)
+    ]
+    for ax in axes.flat[len(table) :]:
+        ax.set_axis_off()
+    for line in axes:
+        line[0].set_ylabel("mean loss")
+    legend(fig, any(crosses))
+    return fig

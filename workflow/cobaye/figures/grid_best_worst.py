@@ -1,0 +1,67 @@
+"""The best and the worst configurations of a grid, as a table (S3, tables 2.1, 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _grid, _panels, _style
+
+NAMES = {"grid-best-worst": {}}
+TABLES = ("grid",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How many rows of each."""
+
+    best: int = 5
+    worst: int = 5
+
+    def __post_init__(self):
+        if self.best < 1 or self.worst < 0:
+            raise ValueError("best must be at least 1, and worst at least 0")
+
+
+def rows(table: pd.DataFrame, options: Options) -> tuple[list[str], list[list[str]]]:
+    """Return the heads of the columns, and the rows as text; ``…`` stands between the two parts."""
+    columns = _grid.varied(table)
+    heads = ["rank", *map(_grid.name, columns), "accuracy\non val (%)", "loss\non val", "ended by"]
+    order = _grid.ranked(table)
+    cells = [
+        [
+            _grid.text(row["rank"]),
+            *(_grid.text(row[column]) for column in columns),
+            f"{100 * row['val_accuracy']:.2f}",
+            _grid.text(round(float(row["val_loss"]), 4)),
+            str(row["stopped"]),
+        ]
+        for _, row in order.iterrows()
+    ]
+    if len(cells) <= options.best + options.worst:
+        return heads, cells
+    worst = cells[len(cells) - options.worst :]
+    return heads, [*cells[: options.best], ["…"] * len(heads), *worst]
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw the table."""
+    table = tables["grid"]
+    if not len(table):
+        return _panels.grid([])[0]
+    heads, cells = rows(table, options)
+    size = (1.05 * len(heads) + 0.6, 0.21 * (len(cells) + 1) + 0.5)
+    fig, axes = _panels.grid([_panels.Group("", "")], 1, size)
+    ax = axes[0, 0]
+    ax.set_axis_off()
+    ax.set(xlim=(0, len(heads)), ylim=(-len(cells) - 0.2, 1.4))
+    for column, head in enumerate(heads):
+        ax.text(column + 0.5, 0.25, head, ha="center", va="bottom", fontweight="bold")
+        for row, each in enumerate(cells):
+            colour = _style.INK if row <= options.best else _style.ACCENT
+            ax.text(column + 0.5, -row - 0.5, each[column], ha="center", va="center", color=colour)
+    ax.axhline(0, color=_style.INK, linewidth=0.8)
+    return fig

@@ -1,0 +1,236 @@
+"""A study file, checked: from its keys to a plain `recipes.Study`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cobaye import (
+    grids,
+    kinds,
+    models,
+    optimizer_keys,
+    products,
+    recipes,
+    schema,
+    table_files,
+    yaml_files,
+)
+from cobaye.errors import ConfigError
+from cobaye.paths import RESERVED, SPLITS
+
+LABEL = re.compile(r"[0-9.]+(e[-+]?[0-9]+)?")
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+def read(
+    file: Path,
+    datasets: Mapping[str, recipes.Dataset],
+    backbones: Mapping[str, recipes.Backbone],
+    figures: Mapping[str, str],
+) -> recipes.Study:
+    """Return the study of a file.
+
+    datasets, backbones: those that it may name. figures: figure name → kind. Raises ConfigError.
+    """
+    return _Reader(file, datasets, backbones, figures).study()
+
+
+def name(given: Any, path: Path) -> str:
+    """Return a name that may stand in paths; raises ConfigError for another."""
+    if not isinstance(given, str) or not NAME.fullmatch(given):
+        raise ConfigError(
+            f"{path}: name {given!r}: it stands in paths: small letters, digits, '-' and '.'"
+        )
+    return given
+
+
+class _Reader:
+    def __init__(
+        self,
+        file: Path,
+        datasets: Mapping[str, recipes.Dataset],
+        backbones: Mapping[str, recipes.Backbone],
+        figures: Mapping[str, str],
+    ):
+        self.file, self.datasets, self.backbones = file, datasets, backbones
+        self.known_figures = figures
+
+    def study(self) -> recipes.Study:
+        own = name(self.file.stem, self.file)
+        if own in RESERVED:
+            raise ConfigError(f"{self.file}: a study may not be named {own!r}")
+        content, grid = grids.expand(yaml_files.read_yaml(self.file), self.file)
+        raw = schema.checked(schema.StudyFile, content, self.file)
+        schema.refuse_unknown(raw.dataset, self.datasets, self.file, "dataset", "dataset")
+        self._check_form(raw)
+        if raw.backbone is not None:
+            schema.refuse_unknown(raw.backbone, self.backbones, self.file, "backbone", "backbone")
+        pairs = grids.pairs(raw, grid, self.file)
+        splits = self._splits(raw.evaluate_splits)
+        analyses = self._analyses(raw, splits)
+        study = recipes.Study(
+            name=own,
+            data=recipes.Data(raw.dataset, raw.backbone),
+            models={
+                name(key, self.file): models.read(model, self.file, f"models.{key}")
+                for key, model in raw.models.items()
+            },
+            optimizers={
+                name(key, self.file): self._optimizer(raw, key, pairs) for key in raw.optimizers
+            },
+            weight_decays=self._labels(raw.weight_decays),
+            seeds=self._unique("seeds", raw.seeds),
+            penalize_bias=raw.penalize_bias,
+            penalize_scales=raw.penalize_scales,
+            train_epochs=raw.train_epochs,
+            threads=raw.threads,
+            figures=self._figures(raw, analyses),
+            analyses=analyses,
+            baseline=raw.baseline,
+            engine=raw.engine,
+            precision=raw.precision,
+            grid=grid,
+            pairs=pairs,
+            evaluate_splits=splits,
+            together=raw.together,
+            derived=grids.derived(raw, grid, self.file),
+        )
+        for each in study.derived:
+            name(each.name, self.file)
+        models.refuse_numpy(study, self.file)
+        models.refuse_together(study, self.file)
+        grids.refuse_readings(study, self.file)
+        return study
+
+    def _check_form(self, raw: schema.StudyFile) -> None:
+        """Refuse a backbone for ready-made features, and training on files without one."""
+        if raw.baseline and raw.backbone is None:
+            raise ConfigError(f"{self.file}: baseline: true, but the study has no backbone")
+        kind = self.datasets[raw.dataset].kind.kind
+        form = kinds.constant("datasets", kind, "FORM", "images")
+        if form == "features" and raw.backbone is not None:
+            raise ConfigError(f"{self.file}: backbone: {raw.dataset} holds features, not images")
+        if form == "files" and raw.backbone is None:
+            raise ConfigError(
+                f"{self.file}: backbone: missing: {raw.dataset} holds image files, which only a "
+                "backbone reads (or resize them all: kind image-folder-resized)"
+            )
+        given_features = form == "features" or raw.backbone is not None
+        for name, model in raw.models.items():
+            known = model.kind in kinds.names("networks")
+            takes = kinds.constant("networks", model.kind, "INPUT") if known else None
+            if given_features and takes == "images":
+                raise ConfigError(
+                    f"{self.file}: models.{name}.kind: {model.kind!r} takes images, and this study "
+                    "trains on features"
+                )
+        for name, optimizer in raw.optimizers.items():
+            if optimizer.normalize != "none" and given_features:
+                raise ConfigError(
+                    f"{self.file}: optimizers.{name}.normalize: {optimizer.normalize!r} is for "
+                    "images; features are used as they are: none"
+                )
+            if optimizer.augment and given_features:
+                raise ConfigError(
+                    f"{self.file}: optimizers.{name}.augment: augmentation is for images, and this "
+                    "study trains on features"
+                )
+
+    def _kind(self, package: str, value: schema.WithOptions, where: str) -> recipes.Kind:
+        return schema.checked_kind(package, value.kind, value.options(), self.file, where)
+
+    def _optimizer(
+        self, study: schema.StudyFile, name: str, pairs: tuple[tuple[str, str], ...] | None
+    ) -> recipes.Optimizer:
+        raw, where = study.optimizers[name], f"optimizers.{name}"
+        fitted = {
+            key: model
+            for key, model in study.models.items()
+            if pairs is None or (key, name) in pairs
+        }
+        optimizer_keys.check(raw, fitted, self.file, where)
+        return recipes.Optimizer(
+            algorithm=self._kind("optimizers", raw.algorithm, f"{where}.algorithm"),
+            learning_rate=raw.learning_rate,
+            schedule=self._kind("schedules", raw.schedule, f"{where}.schedule"),
+            batch_size=raw.batch_size,
+            epochs=raw.epochs or 1,
+            normalize=raw.normalize,
+            shuffle=raw.shuffle,
+            l1=raw.l1,
+            max_norm=raw.max_norm,
+            stop=recipes.parse(recipes.Stop, raw.stop.model_dump()),
+            augment=tuple(
+                self._kind("augmentations", each, f"{where}.augment[{number}]")
+                for number, each in enumerate(raw.augment)
+            ),
+            zca_epsilon=raw.zca_epsilon,
+        )
+
+    def _labels(self, labels: list[Any]) -> tuple[str, ...]:
+        values: dict[float, str] = {}
+        for label in labels:
+            where = f"{self.file}: weight_decays: {label!r}"
+            if not isinstance(label, str):
+                raise ConfigError(f"{where}: write it in quotes, as it shall stand in paths")
+            value = _number(label)
+            if value is None or not LABEL.fullmatch(label) or not math.isfinite(value):
+                raise ConfigError(
+                    f"{where}: a weight decay is a finite number ≥ 0 such as '0', '1e-4' or '0.01'"
+                )
+            if value in values:
+                raise ConfigError(f"{where}: the same number as {values[value]!r}")
+            values[value] = label
+        return tuple(labels)
+
+    def _unique(self, key: str, values: list[Any]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ConfigError(f"{self.file}: {key}: {values}: a value stands twice")
+        return tuple(values)
+
+    def _splits(self, values: list[recipes.Split]) -> tuple[recipes.Split, ...]:
+        if "val" not in values:
+            raise ConfigError(f"{self.file}: evaluate_splits: {values}: val is needed, to choose")
+        return tuple(split for split in SPLITS if split in self._unique("evaluate_splits", values))
+
+    def _analyses(
+        self, raw: schema.StudyFile, splits: tuple[recipes.Split, ...]
+    ) -> dict[str, recipes.Kind]:
+        """Return the analyses, all of which are of test: where that is left out, there are none."""
+        if "test" in splits:
+            return products.analyses(raw.analyses, self.file)
+        if raw.analyses:
+            raise ConfigError(
+                f"{self.file}: analyses: they are of the split 'test', and evaluate_splits: "
+                f"{list(splits)} leaves it out"
+            )
+        return {}
+
+    def _figures(
+        self, raw: schema.StudyFile, analyses: Mapping[str, recipes.Kind]
+    ) -> dict[str, recipes.Kind]:
+        made = [*analyses, *([table_files.DERIVED] if raw.derived else [])]
+        figures = products.figures(raw.figures, made, self.known_figures, self.file)
+        for name, figure in figures.items():
+            self._refuse_splits(name, figure, raw.evaluate_splits)
+        return figures
+
+    def _refuse_splits(self, name: str, figure: recipes.Kind, evaluated: list[str]) -> None:
+        """Refuse a figure of a split that the study does not evaluate."""
+        needed = kinds.constant("figures", figure.kind, "SPLITS", ())
+        for split in {figure.options.get("split", "val"), *needed} - set(evaluated):
+            raise ConfigError(
+                f"{self.file}: figures: {name!r} shows the split {split!r}, and evaluate_splits: "
+                f"{evaluated} leaves it out"
+            )
+
+
+def _number(label: str) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None

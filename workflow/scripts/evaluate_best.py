@@ -1,0 +1,11 @@
+"""Evaluate on test the configuration that is best on validation."""
+
+from _worker import device, job
+from cobaye import best
+
+with job(snakemake) as told:
+    best.evaluate(
+        **told,
+        device=device(snakemake),
+        memory=snakemake.config.get("memory_share", 0.5),
+    )

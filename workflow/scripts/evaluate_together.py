@@ -1,0 +1,15 @@
+"""Evaluate the runs of a group, one after the other in one process."""
+
+from _worker import device, job
+from cobaye import evaluation, recipes
+
+with job(snakemake) as told:
+    evaluation.evaluate_group(
+        [
+            {**run, "recipe": recipes.parse(recipes.Evaluation, run["recipe"])}
+            for run in told["recipe"]["runs"]
+        ],
+        told["identity"],
+        device(snakemake),
+        memory=snakemake.config.get("memory_share", 0.5),
+    )
