@@ -172,6 +172,8 @@ def test_the_files_are_those_of_runs_trained_alone(root, name):  # noqa: F811
             resume.FOLDER
         }
         first, second = (files.read_json(each / "train.json") for each in (own, alone))
+        penalties = [each["info"].pop("penalty") for each in (first, second)]
+        assert penalties[0] == pytest.approx(penalties[1], rel=1e-5)
         assert first["info"] == second["info"]
         assert first["inputs"] == second["inputs"]
         assert first["files"].keys() == second["files"].keys()
