@@ -92,6 +92,7 @@ ORDER = [
 PARSE = (
     "yaml_files",
     "schema",
+    "optimizer_keys",
     "products",
     "grids",
     "models",
@@ -100,6 +101,7 @@ PARSE = (
     "places",
     "stages",
     "plan",
+    "grid_plan",
 )
 # What `snakemake --lint` asks for and is declined: the environment is one, pinned in
 # requirements.txt for every rule, so that plain pip is enough.
