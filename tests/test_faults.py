@@ -170,8 +170,9 @@ def test_every_write_fails_once(states, tmp_path, number, crash):
 
 
 # Who opens a file for writing, or names one, but for `files` itself: the lock of a run holds no
-# result, the log of a rule is text for people.
+# result, the log of a rule is text for people, and what a journal names is known by its sha256.
 WRITERS = {("resume.py", "os.open"), ("_worker.py", "open")}
+WRITERS |= {("journal.py", call) for call in ("open", "os.open", "path.write_bytes")}
 MAKES_FILES = {
     "open",
     "os.open",

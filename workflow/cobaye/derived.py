@@ -52,7 +52,7 @@ def train(
     found["optimizer"] = {**found["optimizer"], "epochs": recipe["epochs"]}
     origin = training.Origin(recipe, row, inputs)
     parsed = recipes.parse(recipes.Training, found)
-    return training.train(parsed, identity, code, device, root, memory, origin)
+    return training.train(parsed, identity, code, device, root, memory, origin=origin)
 
 
 def take(

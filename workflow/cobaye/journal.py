@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cobaye import files, resume
+from cobaye.errors import writable
 
 NAME = "journal.jsonl"
 Record = dict[str, Any]
@@ -50,7 +51,7 @@ class Journal:
         """Add a line."""
         self.seal = _seal(self.seal, record)
         line = files.canonical({**record, "seal": self.seal}) + "\n"
-        with open(self.path, "ab") as file:
+        with writable(self.path), open(self.path, "ab") as file:
             file.write(line.encode())
 
     def _lines(self) -> Iterator[tuple[Record, str, int]]:
@@ -71,10 +72,11 @@ class Journal:
 
 def write(path: Path, data: bytes) -> dict[str, Any]:
     """Write a file for a line to name, without fsync; return its entry."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A new file, never the old one's bytes: that may have a second name among the results.
-    path.unlink(missing_ok=True)
-    path.write_bytes(data)
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A new file, never the old one's bytes: that may have a second name among the results.
+        path.unlink(missing_ok=True)
+        path.write_bytes(data)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
