@@ -523,7 +523,7 @@ def test_tables_keep_labels_and_names_and_the_last_epoch(root, study):
 def test_a_class_may_be_named_na(tmp_path):
     names = ["c", "NA", "1", "null"]
     path, table = tmp_path / "best-lambda-per-class.csv", pd.DataFrame({"name": names})
-    entry = tables._write(path, table.assign(weight_decay="1e-2"))
+    entry = tables.write(path, table.assign(weight_decay="1e-2"))
     made = files.Manifest("tabulate", {}, {}, "", {}, {path.name: entry})
     assert list(tables.read(tmp_path, "best-lambda-per-class", made)["name"]) == names
 

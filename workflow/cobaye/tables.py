@@ -46,7 +46,7 @@ def tabulate(
         root / paths.DATASET.format(dataset=dataset),
     )
     names = datasets.class_names(prepared.check(source, "classes.json"))
-    tables = {**_tables(raw, names), "grid": grid_table.table(raw, recipe["grid"])}
+    tables = {**_tables(raw, names), "grid": grid_table.table(raw, recipe.get("grid"))}
     folder = root / paths.TABLES.format(**identity)
     made = {
         table_files.FILES[name]: write(folder / table_files.FILES[name], table)
