@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cobaye import datasets, files, kinds, schema
+from cobaye import datasets, files, kinds, paths, schema
 
 
 def prepare(root: Path, kind: str, **options: Any) -> tuple[files.Manifest, Path]:
@@ -156,6 +156,27 @@ def write_mnist(
         write_idx(folder / name / "raw" / f"{prefix}-labels-idx1-ubyte", labels)
         found[part] = (images, labels)
     return found
+
+
+def write_blots(root: Path, name: str, shape: tuple[int, ...], per_class: int = 12) -> None:
+    """Prepare a dataset of ten blurred blots, each at its own place, with noise; a fifth is lit."""
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    parts = {}
+    for split in paths.SPLITS:
+        labels = np.arange(10 * per_class) % 10
+        angle = 2 * np.pi * labels[:, None, None] / 10
+        far = (y - 14 - 7 * np.sin(angle)) ** 2 + (x - 14 - 7 * np.cos(angle)) ** 2
+        images = 255 * np.exp(-far / 40) + generator.normal(0, 30, far.shape)
+        images = np.clip(images, 0, 255).astype(np.uint8)[:, None]
+        parts[split] = (images.repeat(shape[0], axis=1), labels)
+    folder = root / paths.DATASET.format(dataset=name)
+    made = datasets.write(datasets.Prepared([{"name": str(i)} for i in range(10)], parts), folder)
+    counts = dict.fromkeys(paths.SPLITS, 10 * per_class)
+    info = {"classes": 10, "shape": list(shape), "form": "images", "images": counts}
+    files.Manifest("prepare_dataset", {"dataset": name}, {}, "", {}, made, info).write(
+        folder / "manifest.json"
+    )
 
 
 def write_tree(folder: Path, parts: dict[str, dict[str, int]]) -> None:

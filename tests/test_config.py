@@ -34,11 +34,16 @@ def load(folder):
     return Config(settings, folder, figures.names())
 
 
-def broken(folder, file, old, new):
-    """Return the message that a change of a config file gives."""
+def edit(folder, file, old, new):
     path = folder / file
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new, 1))
+
+
+def broken(folder, file, old, new):
+    """Return the message that a change of a config file gives."""
+    edit(folder, file, old, new)
+    path = folder / file
     with pytest.raises(ConfigError) as found:
         load(folder)
     assert str(path) in str(found.value)
@@ -55,10 +60,41 @@ def test_the_tiny_config_is_read(folder):
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
 
 
+def test_a_study_of_one_lambda_draws_no_figure_about_it(folder):
+    edit(folder, STUDY, '["0", "1e-2"]', '["1e-2"]')
+    figures = list(load(folder).studies["tiny"].figures)
+    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion", "confusion-zoom"]
+
+
+TWO = "  linear: {kind: linear}\n  wide: {kind: mlp}\n  deep: {kind: mlp}"
+
+
+def test_an_optimizer_may_be_for_some_models_only(folder):
+    edit(folder, STUDY, "  linear: {kind: linear}", TWO)
+    edit(folder, STUDY, "  sgd:\n", "  sgd:\n    models: [linear, deep]\n")
+    text = (folder / STUDY).read_text()
+    start, end = text.index("  sgd:"), text.index("weight_decays")
+    other = text[start:end].replace("sgd:", "adam:", 1).replace("[linear, deep]", "[deep, wide]")
+    (folder / STUDY).write_text(text[:end] + other + text[end:])
+    runs = load(folder).studies["tiny"].runs()
+    # In the order of the config, models first.
+    found = [("linear", "sgd"), ("wide", "adam"), ("deep", "sgd"), ("deep", "adam")]
+    assert list(dict.fromkeys((run.model, run.optimizer) for run in runs)) == found
+    assert len(runs) == 8
+
+
+def test_a_model_that_no_optimizer_names_is_refused(folder):
+    edit(folder, STUDY, "  linear: {kind: linear}", TWO)
+    said = broken(folder, STUDY, "  sgd:\n", "  sgd:\n    models: [linear, deep]\n")
+    assert "models.wide: no optimizer names it" in said
+
+
 SGD = "{kind: sgd, momentum: 0.9}"
 EXACT = TINY[STUDY][TINY[STUDY].index("    algorithm") : TINY[STUDY].index("weight_decays")]
 CASES = [
     # file, old, new, what the message must say
+    (STUDY, "  sgd:\n", "  sgd:\n    models: [linea]\n", ["sgd.models", "'linea'", "'linear'"]),
+    (STUDY, "  sgd:\n", "  sgd:\n    models: []\n", ["optimizers.sgd.models", "at least 1 item"]),
     (STUDY, "dataset:", "analyses: [clases]\ndataset:", ["analyses", "'clases'", "'classes'"]),
     (
         STUDY,

@@ -253,6 +253,9 @@ def test_names_are_those_of_the_design():
         "helped-harmed",
         "worst-classes",
         "optimality-gap",
+        "optimizer-curves",
+        "schedules",
+        "ablation",
     ]
     grids = {"grid-best-worst", "grid-scatter", "grid-correlation", "grid-curves"}
     grids |= {"deep-widths", "random-search", "derived-curves"}

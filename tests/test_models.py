@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from cobaye import datasets, figures, files, kinds, paths, recipes, training
+from cobaye import figures, files, kinds, recipes, training
 from cobaye.config import Config
 from cobaye.errors import ConfigError
 from cobaye.plan import Plan
+from tests import archives
 from tests.conftest import ROOT, TINY
 
 SCRIPTS = ROOT / "workflow/scripts"
@@ -207,7 +207,7 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
     """On images of the true shape, made here: nothing can be downloaded."""
     config = Config({"studies": [study]}, ROOT / "config", figures.names())
     plan, of = Plan(config, SCRIPTS), config.studies[study]
-    _dataset(tmp_path, of.data.dataset, FAITHFUL[study])
+    archives.write_blots(tmp_path, of.data.dataset, FAITHFUL[study])
     for run in of.runs():
         told = plan.train(study, run)
         recipe = recipes.parse(recipes.Training, told.recipe)
@@ -220,22 +220,3 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
         # A step of 0.1 is too large for the hidden layer, one image at a time.
         if (run.model, run.optimizer) != ("tanh-100", "step-0.1"):
             assert rows["loss"][2] < rows["loss"][1], run
-
-
-def _dataset(root, name, shape, per_class=12):
-    """Ten blurred blots, each at its own place, with noise; about a fifth of the pixels lit."""
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[: shape[1], : shape[2]]
-    parts = {}
-    for split in paths.SPLITS:
-        labels = np.arange(10 * per_class) % 10
-        angle = 2 * np.pi * labels[:, None, None] / 10
-        far = (y - 14 - 7 * np.sin(angle)) ** 2 + (x - 14 - 7 * np.cos(angle)) ** 2
-        images = 255 * np.exp(-far / 40) + generator.normal(0, 30, far.shape)
-        parts[split] = (np.clip(images, 0, 255).astype(np.uint8)[:, None], labels)
-    folder = root / paths.DATASET.format(dataset=name)
-    made = datasets.write(datasets.Prepared([{"name": str(i)} for i in range(10)], parts), folder)
-    info = {"classes": 10, "shape": list(shape), "form": "images"}
-    files.Manifest("prepare_dataset", {"dataset": name}, {}, "", {}, made, info).write(
-        folder / "manifest.json"
-    )

@@ -184,6 +184,9 @@ def pairs(
         for pair in itertools.product(raw.models, raw.optimizers)
         if pair[0] in allowed[pair[1]]
     ]
+    for model in raw.models:
+        if all(model not in named for named in allowed.values()):
+            raise ConfigError(f"{file}: models.{model}: no optimizer names it in its `models`")
     if raw.sample is None:
         return tuple(found) if any(each.models for each in raw.optimizers.values()) else None
     if raw.sample.count > len(found):

@@ -8,6 +8,7 @@ from typing import Any
 
 from cobaye import kinds, recipes, schema, table_files
 from cobaye.errors import ConfigError
+from cobaye.paths import SPLITS
 
 # What a last-layer study draws unless its file says otherwise.
 LAST_LAYER_FIGURES = (
@@ -23,6 +24,16 @@ LAST_LAYER_FIGURES = (
     "class-loss-test",
     "confusion",
     "confusion-zoom",
+    "class-effects",
+    "class-gain",
+    "helped-harmed",
+    "worst-classes",
+)
+# Those of them that show nothing where there is one λ.
+OF_LAMBDA = (
+    "three-classes",
+    *(f"best-lambda-{split}" for split in SPLITS),
+    *(f"class-loss-{split}" for split in SPLITS),
     "class-effects",
     "class-gain",
     "helped-harmed",
@@ -46,15 +57,17 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
 
 
 def figures(
-    given: Given, made: Iterable[str], known: Mapping[str, str], path: Path
+    given: Given, made: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
 ) -> dict[str, recipes.Kind]:
     """Return the figures of a study file; None: those of a last-layer study that it can draw.
 
     made: its analyses. known: figure name → kind, of every figure that can be asked for.
+    one_lambda: whether the study has one λ only, and the default leaves out those about λ.
     """
     if given is None:
-        able = [not table_files.lacking(known[name], made) for name in LAST_LAYER_FIGURES]
-        given = [name for name, can in zip(LAST_LAYER_FIGURES, able, strict=True) if can]
+        left_out = OF_LAMBDA if one_lambda else ()
+        wanted = [name for name in LAST_LAYER_FIGURES if name not in left_out]
+        given = [name for name in wanted if not table_files.lacking(known[name], made)]
     found = {}
     for name, options in _with_options(given).items():
         schema.refuse_unknown(name, known, path, "figures", "figure")

@@ -191,7 +191,7 @@ class Study:
     """A study: every model × optimizer × λ × seed, on the images or on a backbone's features.
 
     baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
-    trained on the same dataset. pairs: the (model, optimizer) of a random sample; None: all.
+    trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
     evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
     one batch size are trained side by side.
     """

@@ -214,7 +214,8 @@ class _Reader:
         self, raw: schema.StudyFile, analyses: Mapping[str, recipes.Kind]
     ) -> dict[str, recipes.Kind]:
         made = [*analyses, *([table_files.DERIVED] if raw.derived else [])]
-        figures = products.figures(raw.figures, made, self.known_figures, self.file)
+        one_lambda = len(raw.weight_decays) == 1
+        figures = products.figures(raw.figures, made, self.known_figures, one_lambda, self.file)
         for name, figure in figures.items():
             self._refuse_splits(name, figure, raw.evaluate_splits)
         return figures

@@ -127,10 +127,10 @@ def _draw(
     quantity: Quantity,
     level: float | None,
 ) -> None:
-    bottom, top = _limits(list(curves.values()), quantity.log, level)
+    bottom, top = limits(list(curves.values()), quantity.log, level)
     ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
     if quantity.log:
-        _log_scale(ax, top / bottom)
+        log_scale(ax, top / bottom)
     ax.xaxis.get_major_locator().set_params(integer=True)
     epochs = np.concatenate([one.epochs for one in curves.values()] or [[]])
     if len(set(epochs)) == 1:
@@ -149,7 +149,7 @@ def _draw(
             ax.plot([epoch], [place], **cross, **_panels.DIVERGED)
 
 
-def _log_scale(ax: Axes, ratio: float) -> None:
+def log_scale(ax: Axes, ratio: float) -> None:
     """Make y logarithmic, with labels at 1, 2, 5 where there are few powers of ten."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1,) if ratio > 1000 else (1, 2, 5)))
@@ -165,7 +165,7 @@ def _log_tick(value: float, _: int) -> str:
     return power if mantissa == "1" else f"{mantissa}·{power}"
 
 
-def _limits(curves: Sequence[Curve], log: bool, level: float | None) -> tuple[float, float]:
+def limits(curves: Sequence[Curve], log: bool, level: float | None = None) -> tuple[float, float]:
     """Return the limits of the runs that stayed finite: one that explodes must not hide them.
 
     level: one more value that is shown.

@@ -90,6 +90,18 @@ def look(index: int, count: int) -> dict[str, Any]:
     }
 
 
+# Colours that differ in lightness too, in an order in which those of equal dashes differ most.
+_COLOURS = (INK, "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
+
+
+def category(index: int) -> dict[str, Any]:
+    """Return colour and dashes of one of up to twelve things that have no order."""
+    return {
+        "color": _COLOURS[index % len(_COLOURS)],
+        "linestyle": _DASHES[index % len(_DASHES)],
+    }
+
+
 def class_name(name: object, number: int, limit: int = 32) -> str:
     """Return a class name fit to print: one line, no control characters, at most ``limit`` long.
 

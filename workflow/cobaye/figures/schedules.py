@@ -1,0 +1,45 @@
+"""The learning rate against epochs, beside the accuracy that it gives (S1.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _curves, _pairs, _panels
+
+NAMES = {"schedules": {}}
+TABLES = ("history", "metrics", "runs", "best-lambda")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set: the held-out split beside train, and the axis of the rates."""
+
+    split: Literal["val", "test"] = "test"
+    log_rate: bool = False
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw three panels, one curve per (model, optimizer) in each: rate, train, held-out split."""
+    groups = _panels.groups(tables["runs"])
+    rows = [_panels.Group("all", "")] if groups else []
+    fig, axes = _panels.grid(rows, 3, size=(8.6, 2.5))
+    if not groups:
+        return fig
+    history, metrics = (
+        table[table["epoch"] >= 1] for table in (tables["history"], tables["metrics"])
+    )
+    held_out = metrics[metrics["split"] == options.split]
+    shown = [
+        (history, _curves.Quantity("learning_rate", "learning rate", log=options.log_rate)),
+        (history, _curves.Quantity("accuracy", "accuracy on train (%)", 100)),
+        (held_out, _curves.Quantity("accuracy", f"accuracy on {options.split} (%)", 100)),
+    ]
+    for ax, (table, quantity) in zip(axes[0], shown, strict=True):
+        _pairs.draw(ax, _pairs.curves(table, tables, groups, quantity), quantity)
+    _pairs.legend(fig, tables, groups)
+    return fig
