@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pandas as pd
 import pytest
@@ -31,7 +32,9 @@ def config():
 
 def changed(before, after):
     """Return the fields in which two recipes differ."""
-    return {f.name for f in dataclasses.fields(before) if vars(before)[f.name] != vars(after)[f.name]}
+    return {
+        f.name for f in dataclasses.fields(before) if vars(before)[f.name] != vars(after)[f.name]
+    }
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -74,13 +77,13 @@ def test_each_step_of_the_ablation_changes_one_thing(config, data):
     runs = study.runs()
     assert [(run.model, run.optimizer) for run in runs] == STEPS
     recipes_of = [study.optimizers[run.optimizer] for run in runs]
-    assert [changed(*pair) for pair in zip(recipes_of, recipes_of[1:], strict=False)] == [
+    assert [changed(*pair) for pair in itertools.pairwise(recipes_of)] == [
         *({"normalize"}, {"augment"}, {"algorithm", "schedule"}, set(), set())
     ]
     options = [study.models[run.model].options for run in runs]
     added = [
         {key for key in before if before[key] != after[key]}
-        for before, after in zip(options, options[1:], strict=False)
+        for before, after in itertools.pairwise(options)
     ]
     assert added == [set(), set(), set(), {"dropout"}, {"batch_norm"}]
 

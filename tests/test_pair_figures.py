@@ -84,12 +84,15 @@ def test_every_pair_is_a_curve_of_its_own_in_every_panel():
             np.testing.assert_allclose(curve, expected)
 
 
+ENDS = (("convnet · normalized", 50), ("convnet · decay", 55), ("dropout · decay", 60))
+
+
 @pytest.mark.parametrize(
     ("pairs", "named"),
     [
-        (PAIRS[:3], ["base", "normalized", "decay"]),
-        (PAIRS[2:], ["convnet", "dropout"]),
-        (PAIRS[1:], ["convnet · normalized", "convnet · decay", "dropout · decay"]),
+        (PAIRS[:3], ["base: 50.0 %", "normalized: 55.0 %", "decay: 60.0 %"]),
+        (PAIRS[2:], ["convnet: 50.0 %", "dropout: 55.0 %"]),
+        (PAIRS[1:], [f"{name}: {end}.0 %" for name, end in ENDS]),
     ],
 )
 def test_a_curve_is_named_by_what_tells_it_from_the_others(pairs, named):
@@ -115,7 +118,7 @@ def test_a_diverged_run_ends_in_a_cross_with_its_reason(figure):
 def test_of_seeds_that_diverged_the_legend_says_how_many():
     given = tables(seeds=(0, 1), diverged=[(PAIRS[0], 1)])
     figure = drawn("optimizer-curves", given)
-    assert "convnet · base\n× diverged in epoch 3 (1 of 2 seeds)" in texts(figure)
+    assert "convnet · base: 50.0 %\n× diverged in epoch 3 (1 of 2 seeds)" in texts(figure)
     first = lines(figure.axes[0])[0]
     assert len(first) == EPOCHS  # the other seed's, to its end
 
@@ -125,16 +128,32 @@ def test_a_loss_far_above_the_others_does_not_stretch_the_axis():
     metrics = given["metrics"]
     far = (metrics["optimizer"] == "normalized") & (metrics["epoch"] == 2)
     given["metrics"] = metrics.assign(loss=metrics["loss"].where(~far, 1e12))
-    bottom, top = drawn("optimizer-curves", given).axes[3].get_ylim()
+    top = drawn("optimizer-curves", given).axes[3].get_ylim()[1]
     assert top < 10
     assert lines(drawn("optimizer-curves", given).axes[3])[1][1, 1] == top
+
+
+@pytest.mark.parametrize("figure", ["optimizer-curves", "schedules"])
+def test_no_accuracy_and_no_rate_leaves_its_axis(figure):
+    """Most of a sweep may stay at chance, with one that learns."""
+    given = tables(PAIRS[:3])
+    for name, table in (("metrics", given["metrics"]), ("history", given["history"])):
+        learns = table["optimizer"] == "decay"
+        given[name] = table.assign(accuracy=table["accuracy"].where(learns, 0.02))
+    rates = given["history"]["learning_rate"].where(given["history"]["optimizer"] != "base", 50.0)
+    given["history"] = given["history"].assign(learning_rate=rates)
+    for ax in drawn(figure, given).axes:
+        if "entropy" not in ax.get_ylabel():
+            bottom, top = ax.get_ylim()
+            assert all((bottom < curve[:, 1]).all() for curve in lines(ax))
+            assert all((curve[:, 1] < top).all() for curve in lines(ax))
 
 
 def test_each_pair_is_shown_at_its_best_lambda():
     given = tables(lambdas=("1e-2", "0"), diverged=[(PAIRS[3], 0)])
     figure = drawn("optimizer-curves", given)
     named = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert named[0] == "convnet · base, λ = 0"
+    assert named[0] == "convnet · base: 50.0 %, λ = 0"
     assert named[3].startswith("dropout · decay, λ = 0\n× diverged")
     np.testing.assert_allclose(lines(figure.axes[2])[0][-1], (EPOCHS, 50))
 

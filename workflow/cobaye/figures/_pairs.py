@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from cobaye.figures import _curves, _lambdas, _panels, _style
 
-# A curve that goes so many times higher than the usual one leaves the panel at the top.
+# A loss that goes so many times higher than the usual one's does not stretch the axis.
 _FAR = 5.0
 
 
@@ -59,11 +59,16 @@ def curves(
 def draw(
     ax: Axes, found: Mapping[_panels.Group, _curves.Curve], quantity: _curves.Quantity
 ) -> None:
-    """Draw the curves of a panel, with the range over seeds; a cross ends one that diverged."""
-    whole = [one for one in found.values() if one.whole and len(one.high)]
-    usual = np.median([one.high.max() for one in whole]) if whole else 0
-    near = [one for one in whole if one.high.max() <= _FAR * usual]
-    bottom, top = _curves.limits(near or list(found.values()), quantity.log)
+    """Draw the curves of a panel, with the range over seeds; a cross ends one that diverged.
+
+    Losses far above the others' run along the upper edge.
+    """
+    shown = list(found.values())
+    if quantity.column == "loss":
+        highest = [one.high.max(initial=0) for one in shown if one.whole]
+        far = _FAR * np.median(highest) if highest else np.inf
+        shown = [one for one in shown if one.high.max(initial=0) <= far]
+    bottom, top = _curves.limits(shown, quantity.log)
     ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
     if quantity.log:
         _curves.log_scale(ax, top / bottom)
@@ -81,12 +86,22 @@ def draw(
             ax.plot([epoch], [place], **cross, **_panels.DIVERGED)
 
 
-def legend(fig: Figure, tables: Mapping[str, pd.DataFrame], groups: Sequence[_panels.Group]) -> None:
-    """Name the curves, each with its λ where λ varies, and why its runs ended if they diverged."""
+def legend(
+    fig: Figure,
+    tables: Mapping[str, pd.DataFrame],
+    accuracies: Mapping[_panels.Group, _curves.Curve],
+    split: str,
+) -> None:
+    """Name the curves, each with where its accuracy on a split ends, its λ where λ varies.
+
+    Of runs that diverged it says why they ended.
+    """
     varies = tables["runs"]["weight_decay"].nunique() > 1
     handles = []
-    for index, (group, name) in enumerate(names(groups).items()):
-        label = name
+    for index, (group, name) in enumerate(names(list(accuracies)).items()):
+        label, one = name, accuracies[group]
+        if one.whole and len(one.mean):
+            label += f": {one.mean[-1]:.1f} %"
         if varies:
             label += f", λ = {weight_decay(tables, group)}"
         runs = at_its_best(tables["runs"], tables, group)
@@ -95,4 +110,4 @@ def legend(fig: Figure, tables: Mapping[str, pd.DataFrame], groups: Sequence[_pa
             of = f" ({len(reasons)} of {len(runs)} seeds)" if len(runs) > 1 else ""
             label += f"\n× {reasons.iloc[0]}{of}"
         handles.append(Line2D([], [], label=label, **_style.category(index)))
-    _panels.legend(fig, handles)
+    _panels.legend(fig, handles, title=f"accuracy on {split} at the end")

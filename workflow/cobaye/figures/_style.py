@@ -95,10 +95,11 @@ _COLOURS = (INK, "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
 def category(index: int) -> dict[str, Any]:
-    """Return colour and dashes of one of up to twelve things that have no order."""
+    """Return colour, dashes and width of one of up to twelve things that have no order."""
     return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],
+        "linewidth": 1.1 if index < len(_COLOURS) else 2.0,
     }
 
 

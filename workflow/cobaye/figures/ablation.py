@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,15 +52,13 @@ class Step:
 def names(groups: Sequence[_panels.Group]) -> list[str]:
     """Return what each step changes: the model or optimizer that the one before had not."""
     found = [f"{groups[0].model} · {groups[0].optimizer}"]
-    for before, group in zip(groups, groups[1:], strict=False):
+    for before, group in itertools.pairwise(groups):
         new = [own for own, old in zip(group, before, strict=True) if own != old]
         found.append("+ " + " · ".join(new))
     return found
 
 
-def step(
-    tables: Mapping[str, pd.DataFrame], group: _panels.Group, epochs: int
-) -> Step:
+def step(tables: Mapping[str, pd.DataFrame], group: _panels.Group, epochs: int) -> Step:
     """Return what a (model, optimizer) reached at the λ that it is shown at."""
     runs = _pairs.at_its_best(tables["runs"], tables, group)
     finite = runs[runs["finite"].astype(bool)]

@@ -45,7 +45,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
                 "loss", f"mean {one['loss']}\non {split}{one['unit']}", log=options.log_loss
             ),
         ]
-        for ax, quantity in zip(row, quantities, strict=True):
-            _pairs.draw(ax, _pairs.curves(table, tables, groups, quantity), quantity)
-    _pairs.legend(fig, tables, groups)
+        found = [_pairs.curves(table, tables, groups, quantity) for quantity in quantities]
+        for ax, quantity, each in zip(row, quantities, found, strict=True):
+            _pairs.draw(ax, each, quantity)
+    _pairs.legend(fig, tables, found[0], options.split)
     return fig

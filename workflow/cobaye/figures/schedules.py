@@ -40,6 +40,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         (held_out, _curves.Quantity("accuracy", f"accuracy on {options.split} (%)", 100)),
     ]
     for ax, (table, quantity) in zip(axes[0], shown, strict=True):
-        _pairs.draw(ax, _pairs.curves(table, tables, groups, quantity), quantity)
-    _pairs.legend(fig, tables, groups)
+        found = _pairs.curves(table, tables, groups, quantity)
+        _pairs.draw(ax, found, quantity)
+    _pairs.legend(fig, tables, found, options.split)
     return fig
