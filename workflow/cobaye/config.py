@@ -71,7 +71,10 @@ class Config:
                 "networks", "torchvision", {"model": given.model}, path, name
             )
             origin = given.model_dump(exclude={"model"}) | {"model": model}
-        return recipes.Backbone(name, caching, checked.threads, **origin)
+        for each in checked.never_saw:
+            schema.refuse_unknown(each, self.datasets, path, f"{name}.never_saw", "dataset")
+        unseen = tuple(checked.never_saw)
+        return recipes.Backbone(name, caching, checked.threads, **origin, never_saw=unseen)
 
     def _check_backbones(self) -> None:
         path = self.folder / "backbones.yaml"

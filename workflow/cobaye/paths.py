@@ -16,6 +16,7 @@ BASELINE = STUDY + "/baseline"
 TOGETHER = STUDY + "/together/{group}"
 BEST = STUDY + "/best"
 TABLES = STUDY + "/tables"
+CHOSEN = TABLES + "/chosen-{way}.csv"
 FIGURES = STUDY + "/figures"
 LOGS = "results/logs"
 

@@ -137,7 +137,7 @@ class Places:
         of = self.config.studies[study]
         runs = [
             f"{self.run_folder(study, run)}/{manifest}"
-            for run in (*of.runs(), *of.derived_runs())
+            for run in (*of.runs(), *of.derived_runs(), *of.per_class_runs())
             for manifest in ("train.json", "evaluate.json")
         ]
         tables = [
@@ -154,6 +154,9 @@ class Places:
         ]
         if of.data.backbone is None:
             tables += [f"{paths.TABLES}/{file}" for file in table_files.DESCRIPTIONS]
+        for way in of.per_class:
+            chosen = paths.CHOSEN.format(study=study, way=way)
+            runs += [chosen, chosen.replace(".csv", ".json")]
         if of.derived:
             made = (*table_files.DERIVED_FILES.values(), "derived.json")
             tables += [f"{paths.TABLES}/{file}" for file in made]

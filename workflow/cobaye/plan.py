@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from cobaye import hyperparameters, kinds, models, paths, recipes
+from cobaye import hyperparameters, kinds, models, paths, recipes, table_files
 from cobaye.errors import ConfigError, nearest
 from cobaye.stages import Stage, Stages
 
@@ -134,7 +134,7 @@ class Plan(Stages):
             "options": asked[analysis].options,
             "runs": self.tabulate(study).recipe["runs"],
         }
-        return self._stage(f"analyse_{analysis}", {"study": study}, recipe)
+        return self._stage(table_files.stage(analysis), {"study": study}, recipe)
 
     def story(self, study: str) -> Stage:
         """Return what tell_story is told."""

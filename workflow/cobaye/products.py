@@ -47,7 +47,7 @@ Given = Mapping[str, Any] | list[str] | None
 
 def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
     """Return the analyses of a study file, given as names, or name → options; None: the default."""
-    asked = _with_options(LAST_LAYER_ANALYSES if given is None else given)
+    asked = with_options(LAST_LAYER_ANALYSES if given is None else given)
     for name in asked:
         schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
     return {
@@ -69,7 +69,7 @@ def figures(
         wanted = [name for name in LAST_LAYER_FIGURES if name not in left_out]
         given = [name for name in wanted if not table_files.lacking(known[name], made)]
     found = {}
-    for name, options in _with_options(given).items():
+    for name, options in with_options(given).items():
         schema.refuse_unknown(name, known, path, "figures", "figure")
         kind = known[name]
         if lacking := table_files.lacking(kind, made):
@@ -85,5 +85,6 @@ def figures(
     return found
 
 
-def _with_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
+def with_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
+    """Return names, or names → options, as the latter."""
     return dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)

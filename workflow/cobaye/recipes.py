@@ -172,7 +172,8 @@ class Backbone:
 
     study, run: that trained it; None for torchvision's. model: torchvision's network; None for a
     run's. weights, file: the name of torchvision's weights; a local state dict instead of a
-    download. threads: of each of its caching jobs.
+    download. threads: of each of its caching jobs. never_saw: datasets whose training images it
+    was not trained on.
     """
 
     name: str
@@ -184,6 +185,7 @@ class Backbone:
     weights: str | None = None
     file: str | None = None
     download: bool = False
+    never_saw: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +195,7 @@ class Study:
     baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
     trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
     evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
-    one batch size are trained side by side.
+    one batch size are trained side by side. per_class: the ways in which a λ is chosen for each class.
     """
 
     name: str
@@ -216,6 +218,7 @@ class Study:
     evaluate_splits: tuple[Split, ...] = ("train", "val", "test")
     together: bool = False
     derived: tuple[varied.Derived, ...] = ()
+    per_class: dict[str, Kind] = dataclasses.field(default_factory=dict)
 
     def runs(self) -> list[Run]:
         """Return its runs, in the order of the config."""
@@ -237,3 +240,16 @@ class Study:
             for place in range(1, each.count + 1)
             for seed in self.seeds
         }
+
+    def per_class_runs(self) -> dict[Run, str]:
+        """Return its runs with a λ for each class, and the way in which that is chosen."""
+        return {
+            Run(run.model, run.optimizer, per_class_label(way), run.seed): way
+            for way in self.per_class
+            for run in self.runs()
+        }
+
+
+def per_class_label(way: str) -> str:
+    """Return what stands in the place of λ in the path of a run with a λ for each class."""
+    return f"per-class-{way}"

@@ -76,6 +76,7 @@ class BackboneEntry(Strict):
     storage: Literal["float32", "float16"] = "float32"
     skip_unreadable: bool = False
     threads: Count = 1
+    never_saw: list[str] = []
 
     @model_validator(mode="after")
     def _one_origin(self) -> BackboneEntry:
@@ -167,6 +168,7 @@ class StudyFile(Strict):
     evaluate_splits: list[Literal["train", "val", "test"]] = ["train", "val", "test"]
     together: bool = False
     derived: dict[str, DerivedEntry] = {}
+    per_class: dict[str, dict[str, Any] | None] | list[str] = []
     analyses: dict[str, dict[str, Any] | None] | list[str] | None = None
     figures: dict[str, dict[str, Any] | None] | list[str] | None = None
 

@@ -13,6 +13,7 @@ from cobaye import (
     kinds,
     models,
     optimizer_keys,
+    per_class_keys,
     products,
     recipes,
     schema,
@@ -98,6 +99,7 @@ class _Reader:
             evaluate_splits=splits,
             together=raw.together,
             derived=grids.derived(raw, grid, self.file),
+            per_class=per_class_keys.read(raw, analyses, self.file),
         )
         for each in study.derived:
             name(each.name, self.file)

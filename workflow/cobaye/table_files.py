@@ -61,7 +61,7 @@ def lacking(figure_kind: str, analyses: Iterable[str]) -> str | None:
 def stage(maker: str) -> str:
     """Return the rule that makes tables, as it stands in its manifest."""
     own = {TABULATE: "tabulate", DERIVED: "tabulate_derived"}
-    return own.get(maker, f"analyse_{maker}")
+    return own.get(maker, f"analyse_{maker.replace('-', '_')}")
 
 
 def file(table: str) -> str:

@@ -198,6 +198,11 @@ _TEXT += ("shrunk", "first", "second", "worst")
 def read(folder: Path, table: str, manifest: files.Manifest) -> pd.DataFrame:
     """Read one table of a study, checked against the manifest."""
     path = manifest.check(folder, table_files.file(table))
+    return read_file(path)
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """Read a table that was checked; anything else raises CorruptFile."""
     if path.suffix == ".parquet":
         return _read(pd.read_parquet, path)
     # Only an empty field is missing: a class may be named "NA".

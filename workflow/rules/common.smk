@@ -13,7 +13,7 @@ sys.path.insert(0, str(WORKFLOW))
 from cobaye import figures, paths, recipes, table_files
 from cobaye.config import Config
 from cobaye.errors import CobayeError
-from cobaye.grid_plan import GridPlan
+from cobaye.per_class_plan import PerClassPlan
 from cobaye.staleness import is_stale
 from cobaye.table_files import DESCRIPTIONS
 
@@ -21,7 +21,7 @@ try:
     CONFIG = Config(config, Path("config"), figures.names())
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
-PLAN = GridPlan(CONFIG, WORKFLOW / "scripts")
+PLAN = PerClassPlan(CONFIG, WORKFLOW / "scripts")
 
 # The manifest of each stage: small, without times, the one plain input of the stage after it.
 DATASET_MANIFEST = f"{paths.DATASET}/manifest.json"
@@ -33,6 +33,7 @@ EVALUATE_MANIFEST = f"{paths.RUN}/evaluate.json"
 BASELINE_MANIFEST = f"{paths.BASELINE}/baseline.json"
 DERIVED_MANIFEST = f"{paths.TABLES}/derived.json"
 BEST_MANIFEST = f"{paths.BEST}/best.json"
+CHOSEN_MANIFEST = paths.CHOSEN.replace(".csv", ".json")
 LAYERS_MANIFEST = f"{paths.TABLES}/layers.json"
 TABLES_MANIFEST = f"{paths.TABLES}/tables.json"
 STORY_MANIFEST = f"{paths.STUDY}/story.json"
@@ -50,6 +51,9 @@ GROUPS = [(study, group) for study in CONFIG.studies for group in PLAN.groups(st
 MODELS = [name for of in CONFIG.studies.values() for name in of.models]
 OPTIMIZERS = [name for of in CONFIG.studies.values() for name in of.optimizers]
 DERIVED = [run for of in CONFIG.studies.values() for run in of.derived_runs()]
+LABELS = [label for of in CONFIG.studies.values() for label in of.weight_decays]
+WAYS = [way for of in CONFIG.studies.values() for way in of.per_class]
+PER_CLASS = [recipes.per_class_label(way) for way in WAYS]
 
 
 wildcard_constraints:
@@ -59,7 +63,8 @@ wildcard_constraints:
     split=one_of(paths.SPLITS),
     model=one_of([*MODELS, *(run.model for run in DERIVED)]),
     optimizer=one_of([*OPTIMIZERS, *(run.optimizer for run in DERIVED)]),
-    weight_decay=one_of(label for of in CONFIG.studies.values() for label in of.weight_decays),
+    weight_decay=one_of([*LABELS, *PER_CLASS]),
+    way=one_of(WAYS),
     seed=one_of(seed for of in CONFIG.studies.values() for seed in of.seeds),
     shard=r"\d\d",
     shards=r"\d\d",
@@ -92,6 +97,10 @@ def run_of(wildcards):
 
 def train_stage(wildcards):
     return PLAN.train(wildcards.study, run_of(wildcards))
+
+
+def choose_stage(wildcards):
+    return PLAN.choose(wildcards.study, wildcards.way)
 
 
 def train_splits(wildcards):
@@ -279,6 +288,48 @@ def of_all_derived_runs(*products):
         for run in CONFIG.studies[wildcards.study].derived_runs()
         for product in products
     ]
+
+
+def of_all_per_class_runs(*products):
+    """These products of every run of a study with a λ for each class."""
+    return lambda wildcards: [
+        f"{PLAN.run_folder(wildcards.study, run)}/{product}"
+        for run in CONFIG.studies[wildcards.study].per_class_runs()
+        for product in products
+    ]
+
+
+def of_all_ways(product):
+    """A product of every way in which a study chooses a λ for each class."""
+    return lambda wildcards: [
+        product.format(study=wildcards.study, way=way)
+        for way in CONFIG.studies[wildcards.study].per_class
+    ]
+
+
+def splits_of_way(wildcards):
+    """The splits that a way of choosing a λ for each class reads."""
+    return PLAN.splits_of_way(wildcards.study, wildcards.way)
+
+
+def tables_of_way(product):
+    """The files, or the manifests, of the tables that such a way reads."""
+    return lambda wildcards: sorted(
+        {
+            f"{paths.TABLES}/{product(table)}".format(**wildcards)
+            for table in PLAN.tables_of_way(wildcards.study, wildcards.way)
+        }
+    )
+
+
+def chosen_of_run(product):
+    """A product of the way in which the λ of a run were chosen."""
+
+    def found(wildcards):
+        way = CONFIG.studies[wildcards.study].per_class_runs()[run_of(wildcards)]
+        return [product.format(study=wildcards.study, way=way)]
+
+    return found
 
 
 def if_derived(*products):

@@ -126,5 +126,22 @@ def classes_needs(wildcards):
     return needs._replace(minutes=needs.minutes + 5 * (1 + draws // 2000))
 
 
+def choose_needs(wildcards):
+    """Of a way that trains: as much as the training that takes longest, for each of its folds."""
+    of = CONFIG.studies[wildcards.study]
+    if not splits_of_way(wildcards):
+        return resources.LIGHT
+    needs = [
+        resources.training(model, optimizer, sizes_of(of.data), of.threads)
+        for model in of.models.values()
+        for optimizer in of.optimizers.values()
+    ]
+    longest = resources.Needs(*map(max, zip(*needs)))
+    return longest._replace(
+        megabytes=2 * longest.megabytes,
+        minutes=longest.minutes * of.per_class[wildcards.way].options.get("folds", 1),
+    )
+
+
 def light_needs(wildcards):
     return resources.LIGHT

@@ -20,6 +20,7 @@ rule train:
     wildcard_constraints:
         study=one_of(ONE_BY_ONE),
         model=one_of(MODELS),
+        weight_decay=one_of(LABELS),
     threads: lambda wildcards: CONFIG.studies[wildcards.study].threads
     resources:
         **asks(train_needs),

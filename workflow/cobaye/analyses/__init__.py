@@ -38,7 +38,7 @@ def write(
         made[file] = files.describe(folder / file, files.write_bytes(folder / file, data))
     path = folder / f"{kind}.json"
     info = {"manifest": path.name}
-    manifest = files.Manifest(f"analyse_{kind}", **told, inputs=inputs, files=made, info=info)
+    manifest = files.Manifest(table_files.stage(kind), **told, inputs=inputs, files=made, info=info)
     manifest.write(path)
     return path
 

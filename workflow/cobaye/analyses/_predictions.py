@@ -76,7 +76,7 @@ def sweeps(
         if done.trained.info["finite"] and _is_number(run["weight_decay"]):
             own = found.setdefault((run["model"], run["optimizer"]), {})
             path = done.evaluated.check(done.folder, "predictions.parquet")
-            own[run["weight_decay"], run["seed"]] = _read(path)
+            own[run["weight_decay"], run["seed"]] = read_predictions(path)
     return [_sweep(group, by_run) for group, by_run in found.items()]
 
 
@@ -88,8 +88,8 @@ def _is_number(label: str) -> bool:
     return True
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return split → {"label", "predicted", "loss"}, in the order of the images."""
+def read_predictions(path: Path) -> dict[str, Any]:
+    """Return split → {"label", "predicted", "loss"}, in the order of the images, of one run."""
     columns = ["split", "label", "predicted", "loss"]
     try:
         table = pq.read_table(path, columns=columns)

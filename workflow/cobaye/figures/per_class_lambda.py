@@ -1,0 +1,140 @@
+"""The λ chosen for each class, against its size, accuracy and norm, a row per way of choosing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from cobaye.figures import _panels, _style
+
+NAMES = {"per-class-lambda": {}}
+TABLES = ("per-class-lambda", "per-class")
+
+# Column, axis title, factor.
+_TRAITS = (
+    ("n_train", "training images of the class", 1),
+    ("accuracy", "test accuracy at the best λ (%)", 100),
+    ("weight_norm", "norm of its weights at the best λ", 1),
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set. spread: how far dots move sideways, as a share of the panel."""
+
+    spread: float = 0.012
+
+    def __post_init__(self):
+        if not 0 <= self.spread <= 0.1:
+            raise ValueError(f"spread: {self.spread} is not in [0, 0.1]")
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a row per (model, optimizer) and way; all rows of one group share the axis of λ."""
+    table = tables["per-class-lambda"]
+    groups = _panels.groups(table)
+    rows = [
+        (group, way)
+        for group in groups
+        for way in _panels.of(table, group)["choice"].drop_duplicates()
+    ]
+    fig, axes = _panels.grid([group for group, _ in rows], len(_TRAITS), (7.2, 2.3))
+    for row, (group, way) in zip(axes, rows, strict=False):
+        mine = _panels.of(table, group)
+        heights = _heights(mine["weight_decay"])
+        limits = _padded(heights, 0.06)
+        own = mine["choice"] == way
+        best = _heights(mine["best"], foot=heights.min())[0]
+        for ax, trait in zip(row, _TRAITS, strict=True):
+            _dots(ax, mine[own], heights[own.to_numpy()], trait, options.spread)
+            ax.axhline(best, zorder=0.5, **_panels.BEST_LINE)
+            ax.set_ylim(limits)
+            _ticks(ax, limits, mine)
+        row[0].set_ylabel(f"λ chosen by\n{way}")
+        _panels.title(row[0], group, note=_gain(_panels.of(tables["per-class"], group), way))
+    if rows:
+        fig.legend(handles=[_panels.best_handle()], loc="outside lower center")
+    return fig
+
+
+def _heights(labels: pd.Series, foot: float | None = None) -> np.ndarray:
+    """Return log₁₀ λ; a λ of 0 stands half a decade below the smallest other, or at `foot`."""
+    values = labels.astype(float).to_numpy()
+    logs = np.log10(np.where(values > 0, values, 1))
+    if foot is None:
+        foot = logs[values > 0].min() - 0.5 if (values > 0).any() else 0.0
+    return np.where(values > 0, logs, foot)
+
+
+def _padded(values: np.ndarray, share: float) -> tuple[float, float]:
+    room = max(share * np.ptp(values), 0.05)
+    return values.min() - room, values.max() + room
+
+
+def _dots(
+    ax: Axes,
+    table: pd.DataFrame,
+    heights: np.ndarray,
+    trait: tuple[str, str, float],
+    spread: float,
+) -> None:
+    column, title, factor = trait
+    places = table[column].to_numpy(float) * factor
+    known = np.isfinite(places)
+    places, heights = places[known], heights[known]
+    same = len(places) == 0 or np.ptp(places) == 0
+    room = np.ptp(places) if not same else 1.0
+    # The same places each time: what is random in a figure changes its bytes.
+    shift = np.linspace(-1, 1, 7)[np.arange(len(places)) % 7] * spread * room
+    ax.plot(
+        places + shift,
+        heights,
+        linestyle="none",
+        marker="o",
+        markersize=2.6,
+        markerfacecolor=_style.INK,
+        markeredgewidth=0,
+        alpha=0.45,
+    )
+    ax.set_xlabel(title)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=column == "n_train"))
+    text = "all of one size" if same and column == "n_train" else _correlation(places, heights)
+    ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=6.5)
+    if same and len(places):
+        ax.set_xlim(places[0] - 0.5, places[0] + 0.5)
+
+
+def _correlation(places: np.ndarray, heights: np.ndarray) -> str:
+    if len(places) < 3 or np.ptp(places) == 0 or np.ptp(heights) == 0:
+        return ""
+    found = stats.spearmanr(places, heights).statistic
+    return f"ρ = {found:+.2f}".replace("-", "−")
+
+
+def _ticks(ax: Axes, limits: tuple[float, float], table: pd.DataFrame) -> None:
+    """Label decades; where fewer than two are in sight, a few λ of the panel."""
+    low, high = limits
+    decades = np.arange(np.ceil(low), np.floor(high) + 1)
+    ticks = {float(each): _style.power_of_ten(int(each)) for each in decades}
+    if len(ticks) < 2:
+        inside = np.linspace(low, high, 5)[1:-1]
+        ticks = {float(each): f"{10**each:.2g}" for each in inside}
+    if (table["weight_decay"].astype(float) == 0).any():
+        ticks[float(_heights(table["weight_decay"]).min())] = "0"
+    ax.set_yticks(sorted(ticks), [ticks[place] for place in sorted(ticks)])
+
+
+def _gain(table: pd.DataFrame, way: str) -> str:
+    """Return a way's difference in test loss, as text."""
+    one = table[table["choice"] == way].iloc[0]
+    if pd.isna(one["loss_difference"]):
+        return "no run stayed finite"
+    text = f"test loss {one['loss_difference']:+.4f} ({one['loss_low']:+.4f} to {one['loss_high']:+.4f})"
+    return text.replace("-", "−")
