@@ -31,6 +31,7 @@ ORDER = [
     "schema",
     "optimizer_keys",
     "products",
+    "per_class_keys",
     "grids",
     "hyperparameters",
     "models",
@@ -44,6 +45,7 @@ ORDER = [
     "stages",
     "plan",
     "grid_plan",
+    "per_class_plan",
     "resources",
     "group_resources",
     "objective",
@@ -53,6 +55,7 @@ ORDER = [
     "full_batch",
     "solvers",
     "hypergradient",
+    "class_decay",
     "splits",
     "whitening",
     "networks",
@@ -81,10 +84,13 @@ ORDER = [
     "optimality",
     "grid_table",
     "tables",
+    "ways",
+    "per_class",
     "derived",
     "best",
     "inference",
     "analyses",
+    "story_per_class",
     "story",
     "figures",
 ]
@@ -94,6 +100,7 @@ PARSE = (
     "schema",
     "optimizer_keys",
     "products",
+    "per_class_keys",
     "grids",
     "models",
     "studies",
@@ -102,6 +109,7 @@ PARSE = (
     "stages",
     "plan",
     "grid_plan",
+    "per_class_plan",
 )
 # What `snakemake --lint` asks for and is declined: the environment is one, pinned in
 # requirements.txt for every rule, so that plain pip is enough.

@@ -95,6 +95,13 @@ class PerClassPlan(GridPlan):
         }
         return Stage(stage.identity, {**stage.recipe, **more}, stage.code)
 
+    def story(self, study: str) -> Stage:
+        """Return what tell_story is told."""
+        stage = super().story(study)
+        if "per-class" not in self.config.studies[study].analyses:
+            return stage
+        return Stage(stage.identity, {**stage.recipe, "tables": ["per-class"]}, stage.code)
+
     def expected_per_class(self, study: str) -> dict[str, tuple[str, ...]]:
         """Return folder of a run → fingerprints, of all runs, those with a λ per class included."""
         own = {

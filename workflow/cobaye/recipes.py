@@ -195,7 +195,8 @@ class Study:
     baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
     trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
     evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
-    one batch size are trained side by side. per_class: the ways in which a λ is chosen for each class.
+    one batch size are trained side by side. per_class: the ways in which a λ is chosen
+    for each class.
     """
 
     name: str

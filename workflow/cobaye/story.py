@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cobaye import files, paths, tables
+from cobaye import files, paths, story_per_class, tables
 
 TABLES = (
     *("runs", "best-lambda", "class-inference", "class-tests", "null-best-lambda", "compromise"),
@@ -18,9 +18,12 @@ _SURE = 0.975  # probability from which a class counts as helped or harmed
 
 
 def tell(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()) -> Path:
-    """Write a study's story.md; return its manifest. recipe: {"data"}: dataset and backbone."""
+    """Write a study's story.md; return its manifest.
+
+    recipe: {"data"}: dataset and backbone; and "tables", those that it reads beside its own.
+    """
     study = identity["study"]
-    frames, inputs = tables.read_all(study, TABLES, root)
+    frames, inputs = tables.read_all(study, [*TABLES, *recipe.get("tables", ())], root)
     text = story(study, recipe["data"], frames)
     folder = root / paths.STUDY.format(study=study)
     path = folder / "story.md"
@@ -51,7 +54,9 @@ def story(study: str, data: Mapping[str, Any], frames: Mapping[str, pd.DataFrame
             for name, frame in frames.items()
         }
         lines.append(f"## {test['model']} · {test['optimizer']}")
-        parts = (_setting, _histogram, _effect, _helped, _compromise, _worst)
+        parts = [_setting, _histogram, _effect, _helped, _compromise, _worst]
+        if story_per_class.TABLE in frames:
+            parts.append(story_per_class.tell)
         lines += [part(test, group) for part in parts]
     if frames["class-tests"].empty:
         lines.append("No run stayed finite: there is nothing to tell.")

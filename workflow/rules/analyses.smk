@@ -32,6 +32,7 @@ rule tell_story:
     input:
         forced_if_stale(STORY_MANIFEST, story_stage),
         manifests=[TABLES_MANIFEST, f"{paths.TABLES}/classes.json"],
+        more=lambda wildcards: more_of_story(wildcards),
     output:
         report(
             f"{paths.STUDY}/story.md",

@@ -307,6 +307,14 @@ def of_all_ways(product):
     ]
 
 
+def more_of_story(wildcards):
+    """The manifests of what a study's story tells beside what all of them tell."""
+    return [
+        f"{paths.TABLES}/{table_files.manifest(table)}".format(**wildcards)
+        for table in PLAN.story(wildcards.study).recipe.get("tables", ())
+    ]
+
+
 def splits_of_way(wildcards):
     """The splits that a way of choosing a λ for each class reads."""
     return PLAN.splits_of_way(wildcards.study, wildcards.way)

@@ -136,5 +136,5 @@ def _gain(table: pd.DataFrame, way: str) -> str:
     one = table[table["choice"] == way].iloc[0]
     if pd.isna(one["loss_difference"]):
         return "no run stayed finite"
-    text = f"test loss {one['loss_difference']:+.4f} ({one['loss_low']:+.4f} to {one['loss_high']:+.4f})"
-    return text.replace("-", "−")
+    mean, low, high = (f"{one[f'loss_{end}']:+.4f}" for end in ("difference", "low", "high"))
+    return f"test loss {mean} ({low} to {high})".replace("-", "−")

@@ -1,0 +1,356 @@
+"""A λ for each class: the ways on simulated data whose truth is known, and what judges them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from cobaye import class_decay, kinds, recipes, solvers
+from cobaye.analyses import _judged
+from cobaye.class_decay import Images
+from cobaye.full_batch import FullBatch
+from cobaye.inference import choices, compared, shrinkage
+from cobaye.inference.sample import Sample, by_class
+from cobaye.ways import Given, hypergradient, shrunk, val
+
+K, D = 8, 12
+GRID = 10.0 ** np.arange(-3, 0.1, 0.25)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def simulated(seed, scales, train=320, held=320, test=1600):
+    """Return train, val and test of softmax regression, class c's true weights of norm scales_c.
+
+    They are at right angles, so that classes of one scale are alike but for their names.
+    """
+    rng = np.random.default_rng(seed)
+    weights = np.linalg.qr(rng.standard_normal((D, K)))[0].T * np.asarray(scales)[:, None]
+    parts = []
+    for number in (train, held, test):
+        x = rng.standard_normal((number, D))
+        labels = np.argmax(x @ weights.T + rng.gumbel(size=(number, K)), axis=1)
+        parts.append(Images(torch.from_numpy(x), torch.from_numpy(labels)))
+    return parts
+
+
+def fitted(train, weight_decay):
+    function = FullBatch(train.inputs, train.labels, K, torch.as_tensor(weight_decay))
+    start = torch.zeros(function.shape, dtype=torch.float64)
+    return solvers.minimize(function, start, 1e-6).theta
+
+
+def losses(images, theta):
+    logits = images.inputs @ theta[:, :-1].T + theta[:, -1]
+    return torch.nn.functional.cross_entropy(logits, images.labels, reduction="none").numpy()
+
+
+def ways(train, held):
+    """Return the best single λ of the grid, and way → a λ for each class."""
+    grid = [fitted(train, float(each)) for each in GRID]
+    seen = by_class(np.array([losses(held, t) for t in grid]), held.labels.numpy(), K)
+    best = int(np.argmin(seen.values.mean(axis=0)))
+    curves = shrinkage.shrink(seen.relative_to(best), best)
+    parts = class_decay.folds(train, held, 4, 0, train_too=False)
+    return GRID[best], {
+        "val": GRID[choices.chosen_per_class(seen.means, best)],
+        "shrunk": GRID[curves.chosen()],
+        "hypergradient": class_decay.choose(parts, K, GRID[best]).weight_decays,
+    }
+
+
+def judged(seed, scales, **sizes):
+    """Return way → the difference in test loss from the best single λ, with its interval."""
+    train, held, test = simulated(seed, scales, **sizes)
+    best, chosen = ways(train, held)
+    thetas = [fitted(train, float(best)), *(fitted(train, each) for each in chosen.values())]
+    values = np.array([losses(test, theta) for theta in thetas])
+    sample = by_class(values, test.labels.numpy(), K)
+    right = sample.with_values(np.zeros_like(sample.values))
+    found = compared.compare(sample, right, 200, np.random.default_rng(seed)).differences["loss"]
+    return {
+        way: (found.estimate[place], found.high[place]) for place, way in enumerate(chosen, start=1)
+    }
+
+
+def test_without_a_class_effect_no_way_gains_more_than_noise():
+    """All classes are alike in truth; only the training images make them differ a little."""
+    found = [judged(seed, np.full(K, 2.0), train=1000, test=800) for seed in range(24)]
+    for way in found[0]:
+        # An interval wholly below 0 would claim a gain: 2.5 % of them do so by chance.
+        claims = sum(each[way][1] < 0 for each in found)
+        assert claims <= stats.binom.ppf(1 - 1e-4, len(found), 0.025), way
+        assert np.mean([each[way][0] for each in found]) > -0.002, way
+    # The cautious ways lose little, where the naive one pays for noise.
+    mean = {way: np.mean([each[way][0] for each in found]) for way in found[0]}
+    assert mean["hypergradient"] < 0.5 * mean["val"]
+    assert mean["shrunk"] <= mean["val"]
+
+
+def test_a_planted_effect_is_exploited():
+    """Half the classes have strong weights, half nearly none: no one λ suits both."""
+    scales = np.where(np.arange(K) % 2, 5.0, 0.1)
+    found = [judged(seed, scales, held=800) for seed in range(6)]
+    for way in ("shrunk", "hypergradient"):
+        assert np.mean([each[way][0] for each in found]) < -0.003, way
+    assert sum(each["hypergradient"][1] < 0 for each in found) >= 4
+
+
+def test_the_descent_finds_which_classes_want_more():
+    scales = np.where(np.arange(K) % 2, 5.0, 0.1)
+    train, held, _ = simulated(3, scales, held=2000)
+    found = class_decay.choose(class_decay.folds(train, held, 4, 0, train_too=False), K, 0.02)
+    assert found.steps > 0
+    assert found.weight_decays[::2].min() > found.weight_decays[1::2].max()
+    # One row of losses per fold and shrinkage, from the common start; chosen where lowest.
+    assert found.losses.shape == (4, len(class_decay.SHRINKAGES), class_decay.STEPS + 1)
+    mean = found.losses.mean(axis=0)
+    place = class_decay.SHRINKAGES.index(found.shrinkage), found.steps
+    assert mean[place] == mean.min() < mean[0, 0]
+
+
+def test_shrinkage_keeps_the_classes_together():
+    scales = np.where(np.arange(K) % 2, 5.0, 0.1)
+    train, held, _ = simulated(3, scales, held=2000)
+    spread = []
+    for shrinkage_ in (0.0, 0.5):
+        parts = class_decay.folds(train, held, 2, 0, train_too=False)
+        found = class_decay.choose(parts, K, 0.02, shrinkages=(shrinkage_,), steps=4)
+        assert found.steps == 4
+        spread.append(np.log(found.weight_decays).std())
+    assert spread[1] < 0.7 * spread[0]
+
+
+def test_a_descent_that_helps_no_left_out_image_keeps_one_lambda(monkeypatch):
+    train, held, _ = simulated(1, np.full(K, 0.7), train=80, held=80)
+    # Labels of the images to choose on mean nothing for those to stop on.
+    parts = [
+        part._replace(
+            chosen_on=Images(part.chosen_on.inputs, (part.chosen_on.labels + 3) % K),
+            stopped_on=part.fitted,
+        )
+        for part in class_decay.folds(train, held, 2, 0, train_too=False)
+    ]
+    found = class_decay.choose(parts, K, 1e-2)
+    assert found.steps == 0
+    np.testing.assert_allclose(found.weight_decays, 1e-2)
+    with pytest.raises(ValueError, match="above 0"):
+        class_decay.choose(parts, K, 0.0)
+
+
+def test_folds_deal_classes_evenly_and_leave_out_what_they_say():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 97)
+    dealt = class_decay.dealt(labels, 4, 1)
+    for one in range(5):
+        counts = np.bincount(dealt[labels == one], minlength=4)
+        assert np.ptp(counts) <= 1
+    assert np.ptp(np.bincount(dealt)) <= 1
+    assert (dealt != class_decay.dealt(labels, 4, 2)).any()
+
+    def numbered(start, count):
+        return Images(torch.arange(start, start + count)[:, None], torch.from_numpy(labels[:count]))
+
+    train, held = numbered(0, 60), numbered(100, 40)
+    stopped = []
+    for part in class_decay.folds(train, held, 4, 0, train_too=True):
+        own = [set(each.inputs[:, 0].tolist()) for each in part[:3]]
+        assert own[0] | own[1] | own[2] == {*range(60), *range(100, 140)}
+        assert sum(map(len, own)) == 100
+        assert len(own[0]) == 45
+        assert max(own[0]) < 60
+        assert min(own[2]) >= 100
+        assert part.whole == 60
+        stopped += own[2]
+    assert sorted(stopped) == list(range(100, 140))
+    for part in class_decay.folds(train, held, 4, 0, train_too=False):
+        assert len(part.fitted) == 60
+        assert len(part.chosen_on) == 30
+
+
+def test_lambda_weighs_the_same_where_a_fold_leaves_images_out():
+    """Beside the sum of losses stands λN/2 ‖θ‖², N being all the training images."""
+    train, held, _ = simulated(0, np.full(K, 1.0))
+    part = class_decay.Fold(train, held, held, whole=2 * len(train))
+    found = class_decay.choose([part], K, 0.01, steps=1)
+    alone = losses(held, fitted(train, 0.02)).mean()
+    np.testing.assert_allclose(found.losses[0, :, 0], alone, rtol=1e-3)
+    assert abs(losses(held, fitted(train, 0.01)).mean() / alone - 1) > 3e-3
+
+
+# The ways, from tables.
+
+
+def given(tables, images=None):
+    optimizer = recipes.Optimizer(
+        recipes.Kind("exact", {}), None, recipes.Kind("constant", {}), None, 1, "none"
+    )
+    training = recipes.Training(
+        recipes.Data("d", None), "exact", recipes.Kind("linear", {}), optimizer, 0.0, True, 0
+    )
+    return Given(tables, "1e-2", K, training, images, False, "cpu")
+
+
+def test_val_takes_each_class_own_lambda_and_the_best_for_a_class_without():
+    table = pd.DataFrame({"class": [0, 2], "weight_decay": ["0", "1e-3"]})
+    found = val.choose(given({"best-lambda-per-class": table}), val.Options()).weight_decays
+    np.testing.assert_array_equal(found, [0, 1e-2, 1e-3, *[1e-2] * (K - 3)])
+
+
+def test_shrunk_takes_the_lowest_of_the_validation_curve():
+    labels = ["1e-3", "1e-2", "1e-1"]
+    rows = [
+        {"class": one, "split": split, "weight_decay": label, "shrunk": value}
+        for one in range(K)
+        for split, values in (("val", [0.1, 0.0, -0.1 * (one == 3)]), ("test", [-9.0, 0, 0]))
+        for label, value in zip(labels, values, strict=True)
+    ]
+    found = shrunk.choose(given({"shrunk-curves": pd.DataFrame(rows)}), shrunk.Options())
+    # Ties go to the larger λ.
+    assert found.weight_decays[3] == 1e-1
+    assert set(found.weight_decays[:3]) == {1e-1}
+
+
+def test_hypergradient_is_the_descent_and_says_how_it_ended(capsys):
+    train, held, _ = simulated(3, np.where(np.arange(K) % 2, 5.0, 0.1), held=800)
+    images = {"train": train, "val": held}.__getitem__
+    options = hypergradient.Options(folds=2, steps=2)
+    found = hypergradient.choose(given({}, images), options)
+    parts = class_decay.folds(train, held, 2, 0, train_too=False)
+    alike = class_decay.choose(parts, K, 1e-2, steps=2)
+    np.testing.assert_array_equal(found.weight_decays, alike.weight_decays)
+    assert found.info["steps"] == alike.steps
+    assert found.info["train_joins"] is False
+    assert "fold 2" in capsys.readouterr().out
+    with pytest.raises(Exception, match="starts above 0"):
+        hypergradient.choose(Given({}, "0", K, None, images, False, "cpu"), hypergradient.Options())
+
+
+def test_every_way_states_what_it_reads():
+    assert kinds.names("ways") == ["hypergradient", "shrunk", "val"]
+    for way in kinds.names("ways"):
+        assert isinstance(kinds.constant("ways", way, "TABLES"), tuple)
+        # Test images have no part in any choice.
+        assert "test" not in kinds.constant("ways", way, "SPLITS")
+
+
+# The judge.
+
+
+def test_intervals_of_differences_cover_the_truth():
+    """Loss, and the accuracies: 300 simulations of classifiers of one quality."""
+    rng, missed = np.random.default_rng(0), dict.fromkeys(compared.MEASURES, 0)
+    labels = np.repeat(np.arange(20), 15)
+    for _ in range(300):
+        common = rng.standard_normal(300)
+        values = common + 0.5 * rng.standard_normal((2, 300))
+        found = compared.compare(
+            by_class(values, labels, 20),
+            by_class((values < 0.3).astype(float), labels, 20),
+            200,
+            rng,
+        )
+        for measure, interval in found.differences.items():
+            missed[measure] += interval.low[1] > 0 or interval.high[1] < 0
+    bound = stats.binom.ppf([1e-4, 1 - 1e-4], 300, 0.05)
+    for measure in ("loss", "accuracy"):
+        assert bound[0] <= missed[measure] <= bound[1], measure
+    # Extremes of classes are no means: their intervals may be too wide, never too narrow.
+    for measure in ("lowest", "tenth"):
+        assert missed[measure] <= bound[1], measure
+
+
+def test_measures_are_what_they_are_called():
+    rng = np.random.default_rng(1)
+    counts = np.array([4, 0, 6, *[5] * 18])
+    right = (rng.random((counts.sum(), 3)) < 0.6).astype(float)
+    loss = rng.random((counts.sum(), 3))
+    found = compared.compare(Sample(loss, counts), Sample(right, counts), 100, rng)
+    labels = np.repeat(np.arange(21), counts)
+    own = pd.DataFrame(right).groupby(labels).mean()
+    np.testing.assert_allclose(found.values["loss"], loss.mean(axis=0))
+    np.testing.assert_allclose(found.values["accuracy"], right.mean(axis=0))
+    np.testing.assert_allclose(found.values["lowest"], own.min())
+    worst = [own[column].nsmallest(2).mean() for column in own]
+    np.testing.assert_allclose(found.values["tenth"], worst)
+    assert found.differences["loss"].estimate[0] == 0
+
+
+def seen(difference, seeds=1, labels=None, drift=0.0):
+    """Return what `_judged` reads: a way whose test loss differs by about this much."""
+    rng = np.random.default_rng(5)
+    labels = np.repeat(np.arange(10), 30) if labels is None else labels
+    loss = rng.exponential(1, len(labels))
+
+    def split(shift, seed):
+        noise = 0.05 * np.random.default_rng(seed).standard_normal(len(labels))
+        noise -= noise.mean()
+        own = loss + (shift + noise if shift else 0)
+        return {"label": labels, "predicted": labels.copy(), "loss": own.astype(np.float32)}
+
+    def run(shift, seed):
+        return {name: split(shift, seed + place) for place, name in enumerate("tv", start=10)}
+
+    def whole(shift, seed):
+        own = run(shift, seed)
+        return {"train": own["t"], "val": own["v"], "test": own["t"]}
+
+    columns = {
+        "one": {seed: whole(0, seed) for seed in range(seeds)},
+        "way": {seed: whole(difference + drift * seed, seed) for seed in range(seeds)},
+        "lost": {},
+    }
+    group = {"model": "linear", "optimizer": "exact"}
+    return _judged.Seen(group, "1e-2", [str(i) for i in range(10)], columns)
+
+
+@pytest.mark.parametrize(
+    ("difference", "verdict"),
+    [
+        (-0.05, "beats one λ"),
+        (0.05, "worse than one λ"),
+        (1e-9, "not known to differ from one λ"),
+        (0, "not known to differ from one λ"),
+    ],
+)
+def test_the_verdict_follows_from_the_numbers(difference, verdict):
+    table = _judged.table(seen(difference), 200, 0.95, 0).set_index("choice")
+    assert table.loc["way", "verdict"] == verdict
+    assert table.loc["lost", "verdict"] == "no run stayed finite"
+    assert table.loc["way", "loss_difference"] == pytest.approx(difference, abs=0.01)
+    assert np.isnan(table.loc["one", "loss_difference"])
+
+
+def test_over_seeds_only_where_seeds_differ():
+    several = (
+        _judged.table(seen(-0.05, seeds=3, drift=0.01), 200, 0.95, 0).set_index("choice").loc["way"]
+    )
+    assert several["seeds"] == 3
+    assert several["loss_difference"] == pytest.approx(-0.04, abs=1e-6)
+    assert several["seeds_low"] < several["loss_difference"] < several["seeds_high"]
+    same = seen(0, seeds=3)
+    assert _judged.table(same, 200, 0.95, 0).set_index("choice")["seeds_low"].isna().all()
+
+
+def test_lambdas_stand_beside_what_their_class_is_like():
+    labels = np.repeat(np.arange(10), np.arange(20, 30))
+    view, norms = seen(-0.05, labels=labels), np.linspace(1, 2, 10)
+    chosen = pd.DataFrame(
+        {"model": "linear", "optimizer": "exact", "class": range(10), "weight_decay": norms / 9}
+    )
+    other = chosen.assign(optimizer="sgd", weight_decay=7.0)
+    table = _judged.lambdas(view, {"way": pd.concat([other, chosen])}, norms)
+    assert list(table["n_train"]) == list(range(20, 30))
+    assert list(table["weight_norm"]) == list(norms)
+    assert list(table["weight_decay"]) == list(norms / 9)
+    assert (table["accuracy"] == 1).all()
+    assert (table["best"] == "1e-2").all()
