@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cobaye import files, story, tables
+from cobaye import files, story, story_per_class, tables
 from cobaye.analyses import _images, _predictions, classes
 from cobaye.recipes import Data
 
@@ -318,3 +318,25 @@ def test_predictions_that_are_none_are_refused_by_name(tmp_path):
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(files.CorruptFile, match=r"predictions\.parquet: expected predictions"):
         _predictions._read(path)
+
+
+def test_the_story_tells_of_a_lambda_for_each_class_what_its_table_says():
+    columns = {"loss": (-0.005, -0.007, -0.003), "accuracy": (0, -0.01, 0.01), "tenth": (0, -1, 1)}
+    rows = [{"choice": "one", "loss": 0.9, "accuracy": 0.7, "verdict": "the best single λ"}]
+    verdicts = ("worse than one λ", "not known to differ from one λ", "beats one λ")
+    for way, verdict in zip(("val", "shrunk", "hypergradient"), verdicts, strict=True):
+        row = {"choice": way, "verdict": verdict}
+        for measure, values in columns.items():
+            ends = zip(("difference", "low", "high"), values, strict=True)
+            row |= {f"{measure}_{end}": value for end, value in ends}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    text = story_per_class.tell(pd.Series(), {"per-class": table})
+    assert "Choosing by the cross-fitted hypergradient beats one λ" in text
+    assert "choosing by each class's lowest validation loss is worse" in text
+    assert "−0.0050 (−0.0070 to −0.0030) in test loss" in text
+    text = story_per_class.tell(pd.Series(), {"per-class": table[:3]})
+    assert "No way is known to beat one λ for all" in text
+    assert "beats" not in text
+    text = story_per_class.tell(pd.Series(), {"per-class": table[:1].assign(loss_difference=None)})
+    assert "No classifier with one stayed finite" in text

@@ -138,7 +138,7 @@ def _gaps(runs, rng):
 
 def _choices(tables, rng):
     classes = tables["classes"].merge(tables["runs"], on=RUN)
-    best, per_class, confused = [], [], []
+    best, per_class, confused, names = [], [], [], {}
     for group, rows in classes[classes["finite"]].groupby(["model", "optimizer"], sort=False):
         labels = _lambdas.order(rows["weight_decay"])
         val, test = (
@@ -172,6 +172,31 @@ def _choices(tables, rng):
             confused, columns=[*pair, "weight_decay", "label", "predicted", "n"]
         ),
         "optimality-gap": _gaps(tables["runs"], rng),
+        **_per_class(best, names, rng),
+    }
+
+
+def _per_class(best, names, rng):
+    """A λ for each class, chosen in two ways; no run of the third stayed finite."""
+    lambdas, judged = [], []
+    for model, optimizer, label, *_ in best:
+        group = {"model": model, "optimizer": optimizer, "best": label}
+        for way in ("val", "shrunk", "hypergradient"):
+            lost = way == "shrunk"
+            mean = np.nan if lost else 0.01
+            ends = {"loss_low": mean - 0.02, "loss_high": mean + 0.02}
+            judged.append({**group, "choice": way, "loss_difference": mean, **ends})
+            for number, name in names.items():
+                chosen = 0.0 if number % 3 == 0 else 10 ** rng.normal(-3, 0.5)
+                own = {"class": number, "name": name, "weight_decay": chosen, "choice": way}
+                like = {"n_train": 50, "accuracy": rng.random(), "weight_norm": rng.random()}
+                lambdas.append({**group, **own, **like})
+    columns = ["model", "optimizer", "best", "choice", "class", "name", "weight_decay"]
+    columns += ["n_train", "accuracy", "weight_norm"]
+    judged_columns = ["model", "optimizer", "choice", "loss_difference", "loss_low", "loss_high"]
+    return {
+        "per-class-lambda": pd.DataFrame(lambdas, columns=columns),
+        "per-class": pd.DataFrame(judged, columns=[*judged_columns, "best"]),
     }
 
 
@@ -256,6 +281,7 @@ def test_names_are_those_of_the_design():
         "optimizer-curves",
         "schedules",
         "ablation",
+        "per-class-lambda",
     ]
     grids = {"grid-best-worst", "grid-scatter", "grid-correlation", "grid-curves"}
     grids |= {"deep-widths", "random-search", "derived-curves"}
@@ -619,3 +645,30 @@ def test_the_gap_is_the_numbers_of_its_table():
         lines = [line for line in ax.lines if line.get_marker() == "o"]
         found = np.concatenate([line.get_ydata() for line in lines])
         np.testing.assert_allclose(found, factor * table[column])
+
+
+def test_the_lambda_of_each_class_stands_over_what_the_class_is_like():
+    tables = study(("1e-4", "1e-3", "1e-2"), 9, 1, seeds=1)
+    table = tables["per-class-lambda"]
+    figure = drawn("per-class-lambda", tables)
+    rows = np.reshape(figure.axes, (3, 3))
+    for way, axes in zip(("val", "shrunk", "hypergradient"), rows, strict=True):
+        mine = table[table["choice"] == way]
+        for ax, (column, factor) in zip(
+            axes[1:], {"accuracy": 100, "weight_norm": 1}.items(), strict=True
+        ):
+            dots = next(line for line in ax.lines if line.get_marker() == "o")
+            # Dots of one place are spread a little, so as to be told apart.
+            room = 0.013 * factor * np.ptp(mine[column])
+            np.testing.assert_allclose(dots.get_xdata(), factor * mine[column], atol=room)
+            own = mine["weight_decay"].to_numpy()
+            logs = np.log10(np.where(own > 0, own, 1))
+            np.testing.assert_allclose(dots.get_ydata()[own > 0], logs[own > 0])
+            # λ = 0 is below all others.
+            assert dots.get_ydata()[own == 0].max() < logs[own > 0].min()
+            best = float(table["best"].iloc[0])
+            assert ax.lines[-1].get_ydata()[0] == pytest.approx(np.log10(best))
+    written = " ".join(texts(figure))
+    assert "all of one size" in written
+    assert "test loss +0.0100 (−0.0100 to +0.0300)" in written
+    assert "no run stayed finite" in written

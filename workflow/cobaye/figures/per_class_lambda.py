@@ -75,7 +75,8 @@ def _heights(labels: pd.Series, foot: float | None = None) -> np.ndarray:
 
 def _padded(values: np.ndarray, share: float) -> tuple[float, float]:
     room = max(share * np.ptp(values), 0.05)
-    return values.min() - room, values.max() + room
+    # The correlation is written above the dots.
+    return values.min() - room, values.max() + 3 * room
 
 
 def _dots(
@@ -90,9 +91,9 @@ def _dots(
     known = np.isfinite(places)
     places, heights = places[known], heights[known]
     same = len(places) == 0 or np.ptp(places) == 0
-    room = np.ptp(places) if not same else 1.0
     # The same places each time: what is random in a figure changes its bytes.
-    shift = np.linspace(-1, 1, 7)[np.arange(len(places)) % 7] * spread * room
+    shift = np.linspace(-1, 1, 7)[np.arange(len(places)) % 7]
+    shift = shift * (0.3 if same else spread * np.ptp(places))
     ax.plot(
         places + shift,
         heights,
@@ -108,7 +109,8 @@ def _dots(
     text = "all of one size" if same and column == "n_train" else _correlation(places, heights)
     ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=6.5)
     if same and len(places):
-        ax.set_xlim(places[0] - 0.5, places[0] + 0.5)
+        ax.set_xlim(places[0] - 1, places[0] + 1)
+        ax.set_xticks(places[:1], [f"{places[0]:g}"])
 
 
 def _correlation(places: np.ndarray, heights: np.ndarray) -> str:
