@@ -195,8 +195,7 @@ class Study:
     baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
     trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
     evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
-    one batch size are trained side by side. per_class: the ways in which a λ is chosen
-    for each class.
+    one batch size are trained side by side. per_class: the ways to choose a λ for each class.
     """
 
     name: str
@@ -245,12 +244,7 @@ class Study:
     def per_class_runs(self) -> dict[Run, str]:
         """Return its runs with a λ for each class, and the way in which that is chosen."""
         return {
-            Run(run.model, run.optimizer, per_class_label(way), run.seed): way
+            Run(run.model, run.optimizer, varied.per_class_label(way), run.seed): way
             for way in self.per_class
             for run in self.runs()
         }
-
-
-def per_class_label(way: str) -> str:
-    """Return what stands in the place of λ in the path of a run with a λ for each class."""
-    return f"per-class-{way}"

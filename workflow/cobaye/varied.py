@@ -35,3 +35,8 @@ class Derived:
     def optimizer(self) -> str:
         """What stands in the optimizer's place of their paths."""
         return f"epochs-{self.epochs}"
+
+
+def per_class_label(way: str) -> str:
+    """Return what stands in the place of λ in the path of a run with a λ for each class."""
+    return f"per-class-{way}"

@@ -10,7 +10,7 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 # This tree's library, whatever else is installed.
 sys.path.insert(0, str(WORKFLOW))
 
-from cobaye import figures, paths, recipes, table_files
+from cobaye import figures, paths, recipes, table_files, varied
 from cobaye.config import Config
 from cobaye.errors import CobayeError
 from cobaye.per_class_plan import PerClassPlan
@@ -53,7 +53,7 @@ OPTIMIZERS = [name for of in CONFIG.studies.values() for name in of.optimizers]
 DERIVED = [run for of in CONFIG.studies.values() for run in of.derived_runs()]
 LABELS = [label for of in CONFIG.studies.values() for label in of.weight_decays]
 WAYS = [way for of in CONFIG.studies.values() for way in of.per_class]
-PER_CLASS = [recipes.per_class_label(way) for way in WAYS]
+PER_CLASS = [varied.per_class_label(way) for way in WAYS]
 
 
 wildcard_constraints:

@@ -17,9 +17,9 @@ from cobaye import (
     files,
     paths,
     per_class,
-    recipes,
     runs,
     tables,
+    varied,
 )
 from cobaye.analyses import _judged
 from cobaye.analyses._predictions import read_predictions
@@ -70,7 +70,7 @@ def analyse(
         group = {key: best[key] for key in tables.GROUP}
         columns = {"one": study.runs(recipe["runs"], {**group, "weight_decay": best.weight_decay})}
         for way in recipe["ways"]:
-            named = {**group, "weight_decay": recipes.per_class_label(way)}
+            named = {**group, "weight_decay": varied.per_class_label(way)}
             columns[way] = study.runs(recipe["per_class_runs"], named)
         seen = _judged.Seen(group, best.weight_decay, names, columns)
         judged.append(_judged.table(seen, options.draws, options.level, options.seed))
