@@ -30,8 +30,8 @@ from cobaye import (
 from cobaye.config import Config
 from cobaye.engines.together import Engine
 from cobaye.grid_plan import GridPlan
+from tests import archives
 from tests.conftest import ROOT
-from tests.test_models import _dataset
 from tests.test_training import CLASSES, SIZE, TRAINING, root  # noqa: F401 (a fixture)
 
 GROUP = {"study": "s", "group": "g"}
@@ -334,7 +334,7 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
     plan = GridPlan(config, ROOT / "workflow/scripts")
     of = config.studies[study]
     assert len(of.runs()) == FAITHFUL[study]
-    _dataset(tmp_path, of.data.dataset, (1, 28, 28))
+    archives.write_blots(tmp_path, of.data.dataset, (1, 28, 28))
     for group in plan.groups(study):
         runs = []
         for each in plan.group(study, group).recipe["runs"]:
