@@ -317,7 +317,7 @@ def test_predictions_that_are_none_are_refused_by_name(tmp_path):
     path = tmp_path / "predictions.parquet"
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(files.CorruptFile, match=r"predictions\.parquet: expected predictions"):
-        _predictions._read(path)
+        _predictions.read_predictions(path)
 
 
 def test_the_story_tells_of_a_lambda_for_each_class_what_its_table_says():
