@@ -6,11 +6,13 @@ import dataclasses
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
-from cobaye import figures, files, kinds, recipes, training
+from cobaye import backbones, checkpoints, figures, files, kinds, recipes, training
 from cobaye.config import Config
 from cobaye.errors import ConfigError
+from cobaye.networks import torchvision as zoo
 from cobaye.plan import Plan
 from tests import archives
 from tests.conftest import ROOT, TINY
@@ -220,3 +222,34 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
         # A step of 0.1 is too large for the hidden layer, one image at a time.
         if (run.model, run.optimizer) != ("tanh-100", "step-0.1"):
             assert rows["loss"][2] < rows["loss"][1], run
+
+
+@pytest.mark.slow
+def test_the_first_epochs_of_resnet18_in_every_way_of_starting(tmp_path):
+    """On images of the true shape; torchvision's weights are random here, in its own format."""
+    study = "mnist-resnet18"
+    config = Config({"studies": [study]}, ROOT / "config", figures.names())
+    plan, of = Plan(config, SCRIPTS), config.studies[study]
+    archives.write_blots(tmp_path, of.data.dataset, (1, 28, 28), per_class=1)
+    torch.save(zoo.create("resnet18", num_classes=1000).state_dict(), tmp_path / "weights.pth")
+    told = plan.backbone("imagenet-resnet18")
+    recipe = {**told.recipe, "file": "weights.pth"}
+    backbones.prepare(told.identity, recipe, told.code, root=tmp_path)
+    for run in of.runs():
+        told = plan.train(study, run)
+        recipe = recipes.parse(recipes.Training, told.recipe)
+        recipe = dataclasses.replace(
+            recipe, optimizer=dataclasses.replace(recipe.optimizer, epochs=2)
+        )
+        folder = training.train(recipe, told.identity, told.code, root=tmp_path).parent
+        found = files.read_json(folder / "run.json")
+        assert found["finite"], run
+        first, last = (
+            checkpoints.load(folder / f"checkpoints/epoch-{epoch:03d}.safetensors")
+            for epoch in (0, 2)
+        )
+        moved = {name for name, tensor in first.items() if not torch.equal(tensor, last[name])}
+        assert "head.weight" in moved
+        frozen = "layer4" in run.model
+        assert ("body.layer1.0.conv1.weight" in moved) != frozen
+        assert ("body.conv1.weight" in moved) == (run.model != "layer4-head")
