@@ -52,9 +52,7 @@ def evaluate(
 
 def _refuse_other_classes(recipe: recipes.Data, backbone: backbones.Backbone, root: Path) -> None:
     """Raise DataError unless the head's outputs are the dataset's classes, in the same order."""
-    prepared = datasets.manifest(recipe.dataset, root)
-    source = root / paths.DATASET.format(dataset=recipe.dataset)
-    own = datasets.class_names(prepared.check(source, "classes.json"))
+    own = datasets.names(recipe.dataset, root)
     said = f"baseline: the head of {recipe.backbone} cannot judge {recipe.dataset}"
     if backbone.classes != len(own):
         raise DataError(f"{said}: it tells {backbone.classes} classes apart, not {len(own)}")

@@ -34,17 +34,15 @@ def evaluate(
     """Score the best configuration of a study's grid on a split; return the manifest.
 
     recipe: {"data": a plain `recipes.Data`, "split": the split, "derived": whether the study has
-    derived runs, which then compete too}. Writes best.csv: the row of the
-    table `grid`, what it was chosen on, and its loss, accuracy and top-5 accuracy on that split. It
-    has no row if no run stayed finite.
+    derived runs, which then compete too}. Writes best.csv: the row of the table `grid`, what it was
+    chosen on, and its loss, accuracy and top-5 accuracy on that split. It has no row if no run
+    stayed finite.
     """
-    place = f"{paths.TABLES.format(**identity)}/tables.json"
-    made = files.read_manifest(root / place, "tabulate", identity)
-    files.require_inputs(root / place, made, root)
-    table = tables.read(root / place.removesuffix("/tables.json"), "grid", made)
-    inputs = {place: files.sha256(root / place)}
+    wanted = ["grid", "derived"] if recipe["derived"] else ["grid"]
+    frames, inputs = tables.read_all(identity["study"], wanted, root, current=True)
+    table = pd.concat(frames.values(), ignore_index=True)
     if recipe["derived"]:
-        table = _with_derived(table, identity, inputs, root)
+        table = table.assign(rank=grid_table.rank(table))
     row = grid_table.whole_numbers(table[table["rank"] == 1]).drop(columns="rank")
     split = splits.load(recipes.parse(recipes.Data, recipe["data"]), recipe["split"], root, memory)
     inputs |= split.manifest
@@ -62,20 +60,6 @@ def evaluate(
     written = files.Manifest("evaluate_best", identity, recipe, code, inputs, entries)
     written.write(folder / "best.json")
     return folder / "best.json"
-
-
-def _with_derived(
-    table: pd.DataFrame, identity: dict[str, Any], inputs: dict[str, str], root: Path
-) -> pd.DataFrame:
-    """Return the rows of the grid and of the derived runs, ranked as one."""
-    folder = root / paths.TABLES.format(**identity)
-    made = files.read_manifest(folder / "derived.json", "tabulate_derived", identity)
-    files.require_inputs(folder / "derived.json", made, root)
-    inputs[f"{paths.TABLES.format(**identity)}/derived.json"] = files.sha256(
-        folder / "derived.json"
-    )
-    both = pd.concat([table, tables.read(folder, "derived", made)], ignore_index=True)
-    return both.assign(rank=grid_table.rank(both))
 
 
 def _score(

@@ -62,22 +62,20 @@ def take(
 
     Configurations that differ in epochs alone are one: their best counts.
     """
-    place = paths.TABLES.format(**identity)
-    of = {"study": identity["study"]}
-    made = files.read_manifest(root / place / "tables.json", "tabulate", of)
-    files.require_inputs(root / place / "tables.json", made, root)
-    table = tables.read(root / place, "grid", made)
+    frames, inputs = tables.read_all(identity["study"], ["grid"], root, current=True)
+    table = frames["grid"]
     mine = table[table["model"].isin(recipe["among"]) & (table["seed"] == identity["seed"])]
     mine = mine.dropna(subset="rank").sort_values("rank").drop_duplicates(tables.KEYS)
     if len(mine) < recipe["place"]:
         raise DataError(
-            f"{place}/grid.csv: {identity['model']} is place {recipe['place']}, but only "
-            f"{len(mine)} configurations of those that it may take stayed finite"
+            f"{paths.TABLES.format(**identity)}/grid.csv: {identity['model']} is place "
+            f"{recipe['place']}, but only {len(mine)} configurations of those that it may take "
+            "stayed finite"
         )
     row = grid_table.whole_numbers(mine).iloc[recipe["place"] - 1]
     plain = {key: None if pd.isna(value) else value for key, value in row.items()}
     plain = {key: getattr(value, "item", lambda v=value: v)() for key, value in plain.items()}
-    return plain, {f"{place}/tables.json": files.sha256(root / place / "tables.json")}
+    return plain, inputs
 
 
 def evaluate(

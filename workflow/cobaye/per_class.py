@@ -6,6 +6,7 @@ input of its training, and the λ that it had are in run.json and in its manifes
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,9 @@ def choose(
     study, way = identity["study"], identity["way"]
     frames, inputs = tables.read_all(study, recipe["tables"], root)
     data = recipes.parse(recipes.Data, recipe["data"])
-    prepared = datasets.manifest(data.dataset, root)
-    folder = root / paths.DATASET.format(dataset=data.dataset)
-    names = datasets.class_names(prepared.check(folder / "", "classes.json"))
+    names = datasets.names(data.dataset, root)
     kind = kinds.load("ways", way)
+    options = recipes.parse(kinds.options("ways", way), recipe["options"])
     loaded = {split: splits.load(data, split, root, memory) for split in kind.SPLITS}
     for each in loaded.values():
         inputs |= each.manifest
@@ -58,11 +58,10 @@ def choose(
             best=mine["best-lambda"]["weight_decay"].iloc[0],
             classes=len(names),
             training=trained,
-            images=lambda split, trained=trained: _images(loaded, split, trained),
+            images=functools.partial(_images, loaded, trained),
             unseen=recipe["unseen"],
             device=device,
         )
-        options = recipes.parse(kinds.options("ways", way), recipe["options"])
         choice = kind.choose(given, options)
         rows = {"class": np.arange(len(names)), "name": names}
         found.append(pd.DataFrame({**group, **rows, "weight_decay": choice.weight_decays}))
@@ -118,7 +117,7 @@ def _of(table: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
     return table[(table["model"] == group["model"]) & (table["optimizer"] == group["optimizer"])]
 
 
-def _images(loaded: dict[str, splits.Split], split: str, recipe: recipes.Training) -> Images:
+def _images(loaded: dict[str, splits.Split], recipe: recipes.Training, split: str) -> Images:
     """Return a split as an engine would take it, normalised by what the training split says."""
     found, normalization = loaded[split], training.normalization(loaded["train"], recipe.optimizer)
     inputs = normalization(found.inputs) if normalization else found.inputs

@@ -41,12 +41,8 @@ def tabulate(
     raw["baseline"] = pd.DataFrame(columns=MEASURES)
     if recipe["baseline"]:
         raw["baseline"] = _read_baseline(identity, expected, inputs, root)
-    prepared, source = (
-        datasets.manifest(dataset, root),
-        root / paths.DATASET.format(dataset=dataset),
-    )
-    names = datasets.class_names(prepared.check(source, "classes.json"))
-    tables = {**_tables(raw, names), "grid": grid_table.table(raw, recipe.get("grid"))}
+    tables = _tables(raw, datasets.names(dataset, root))
+    tables["grid"] = grid_table.table(raw, recipe.get("grid"))
     folder = root / paths.TABLES.format(**identity)
     made = {
         table_files.FILES[name]: write(folder / table_files.FILES[name], table)
@@ -220,9 +216,12 @@ def _read(reader: Callable[..., pd.DataFrame], path: Path, **options: Any) -> pd
 
 
 def read_all(
-    study: str, wanted: Iterable[str], root: Path = Path()
+    study: str, wanted: Iterable[str], root: Path = Path(), *, current: bool = False
 ) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
-    """Return tables of a study, whoever made them, and path → sha256 of the manifests."""
+    """Return tables of a study, whoever made them, and path → sha256 of the manifests.
+
+    current: raise StaleFile if what they were made from is no longer what stands.
+    """
     place = paths.TABLES.format(study=study)
     frames, inputs, manifests = {}, {}, {}
     for table in wanted:
@@ -232,6 +231,8 @@ def read_all(
             manifests[maker] = files.read_manifest(
                 root / path, table_files.stage(maker), {"study": study}
             )
+            if current:
+                files.require_inputs(root / path, manifests[maker], root)
             inputs[path] = files.sha256(root / path)
         frames[table] = read(root / place, table, manifests[maker])
     return frames, inputs

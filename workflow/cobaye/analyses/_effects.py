@@ -42,21 +42,12 @@ def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
     halves = reliability.split_half(
         sample, view.reference, view.splits, view.rng("halves"), view.level
     )
-    _, holm = effects.adjusted(effects.class_p_values(losses))
-    fdr, _ = effects.adjusted(effects.class_p_values(losses))
-    everywhere = np.full(len(view.sweep.labels), view.reference)
-    mean = [
-        choices.gain(sample, view.reference, np.full(view.classes, place), view.level)
-        for place in range(len(everywhere))
-    ]
+    fdr, holm = effects.adjusted(effects.class_p_values(losses))
     per_lambda = view.frame(
         {
             "weight_decay": view.sweep.labels,
             "best": view.best,
-            # A gain is a fall; a difference is a rise.
-            "mean": [0 - one.estimate for one in mean],
-            "mean_low": [0 - one.high for one in mean],
-            "mean_high": [0 - one.low for one in mean],
+            **_mean_rise(view),
             **_spread("between", between.variance),
             "between_variance": between.variance.estimate,
             "noise_sd": np.sqrt(between.noise),
@@ -70,11 +61,34 @@ def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
             "classes_holm": (holm <= 1 - view.level).sum(axis=0),
         }
     )
-    overall = view.frame(
+    return per_lambda, _overall(view, between, test, halves)
+
+
+def _mean_rise(view: View) -> dict[str, list[float]]:
+    """Return, per λ, how much more the mean over classes is on test than at the best λ."""
+    gains = [
+        choices.gain(view.losses["test"], view.reference, np.full(view.classes, place), view.level)
+        for place in range(len(view.sweep.labels))
+    ]
+    # A gain is a fall; a difference is a rise.
+    return {
+        "mean": [0 - one.estimate for one in gains],
+        "mean_low": [0 - one.high for one in gains],
+        "mean_high": [0 - one.low for one in gains],
+    }
+
+
+def _overall(
+    view: View,
+    between: effects.Between,
+    test: effects.Permutation,
+    halves: reliability.Reliability,
+) -> pd.DataFrame:
+    return view.frame(
         {
             "best": [view.best],
             "classes": [between.classes],
-            "images": [len(losses.values)],
+            "images": [len(view.differences["test"].values)],
             "seeds": [len(view.sweep.seeds)],
             "draws": [view.draws],
             "level": [view.level],
@@ -87,7 +101,6 @@ def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
             "kappa_high": [float(halves.kappa.high)],
         }
     )
-    return per_lambda, overall
 
 
 def _spread(name: str, variance: effects.Interval) -> dict[str, np.ndarray]:

@@ -68,9 +68,8 @@ def analyse(
     the study learns from, `recipes.Data` as a dict. expected: as in `runs.finished`.
     """
     learned = recipes.parse(recipes.Data, data)
-    prepared = datasets.manifest(learned.dataset, root)
     place = paths.DATASET.format(dataset=learned.dataset)
-    names = datasets.class_names(prepared.check(root / place, "classes.json"))
+    names = datasets.names(learned.dataset, root)
     inputs = {f"{place}/manifest.json": files.sha256(root / place / "manifest.json")}
     sweeps = _predictions.sweeps(identity, recipe["runs"], expected, inputs, root)
     options = Options(**recipe["options"])

@@ -57,9 +57,8 @@ def analyse(
     recipe: {"options", "runs", "ways", "per_class_runs"}: the ways, and the identities of all runs.
     expected: as in `runs.finished`, of all of them.
     """
-    prepared = datasets.manifest(dataset, root)
     place = paths.DATASET.format(dataset=dataset)
-    names = datasets.class_names(prepared.check(root / place, "classes.json"))
+    names = datasets.names(dataset, root)
     frames, inputs = tables.read_all(identity["study"], ["best-lambda"], root)
     inputs[f"{place}/manifest.json"] = files.sha256(root / place / "manifest.json")
     study = _Study(identity, expected, inputs, root)

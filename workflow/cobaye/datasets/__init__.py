@@ -123,6 +123,12 @@ def _write_split(inputs: Any, labels: np.ndarray, folder: Path) -> dict[str, dic
     return {name: files.describe(folder / name, sha256) for name, sha256 in written.items()}
 
 
+def names(dataset: str, root: Path = Path()) -> list[str]:
+    """Return the names of a prepared dataset's classes, in label order, checked."""
+    folder = root / paths.DATASET.format(dataset=dataset)
+    return class_names(manifest(dataset, root).check(folder, "classes.json"))
+
+
 def class_names(path: Path | str) -> list[str]:
     """Return the names in a dataset's classes.json, in label order."""
     return [entry["name"] for entry in files.read_json(path)]
