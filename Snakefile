@@ -24,6 +24,7 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/analyses.smk"
+include: "workflow/rules/measures.smk"
 include: "workflow/rules/per_class.smk"
 include: "workflow/rules/figures.smk"
 

@@ -46,6 +46,7 @@ ORDER = [
     "plan",
     "grid_plan",
     "per_class_plan",
+    "measure_plan",
     "resources",
     "group_resources",
     "objective",
@@ -89,7 +90,9 @@ ORDER = [
     "derived",
     "best",
     "inference",
+    "inside",
     "analyses",
+    "measuring",
     "story_per_class",
     "story",
     "figures",
@@ -110,6 +113,7 @@ PARSE = (
     "plan",
     "grid_plan",
     "per_class_plan",
+    "measure_plan",
 )
 # What `snakemake --lint` asks for and is declined: the environment is one, pinned in
 # requirements.txt for every rule, so that plain pip is enough.

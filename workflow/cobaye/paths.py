@@ -5,6 +5,8 @@ from __future__ import annotations
 from cobaye.recipes import Data
 
 SPLITS = ("train", "val", "test")
+# What may be looked at of a run: before its first epoch, and after its last.
+STATES = ("initial", "trained")
 
 DATASET = "resources/datasets/{dataset}"
 BACKBONE = "resources/backbones/{backbone}"
@@ -12,6 +14,7 @@ FEATURES = "results/features/{dataset}/{backbone}/{split}"
 SHARD = FEATURES + "/shard-{shard}-of-{shards}"
 STUDY = "results/{study}"
 RUN = STUDY + "/runs/{model}/{optimizer}/wd-{weight_decay}/seed-{seed}"
+MEASURE = RUN + "/measures/{analysis}/{state}"
 BASELINE = STUDY + "/baseline"
 TOGETHER = STUDY + "/together/{group}"
 BEST = STUDY + "/best"

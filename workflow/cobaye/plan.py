@@ -126,15 +126,19 @@ class Plan(Stages):
     @functools.cache  # noqa: B019
     def analyse(self, study: str, analysis: str) -> Stage:
         """Return what the rule of an analysis is told: its options, and the runs."""
+        recipe = {
+            "options": self.asked(study, analysis).options,
+            "runs": self.tabulate(study).recipe["runs"],
+        }
+        return self._stage(table_files.stage(analysis), {"study": study}, recipe)
+
+    def asked(self, study: str, analysis: str) -> recipes.Kind:
+        """Return an analysis of a study; raises ConfigError for one that it has not."""
         asked = self.config.studies[study].analyses
         if analysis not in asked:
             path = self.config.folder / "studies" / f"{study}.yaml"
             raise ConfigError(f"{path}: analyses: the study has no {analysis!r}: list it there")
-        recipe = {
-            "options": asked[analysis].options,
-            "runs": self.tabulate(study).recipe["runs"],
-        }
-        return self._stage(table_files.stage(analysis), {"study": study}, recipe)
+        return asked[analysis]
 
     def story(self, study: str) -> Stage:
         """Return what tell_story is told."""

@@ -10,10 +10,10 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 # This tree's library, whatever else is installed.
 sys.path.insert(0, str(WORKFLOW))
 
-from cobaye import figures, paths, recipes, table_files, varied
+from cobaye import figures, kinds, paths, recipes, table_files, varied
 from cobaye.config import Config
 from cobaye.errors import CobayeError
-from cobaye.per_class_plan import PerClassPlan
+from cobaye.measure_plan import MeasurePlan, measured_kinds
 from cobaye.staleness import is_stale
 from cobaye.table_files import DESCRIPTIONS
 
@@ -21,7 +21,7 @@ try:
     CONFIG = Config(config, Path("config"), figures.names())
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
-PLAN = PerClassPlan(CONFIG, WORKFLOW / "scripts")
+PLAN = MeasurePlan(CONFIG, WORKFLOW / "scripts")
 
 # The manifest of each stage: small, without times, the one plain input of the stage after it.
 DATASET_MANIFEST = f"{paths.DATASET}/manifest.json"
@@ -66,6 +66,7 @@ wildcard_constraints:
     weight_decay=one_of([*LABELS, *PER_CLASS]),
     way=one_of(WAYS),
     seed=one_of(seed for of in CONFIG.studies.values() for seed in of.seeds),
+    state=one_of(paths.STATES),
     shard=r"\d\d",
     shards=r"\d\d",
 
@@ -137,6 +138,16 @@ def describe_stage(wildcards):
 
 def tabulate_stage(wildcards):
     return PLAN.tabulate(wildcards.study)
+
+
+def measure_stage(analysis):
+    return lambda wildcards: PLAN.measure(
+        wildcards.study, run_of(wildcards), analysis, wildcards.state
+    )
+
+
+def join_stage(analysis):
+    return lambda wildcards: PLAN.join(wildcards.study, analysis)
 
 
 def analysis_stage(analysis):

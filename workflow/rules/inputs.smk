@@ -76,6 +76,21 @@ def of_all_per_class_runs(*products):
     return products_of(recipes.Study.per_class_runs, products)
 
 
+def split_of_measure(analysis, product):
+    """What an analysis of single runs reads of the data, if it reads any."""
+    split = kinds.constant("analyses", analysis, "SPLIT")
+    return lambda wildcards: product(split)(wildcards) if split else []
+
+
+def of_all_measured(analysis, *files):
+    """These files of every run and state that an analysis looks into."""
+    return lambda wildcards: [
+        f"{folder}/{file}"
+        for folder in PLAN.measured_folders(wildcards.study, analysis)
+        for file in files
+    ]
+
+
 def tables_read(figure):
     """The files of the tables that a figure reads."""
     return lambda wildcards: ancient(

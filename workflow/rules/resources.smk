@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from cobaye import group_resources, recipes, resources
+from cobaye import group_resources, kinds, recipes, resources
 from cobaye.plan import gpu_wanted
 
 
@@ -124,6 +124,18 @@ def classes_needs(wildcards):
     needs = tabulate_needs(wildcards)
     draws = of.analyses["classes"].options["draws"] if "classes" in of.analyses else 0
     return needs._replace(minutes=needs.minutes + 5 * (1 + draws // 2000))
+
+
+def measure_needs(analysis):
+    """As much as to evaluate some checkpoints on the data that the analysis reads: assumed."""
+
+    def found(wildcards):
+        of = CONFIG.studies[wildcards.study]
+        recipe = recipes.Evaluation(of.data, of.models[wildcards.model], "last")
+        passes = kinds.constant("analyses", analysis, "PASSES", 0)
+        return resources.evaluating(recipe, passes, sizes_of(of.data))
+
+    return found
 
 
 def choose_needs(wildcards):

@@ -1,0 +1,57 @@
+"""Analyses that look inside each run, as a user has them made."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cobaye import checkpoints
+
+RUN = "results/tiny-images/runs/linear/sgd/wd-1e-3/seed-0"
+TABLE = "results/tiny-images/tables/rotation.csv"
+
+
+@pytest.fixture(scope="module")
+def measured(built, tmp_path_factory):
+    """The tiny project with a second λ, its weights looked at."""
+    project = built.clone(tmp_path_factory.mktemp("measured") / "project")
+    project.edit("config/studies/tiny-images.yaml", "analyses: []", "analyses: [weights]")
+    project.run(TABLE)
+    return project
+
+
+def test_the_table_says_what_the_checkpoints_hold(measured):
+    table = pd.read_csv(measured.path(TABLE), dtype={"weight_decay": str})
+    assert table["weight_decay"].eq("1e-3").all()
+    for epoch in range(3):
+        kernel = checkpoints.load(
+            measured.path(f"{RUN}/checkpoints/epoch-{epoch:03d}.safetensors")
+        )
+        (own,) = [each for each in kernel.values() if each.shape == (10, 64)]
+        (found,) = table.loc[table["epoch"] == epoch, "norm"]
+        np.testing.assert_allclose(found, own.double().norm().item(), rtol=1e-12)
+
+
+def test_one_more_run_is_measured_alone(measured, tmp_path):
+    copied = measured.clone(tmp_path / "copied")
+    assert copied.jobs(TABLE) == {}
+    copied.edit("config/studies/tiny-images.yaml", '["1e-3"]', '["1e-3", "1e-2"]')
+    assert copied.jobs(TABLE) == {"train": 1, "measure_weights": 1, "analyse_weights": 1}
+
+
+def test_a_measure_notices_that_its_run_was_trained_otherwise(measured, tmp_path):
+    copied = measured.clone(tmp_path / "copied", records=False)
+    copied.edit("config/studies/tiny-images.yaml", "learning_rate: 0.1", "learning_rate: 0.2")
+    assert copied.jobs(TABLE) == {"train": 1, "measure_weights": 1, "analyse_weights": 1}
+
+
+def test_a_changed_table_of_a_run_is_noticed(measured, tmp_path):
+    copied = measured.clone(tmp_path / "copied")
+    path = copied.path(f"{RUN}/measures/weights/trained/rotation.parquet")
+    path.write_bytes(path.read_bytes()[:-1] + b"\0")
+    copied.path(TABLE).unlink()
+    said = copied.run(TABLE, check=False)
+    assert said.returncode
+    log = copied.path("results/logs/analyse_weights/tiny-images.log").read_text()
+    assert "rotation.parquet" in log and "expected" in log

@@ -1,0 +1,116 @@
+"""Analyses that look inside each run: one job per run and state, then one that joins their tables.
+
+Such a kind of `analyses` states ``STATES``, which of `paths.STATES` it looks at, ``SPLIT``, what
+it reads of the data (None: nothing), and ``measure(run, options)``, from an `inside.Inside` to a
+table for each of its ``TABLES``. Adding a run so measures that run alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from cobaye import analyses, evaluation, files, kinds, paths, recipes, splits, table_files, tables
+from cobaye.inside import Inside
+
+RUN = ("model", "optimizer", "weight_decay", "seed")
+
+
+def measure(
+    identity: dict[str, Any],
+    recipe: dict[str, Any],
+    code: str,
+    expected: str,
+    device: str = "cpu",
+    root: Path = Path(),
+    memory: float = 0.5,
+) -> Path:
+    """Look inside one run; return the manifest.
+
+    identity: of the run, with "analysis" and "state". recipe: {"options", "data", "model", "loss"}.
+    expected: the fingerprint that the config gives the training; another one raises StaleFile.
+    A run that diverged has empty tables.
+    """
+    kind, of_run = identity["analysis"], {k: identity[k] for k in ("study", *RUN)}
+    folder = root / paths.RUN.format(**of_run)
+    trained = files.read_manifest(folder / "train.json", "train", of_run)
+    files.require_fresh(folder / "train.json", trained, expected)
+    files.require_inputs(folder / "train.json", trained, root)
+    name = kinds.constant("analyses", kind, "SPLIT")
+    data = recipes.parse(recipes.Data, recipe["data"])
+    split = splits.load(data, name, root, memory) if name else None
+    model = recipes.parse(recipes.Kind, recipe["model"])
+    run = Inside(folder, trained, model, recipe["loss"], identity["state"], split, device)
+    options = recipes.parse(kinds.options("analyses", kind), recipe["options"])
+    finite = trained.info["finite"] or run.state == "initial"
+    found = kinds.load("analyses", kind).measure(run, options) if finite else {}
+    inputs = {f"{paths.RUN.format(**of_run)}/train.json": files.sha256(folder / "train.json")}
+    inputs |= split.manifest if split else {}
+    return _write(root / paths.MEASURE.format(**identity), identity, recipe, code, inputs, found)
+
+
+def _write(
+    folder: Path,
+    identity: dict[str, Any],
+    recipe: dict[str, Any],
+    code: str,
+    inputs: dict[str, str],
+    found: Mapping[str, pd.DataFrame],
+) -> Path:
+    names = table_files.made_by(identity["analysis"])
+    if found and set(found) != set(names):
+        raise ValueError(f"analysis {identity['analysis']!r} states the tables {sorted(names)}")
+    made = {}
+    for name in names:
+        table = pa.Table.from_pandas(found.get(name, pd.DataFrame()), preserve_index=False)
+        file = folder / f"{name}.parquet"
+        made[file.name] = evaluation.write_table(file, table)
+    manifest = files.Manifest(f"measure_{identity['analysis']}", identity, recipe, code, inputs)
+    manifest.files.update(made)
+    manifest.write(folder / "manifest.json")
+    return folder / "manifest.json"
+
+
+def join(
+    identity: dict[str, Any],
+    recipe: dict[str, Any],
+    code: str,
+    expected: Mapping[str, str],
+    root: Path = Path(),
+) -> Path:
+    """Join the tables of all runs of a study; return the manifest.
+
+    identity: {"study", "analysis"}. recipe: {"measured"}, what was looked at: identities of runs
+    with "state", in the order of the config. expected: folder → fingerprint of what was measured.
+    Where a kind looks at several states, its tables have the column "state".
+    """
+    kind, study = identity["analysis"], {"study": identity["study"]}
+    several = len(kinds.constant("analyses", kind, "STATES")) > 1
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in table_files.made_by(kind)}
+    inputs: dict[str, str] = {}
+    for run in recipe["measured"]:
+        own = {**identity, **run}
+        path = root / (place := paths.MEASURE.format(**own)) / "manifest.json"
+        manifest = files.read_manifest(path, f"measure_{kind}", own)
+        files.require_fresh(path, manifest, expected[place])
+        files.require_inputs(path, manifest, root)
+        inputs[f"{place}/manifest.json"] = files.sha256(path)
+        columns = (*RUN, "state") if several else RUN
+        for name, found in parts.items():
+            table = tables.read_file(manifest.check(path.parent, f"{name}.parquet"))
+            if len(table):
+                for at, column in enumerate(columns):
+                    table.insert(at, column, run[column])
+                found.append(table)
+    told = {"identity": study, "recipe": recipe, "code": code}
+    return analyses.write(kind, told, inputs, {k: _joined(v) for k, v in parts.items()}, root)
+
+
+def _joined(found: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    if not found:
+        return pd.DataFrame({column: [] for column in RUN})
+    return pd.concat(found, ignore_index=True)
