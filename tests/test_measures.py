@@ -25,9 +25,7 @@ def test_the_table_says_what_the_checkpoints_hold(measured):
     table = pd.read_csv(measured.path(TABLE), dtype={"weight_decay": str})
     assert table["weight_decay"].eq("1e-3").all()
     for epoch in range(3):
-        kernel = checkpoints.load(
-            measured.path(f"{RUN}/checkpoints/epoch-{epoch:03d}.safetensors")
-        )
+        kernel = checkpoints.load(measured.path(f"{RUN}/checkpoints/epoch-{epoch:03d}.safetensors"))
         (own,) = [each for each in kernel.values() if each.shape == (10, 64)]
         (found,) = table.loc[table["epoch"] == epoch, "norm"]
         np.testing.assert_allclose(found, own.double().norm().item(), rtol=1e-12)
@@ -54,4 +52,5 @@ def test_a_changed_table_of_a_run_is_noticed(measured, tmp_path):
     said = copied.run(TABLE, check=False)
     assert said.returncode
     log = copied.path("results/logs/analyse_weights/tiny-images.log").read_text()
-    assert "rotation.parquet" in log and "expected" in log
+    assert "rotation.parquet" in log
+    assert "expected" in log

@@ -51,6 +51,14 @@ class MeasurePlan(PerClassPlan):
         ]
         return {paths.MEASURE.format(**each.identity): each.fingerprint for each in stages}
 
+    def indicators(self, study: str) -> Stage:
+        """Return what analyse_indicators is told: the tables that it reads."""
+        self.asked(study, "indicators")
+        own = self.config.studies[study].analyses
+        reads = kinds.constant("analyses", "indicators", "READS")
+        recipe = {"tables": ["metrics", *(reads[each] for each in own if each in reads)]}
+        return self._stage("analyse_indicators", {"study": study}, recipe)
+
     def _measured(self, study: str, analysis: str) -> list[tuple[recipes.Run, str]]:
         """Return every run in every state; equal initial networks once."""
         self.asked(study, analysis)

@@ -17,7 +17,7 @@ import pyarrow as pa
 from cobaye import analyses, evaluation, files, kinds, paths, recipes, splits, table_files, tables
 from cobaye.inside import Inside
 
-RUN = ("model", "optimizer", "weight_decay", "seed")
+RUN = tuple(tables.KEYS)
 
 
 def measure(

@@ -154,6 +154,10 @@ def analysis_stage(analysis):
     return lambda wildcards: PLAN.analyse(wildcards.study, analysis)
 
 
+def indicators_stage(wildcards):
+    return PLAN.indicators(wildcards.study)
+
+
 def story_stage(wildcards):
     return PLAN.story(wildcards.study)
 

@@ -7,8 +7,8 @@ for figure in figures.names():
             f"plot_{figure.replace('-', '_')}"
         input:
             forced_if_stale(f"{paths.FIGURES}/{figure}.json", figure_stage(figure)),
-            tables_read(figure),
-            manifests=table_manifests_read(figure),
+            tables_read(figure_stage(figure)),
+            manifests=table_manifests_read(figure_stage(figure)),
         output:
             report(
                 f"{paths.FIGURES}/{figure}.svg",

@@ -91,22 +91,22 @@ def of_all_measured(analysis, *files):
     ]
 
 
-def tables_read(figure):
-    """The files of the tables that a figure reads."""
+def tables_read(stage):
+    """The files of the tables that a job is told to read."""
     return lambda wildcards: ancient(
         [
             f"{paths.TABLES}/{table_files.file(table)}".format(**wildcards)
-            for table in PLAN.plot(wildcards.study, figure).recipe["tables"]
+            for table in stage(wildcards).recipe["tables"]
         ]
     )
 
 
-def table_manifests_read(figure):
+def table_manifests_read(stage):
     """The manifests that cover them."""
     return lambda wildcards: sorted(
         {
             f"{paths.TABLES}/{table_files.manifest(table)}".format(**wildcards)
-            for table in PLAN.plot(wildcards.study, figure).recipe["tables"]
+            for table in stage(wildcards).recipe["tables"]
         }
     )
 

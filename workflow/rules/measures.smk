@@ -60,3 +60,27 @@ for kind in measured_kinds():
             expected=lambda wildcards, kind=kind: PLAN.expected_measures(wildcards.study, kind),
         script:
             "../scripts/join_measures.py"
+
+
+rule analyse_indicators:
+    input:
+        forced_if_stale(f"{paths.TABLES}/indicators.json", indicators_stage),
+        tables_read(indicators_stage),
+        manifests=table_manifests_read(indicators_stage),
+    output:
+        report(
+            [f"{paths.TABLES}/{file}" for file in table_files.made_by("indicators").values()],
+            category="{study}",
+            subcategory="inside the networks",
+            caption="../report/indicators.rst",
+        ),
+        manifest=f"{paths.TABLES}/indicators.json",
+    log:
+        f"{paths.LOGS}/analyse_indicators/{{study}}.log",
+    localrule: True
+    resources:
+        **asks(light_needs),
+    params:
+        **told(indicators_stage),
+    script:
+        "../scripts/analyse_indicators.py"

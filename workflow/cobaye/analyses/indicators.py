@@ -1,0 +1,116 @@
+"""Does what is seen inside a network tell how well it generalises? Each indicator against test.
+
+What the analyses of single runs found, one number per run and layer, and its rank correlation with
+test accuracy over the runs of the study.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from cobaye import analyses, tables
+
+TABLES = {"indicators": "indicators.csv", "indicator-ranks": "indicator-ranks.csv"}
+# The analyses that it reads, of which a study has one at least, and the table of each.
+READS = {"weights": "rotation", "pruning": "pruning", "activations": "activations"}
+KEYS = tables.KEYS
+OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero")
+OF_ACTIVATIONS = (
+    "zeros",
+    "off",
+    "on",
+    "pair_information",
+    "pair_information_below_one",
+    "label_information",
+    "silhouette_euclidean",
+    "silhouette_cosine",
+    "active_around_euclidean",
+    "active_around_cosine",
+)
+WHOLE = "all"
+FEWEST = 3  # runs that a rank correlation is of
+
+
+def analyse(
+    identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()
+) -> Path:
+    """Compare all indicators of a study with test accuracy; return the manifest.
+
+    recipe: {"tables"}: metrics, and those of `READS` that the study has.
+    """
+    read, inputs = tables.read_all(identity["study"], recipe["tables"], root)
+    found = indicators(read)
+    made = {"indicators": found, "indicator-ranks": ranks(found)}
+    told = {"identity": identity, "recipe": recipe, "code": code}
+    return analyses.write("indicators", told, inputs, made, root)
+
+
+def indicators(read: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a row per run, indicator and layer, "all" for their mean: value and test_accuracy.
+
+    Of the trained networks, at their last epoch. A layer without a value (no neuron counted) is
+    left out of the mean. pruned_random, pruned_magnitude: the mean, over all fractions above 0 and
+    all repeats, of accuracy, as a share of the accuracy before pruning.
+    """
+    parts = []
+    if "rotation" in read:
+        rotation = read["rotation"]
+        last = rotation.groupby(KEYS, sort=False)["epoch"].transform("max") == rotation["epoch"]
+        parts.append(_by_layer(rotation[last], OF_WEIGHTS))
+    if "activations" in read:
+        activations = read["activations"]
+        trained = activations[activations["state"] == "trained"]
+        parts.append(_by_layer(trained, OF_ACTIVATIONS))
+    if "pruning" in read:
+        parts.append(_pruned(read["pruning"]))
+    metrics = read["metrics"]
+    last = metrics.groupby(KEYS, sort=False)["epoch"].transform("max") == metrics["epoch"]
+    test = metrics[last & (metrics["split"] == "test")].rename(
+        columns={"accuracy": "test_accuracy"}
+    )
+    return pd.concat(parts, ignore_index=True).merge(test[[*KEYS, "test_accuracy"]], on=KEYS)
+
+
+def _by_layer(table: pd.DataFrame, wanted: Iterable[str]) -> pd.DataFrame:
+    long = table.melt([*KEYS, "layer"], list(wanted), "indicator", "value")
+    means = long.groupby([*KEYS, "indicator"], sort=False)["value"].mean().reset_index()
+    long["layer"] = long["layer"].astype(int).astype(str)
+    return pd.concat([means.assign(layer=WHOLE), long])[[*KEYS, "indicator", "layer", "value"]]
+
+
+def _pruned(table: pd.DataFrame) -> pd.DataFrame:
+    keys = [*KEYS, "how"]
+    whole = table[table["fraction"] == 0].groupby(keys, sort=False)["accuracy"].mean()
+    pruned = table[table["fraction"] > 0].groupby(keys, sort=False)["accuracy"].mean()
+    found = (pruned / whole).rename("value").reset_index()
+    found["indicator"] = "pruned_" + found["how"]
+    return found.assign(layer=WHOLE)[[*KEYS, "indicator", "layer", "value"]]
+
+
+def ranks(found: pd.DataFrame) -> pd.DataFrame:
+    """Return, per indicator and layer, Spearman's rank correlation with test accuracy over runs.
+
+    p_value: of no correlation (scipy's, by Student's t: rough for few runs, and runs of one family
+    are no independent draws); p_bh: adjusted over the indicators of one layer (Benjamini and
+    Hochberg). NaN where fewer than three runs have a value, or all have the same.
+    """
+    rows = []
+    for (indicator, layer), own in found.groupby(["indicator", "layer"], sort=False):
+        pairs = own[["value", "test_accuracy"]].dropna()
+        row = {"indicator": indicator, "layer": layer, "runs": len(pairs)}
+        varied = len(pairs) >= FEWEST and (pairs.nunique() > 1).all()
+        test = stats.spearmanr(pairs["value"], pairs["test_accuracy"]) if varied else None
+        row["spearman"] = test.statistic if test else np.nan
+        row["p_value"] = test.pvalue if test else np.nan
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=["indicator", "layer", "runs", "spearman", "p_value"])
+    table["p_bh"] = np.nan
+    for _, own in table.dropna(subset="p_value").groupby("layer"):
+        table.loc[own.index, "p_bh"] = stats.false_discovery_control(own["p_value"])
+    return table
