@@ -1,0 +1,85 @@
+"""Quantities against depth: a panel per family, a line per level, the untrained network in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cobaye.figures import _families, _panels
+
+MANY_LAYERS = 8
+
+
+def panels(
+    found: _families.Families, rows: int = 1, height: float = 2.3
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes [row, family], each row with one y axis."""
+    count = max(len(found), 1)
+    figure = Figure(figsize=(1.2 + 2.2 * count, height * rows), layout="constrained")
+    axes = figure.subplots(rows, count, squeeze=False, sharex=True, sharey="row")
+    if not found:
+        empty(axes[0, 0])
+    for ax, name in zip(axes[0], found, strict=False):
+        ax.set_title(name, loc="left")
+    return figure, axes
+
+
+def empty(ax: Axes) -> None:
+    """Say that there is nothing to show."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, "nothing to show", ha="center", transform=ax.transAxes)
+
+
+def line(ax: Axes, table: pd.DataFrame, value: str, look: Mapping[str, Any]) -> None:
+    """Draw the mean over seeds of a column against the layer, and its range."""
+    values = table.pivot_table(index="layer", columns="seed", values=value, dropna=False)
+    if values.empty or not values.notna().any(axis=None):
+        return
+    layers = values.index.to_numpy(int)
+    ax.plot(layers, values.mean(axis=1), **look, marker=".", markersize=3.5)
+    if values.shape[1] > 1:
+        low, high = values.min(axis=1), values.max(axis=1)
+        ax.fill_between(layers, low, high, color=look["color"], alpha=0.18, linewidth=0)
+
+
+def draw(row: Sequence[Axes], table: pd.DataFrame, found: _families.Families, value: str) -> bool:
+    """Draw one row of panels; tell whether the untrained network is in it.
+
+    table: rows of trained networks and, if it has the column "state", of untrained ones.
+    """
+    trained, untrained = by_state(table)
+    for ax, own in zip(row, found.values(), strict=False):
+        line(ax, untrained, value, _families.INITIAL)
+        for member in own:
+            line(ax, member.rows(trained), value, member.look())
+        number_layers(ax, table["layer"])
+    return not untrained[value].dropna().empty
+
+
+def by_state(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of trained and of untrained networks."""
+    if "state" not in table:
+        return table, table.iloc[:0]
+    return table[table["state"] == "trained"], table[table["state"] == "initial"]
+
+
+def number_layers(ax: Axes, layers: pd.Series) -> None:
+    """Number the layers on the x axis, every second one where there are many."""
+    last = int(layers.max()) if len(layers) else 1
+    ax.set_xticks(range(1, last + 1, 2 if last > MANY_LAYERS else 1))
+    ax.set_xlim(0.5, last + 0.5)
+
+
+def legend(figure: Figure, found: _families.Families, *, untrained: bool) -> None:
+    """Put the legend of all members, and of the untrained network, right of the panels."""
+    handles = _families.handles(found)
+    if untrained:
+        handles.append(Line2D([], [], label="untrained", **_families.INITIAL))
+    if handles:
+        _panels.legend(figure, handles)

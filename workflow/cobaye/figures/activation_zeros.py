@@ -1,0 +1,56 @@
+"""Share of zeros among the binarised activations, by network and layer (S2.14, table 8.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _by_layer, _families
+
+NAMES = {"activation-zeros": {}}
+TABLES = ("activations",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """family: of this family alone, "" of all."""
+
+    family: str = ""
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a table, a row per network and a column per layer, shaded by its numbers."""
+    table = tables["activations"]
+    found = _families.families(table, options.family)
+    trained, untrained = _by_layer.by_state(table)
+    rows = [("untrained", untrained)] if len(untrained) else []
+    rows += [(each.label, each.rows(trained)) for own in found.values() for each in own]
+    layers = sorted(table["layer"].unique())
+    figure = Figure(
+        figsize=(1.6 + 0.42 * max(len(layers), 4), 0.9 + 0.24 * max(len(rows), 2)),
+        layout="constrained",
+    )
+    ax = figure.subplots()
+    if not rows or not layers:
+        _by_layer.empty(ax)
+        return figure
+    shares = np.array(
+        [own.groupby("layer")["zeros"].mean().reindex(layers).to_numpy(float) for _, own in rows]
+    )
+    image = ax.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        if np.isfinite(share):
+            dark = matplotlib.colormaps["Greys"](share)[0] < 0.5
+            ink = "white" if dark else "black"
+            ax.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6.5, color=ink)
+    ax.set_xticks(range(len(layers)), [str(int(layer)) for layer in layers])
+    ax.set_yticks(range(len(rows)), [label for label, _ in rows])
+    ax.tick_params(length=0)
+    ax.set_xlabel("layer")
+    figure.colorbar(image, ax=ax, label="share of zeros", fraction=0.04, pad=0.02)
+    return figure

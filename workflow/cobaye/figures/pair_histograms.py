@@ -1,0 +1,60 @@
+"""Mutual information of pairs of neurons, layer by layer (S2.12; figures A.11–A.14)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cobaye.figures import _histograms, _panels
+
+NAMES = {
+    "pair-histograms-initial": {"untrained": True},
+    "pair-histograms": {},
+    "pair-histograms-sgd": {"family": "sgd"},
+    "pair-histograms-wd": {"family": "wd"},
+    "pair-histograms-layca": {"family": "layca"},
+}
+TABLES = ("pair-histograms", "activations")
+MEANS = {
+    "pair_information": ("mean", {"color": "#1a1a1a", "linewidth": 1.1}),
+    "pair_information_below_one": (
+        "mean without\npairs at 1",
+        {"color": "#b5311f", "linewidth": 1.1, "linestyle": (0, (2, 1.2))},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """family: of this family alone, "" of all. untrained: the untrained network instead."""
+
+    family: str = ""
+    untrained: bool = False
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a row of panels per layer, a column per network, the two means upright."""
+    found = _histograms.columns(dict(tables), options.family, untrained=options.untrained)
+    layers = sorted(tables["pair-histograms"]["layer"].unique())
+    figure, axes = _histograms.grid([title for title, *_ in found], layers)
+    for ax, layer, look, own in _histograms.each(axes, layers, found):
+        shares, edges = _histograms.shares(own["pair-histograms"], layer)
+        if len(shares):
+            ax.stairs(shares * 100, edges, fill=True, alpha=0.75, **look)
+        of_layer = own["activations"][own["activations"]["layer"] == layer]
+        for column, (_, line) in MEANS.items():
+            ax.axvline(of_layer[column].mean(), **line)
+        ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(0, 100)
+        ax.set_yticks([1, 100], ["1", "100"])
+        ax.set_xlim(0, 1)
+    if found:
+        figure.supxlabel("normalised mutual information of a pair", fontsize=8)
+        figure.supylabel("layer: share of its pairs (%)", fontsize=8)
+        handles = [Line2D([], [], label=label, **line) for label, line in MEANS.values()]
+        _panels.legend(figure, handles)
+    return figure

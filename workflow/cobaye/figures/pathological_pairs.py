@@ -1,0 +1,74 @@
+"""Neurons that never change, and pairs of them, network by network (S2.13; figure 8.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from cobaye.figures import _by_layer, _families, _panels
+
+NAMES = {"pathological-pairs": {}}
+TABLES = ("activations",)
+# Stacked, from below: column of the table, its name, grey, hatching.
+PARTS = (
+    ("pairs_off", "pairs, both off", "#4d4d4d", ""),
+    ("pairs_on", "pairs, both on", "#b3b3b3", "////"),
+    ("pairs_mixed", "pairs, one on, one off", "#e6e6e6", "...."),
+)
+NEURONS = {"color": "#b5311f", "linewidth": 1.1, "marker": "o", "markersize": 2.5}
+EXPECTED = {"color": "#b5311f", "linewidth": 1.0, "linestyle": (0, (2, 1.5))}
+
+
+@dataclass(frozen=True)
+class Options:
+    """family: of this family alone, "" of all."""
+
+    family: str = ""
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a row of panels per family, a panel per level."""
+    trained, _ = _by_layer.by_state(tables["activations"])
+    found = _families.families(trained, options.family)
+    columns = max((len(own) for own in found.values()), default=1)
+    rows = max(len(found), 1)
+    figure = Figure(figsize=(1.9 + 2.0 * columns, 0.4 + 1.5 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    if not found:
+        _by_layer.empty(axes[0, 0])
+        return figure
+    for row, own in zip(axes, found.values(), strict=True):
+        row[0].set_ylabel("share (%)")
+        for ax, member in zip(row, own, strict=False):
+            _panel(ax, member.rows(trained))
+            ax.set_title(member.label, loc="left")
+            ax.set_xlabel("layer" if row is axes[-1] else "")
+    handles = [
+        Line2D([], [], label="neurons that never change", **NEURONS),
+        Line2D([], [], label="its square: pairs of\nsuch, if drawn alike", **EXPECTED),
+        *(Patch(facecolor=grey, hatch=hatch, label=name) for _, name, grey, hatch in PARTS),
+    ]
+    _panels.legend(figure, handles)
+    return figure
+
+
+def _panel(ax: Axes, table: pd.DataFrame) -> None:
+    ax.set_axis_on()
+    means = table.groupby("layer")[["off", "on", *(part for part, *_ in PARTS)]].mean() * 100
+    below = 0 * means["off"]
+    for part, _, grey, hatch in PARTS:
+        bars = {"color": grey, "hatch": hatch, "edgecolor": "#1a1a1a", "linewidth": 0.3}
+        ax.bar(means.index, means[part], bottom=below, width=0.75, **bars)
+        below = below + means[part]
+    neurons = means["off"] + means["on"]
+    ax.plot(means.index, neurons, **NEURONS)
+    ax.plot(means.index, neurons**2 / 100, **EXPECTED)
+    _by_layer.number_layers(ax, table["layer"])
