@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from cobaye import figures, kinds
+from cobaye import figures, kinds, table_files
 from cobaye.analyses import _predictions
 from cobaye.analyses import classes as analysis
 from cobaye.errors import ConfigError
@@ -234,7 +234,14 @@ GRID = {
     for name, kind in figures.names().items()
     if {"grid", "derived"} & set(kinds.constant("figures", kind, "TABLES"))
 }
-FIGURES = sorted(figures.names().keys() - GRID)
+# So have those of what is inside networks (test_inside_figures.py, test_weight_figures.py).
+INSIDE = {
+    name
+    for name, kind in figures.names().items()
+    for table in kinds.constant("figures", kind, "TABLES")
+    if table_files.makers()[table] in ("weights", "pruning", "activations", "indicators")
+}
+FIGURES = sorted(figures.names().keys() - GRID - INSIDE)
 ONE_SPLIT = [name for name in FIGURES if not name.endswith(("-train", "-val"))]
 STUDIES = {
     "short": {"lambdas": ("0", "1e-3"), "classes": 30, "epochs": 2},

@@ -70,7 +70,7 @@ def by_state(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def number_layers(ax: Axes, layers: pd.Series) -> None:
-    """Number the layers on the x axis, every second one where there are many."""
+    """Write the layers' numbers on the x axis, every second one where there are many."""
     last = int(layers.max()) if len(layers) else 1
     ax.set_xticks(range(1, last + 1, 2 if last > MANY_LAYERS else 1))
     ax.set_xlim(0.5, last + 0.5)

@@ -12,13 +12,11 @@ from matplotlib.figure import Figure
 
 from cobaye.figures import _by_layer, _families
 
-FILL = {"color": "#c9c9c9", "linewidth": 0}
-Column = tuple[str, dict[str, pd.DataFrame]]
+# Title, look, and rows of each table.
+Column = tuple[str, dict[str, Any], dict[str, pd.DataFrame]]
 
 
-def columns(
-    tables: dict[str, pd.DataFrame], family: str, *, untrained: bool
-) -> list[tuple[str, Any, dict[str, pd.DataFrame]]]:
+def columns(tables: dict[str, pd.DataFrame], family: str, *, untrained: bool) -> list[Column]:
     """Return, per column, its title, its look and its rows of each table.
 
     untrained: the untrained network alone, instead of the members of a family.
@@ -39,13 +37,24 @@ def columns(
     ]
 
 
-def grid(titles: Sequence[str], layers: Sequence[int]) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes [layer, column]; each row shares its axes."""
-    rows, count = max(len(layers), 1), max(len(titles), 1)
-    figure = Figure(figsize=(1.2 + 2.1 * count, 0.6 + 0.72 * rows), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.02, hspace=0.01)
-    axes = figure.subplots(rows, count, squeeze=False, sharex="row", sharey="row")
-    if not titles or not layers:
+def grid(
+    titles: Sequence[str], layers: Sequence[int], sharex: str = "row"
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes [layer, column]; each row shares its y axis."""
+    rows, count = len(layers) if titles else 1, max(len(titles), 1)
+    width, height = 1.9 + 2.0 * count, 0.9 + (0.62 if sharex == "all" else 0.78) * rows
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(rows, count, squeeze=False, sharex=sharex, sharey="row")
+    # By hand, in inches: a hundred panels and more would take the layout engine half a minute.
+    figure.subplots_adjust(
+        left=0.75 / width,
+        right=1 - 1.15 / width,
+        bottom=0.5 / height,
+        top=1 - 0.3 / height,
+        hspace=0.25 if sharex == "all" else 0.6,
+        wspace=0.12,
+    )
+    if not titles or not len(layers):
         _by_layer.empty(axes[0, 0])
     for ax, title in zip(axes[0], titles, strict=False):
         ax.set_title(title, loc="left")
@@ -62,10 +71,17 @@ def shares(table: pd.DataFrame, layer: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def each(
-    axes: np.ndarray, layers: Sequence[int], found: Sequence[tuple[str, Any, dict]]
+    axes: np.ndarray, layers: Sequence[int], found: Sequence[Column]
 ) -> Iterator[tuple[Axes, int, Any, dict[str, pd.DataFrame]]]:
     """Yield every panel with its layer, look and tables; name the layers at the left."""
-    for row, layer in zip(axes, layers, strict=False):
+    for row, layer in zip(axes, layers if found else (), strict=False):
         for ax, (_, look, own) in zip(row, found, strict=True):
             yield ax, layer, look, own
         row[0].set_ylabel(f"{layer}", rotation=0, ha="right", va="center")
+
+
+def label(figure: Figure, x: str, y: str) -> None:
+    """Name what all panels show."""
+    width, height = figure.get_size_inches()
+    figure.supxlabel(x, y=0.06 / height, fontsize=8)
+    figure.supylabel(y, x=0.06 / width, fontsize=8)

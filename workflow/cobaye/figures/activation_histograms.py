@@ -41,6 +41,5 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         ax.set_ylim(0, 100)
         ax.set_yticks([1, 100], ["1", "100"])
     if found:
-        figure.supxlabel("mean activation of a neuron", fontsize=8)
-        figure.supylabel("layer: share of its neurons (%)", fontsize=8)
+        _histograms.label(figure, "mean activation of a neuron", "layer: share of its neurons (%)")
     return figure

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -42,11 +41,10 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     shares = np.array(
         [own.groupby("layer")["zeros"].mean().reindex(layers).to_numpy(float) for _, own in rows]
     )
-    image = ax.imshow(shares, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    image = ax.imshow(np.ma.masked_invalid(shares), cmap="Greys", aspect="auto")
     for (row, column), share in np.ndenumerate(shares):
         if np.isfinite(share):
-            dark = matplotlib.colormaps["Greys"](share)[0] < 0.5
-            ink = "white" if dark else "black"
+            ink = "white" if image.norm(share) > 0.55 else "black"
             ax.text(column, row, f"{share:.2f}", ha="center", va="center", fontsize=6.5, color=ink)
     ax.set_xticks(range(len(layers)), [str(int(layer)) for layer in layers])
     ax.set_yticks(range(len(rows)), [label for label, _ in rows])

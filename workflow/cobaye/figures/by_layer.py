@@ -8,6 +8,7 @@ from typing import Literal
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from cobaye.figures import _by_layer, _families
 
@@ -70,6 +71,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         _by_layer.draw(axes[1], table, found, counted)
         axes[1, 0].set_ylabel("neurons\nthat counted")
         axes[1, 0].set_ylim(bottom=0)
+        axes[1, 0].yaxis.set_major_locator(MaxNLocator(4, integer=True))
     elif options.value in SHARES:
         axes[0, 0].set_ylim(bottom=0)
     if options.value.startswith("silhouette"):

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _histograms, _panels
+from cobaye.figures import _histograms
 
 NAMES = {
     "pair-histograms-initial": {"untrained": True},
@@ -22,7 +22,7 @@ TABLES = ("pair-histograms", "activations")
 MEANS = {
     "pair_information": ("mean", {"color": "#1a1a1a", "linewidth": 1.1}),
     "pair_information_below_one": (
-        "mean without\npairs at 1",
+        "without\npairs at 1",
         {"color": "#b5311f", "linewidth": 1.1, "linestyle": (0, (2, 1.2))},
     ),
 }
@@ -40,7 +40,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a column per network, the two means upright."""
     found = _histograms.columns(dict(tables), options.family, untrained=options.untrained)
     layers = sorted(tables["pair-histograms"]["layer"].unique())
-    figure, axes = _histograms.grid([title for title, *_ in found], layers)
+    figure, axes = _histograms.grid([title for title, *_ in found], layers, "all")
     for ax, layer, look, own in _histograms.each(axes, layers, found):
         shares, edges = _histograms.shares(own["pair-histograms"], layer)
         if len(shares):
@@ -53,8 +53,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         ax.set_yticks([1, 100], ["1", "100"])
         ax.set_xlim(0, 1)
     if found:
-        figure.supxlabel("normalised mutual information of a pair", fontsize=8)
-        figure.supylabel("layer: share of its pairs (%)", fontsize=8)
+        _histograms.label(
+            figure, "normalised mutual information of a pair", "layer: share of its pairs (%)"
+        )
         handles = [Line2D([], [], label=label, **line) for label, line in MEANS.values()]
-        _panels.legend(figure, handles)
+        figure.legend(handles=handles, loc="upper right", alignment="left")
     return figure

@@ -1,0 +1,54 @@
+"""The rank correlation of every indicator with test accuracy, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from cobaye.figures import _by_layer
+from cobaye.figures._indicators import WORDS
+
+NAMES = {"indicator-layers": {}}
+TABLES = ("indicator-ranks",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Nothing to set."""
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a row per indicator and a column per layer, Spearman's ρ in each field."""
+    ranks = tables["indicator-ranks"]
+    ranks = ranks.assign(layer=ranks["layer"].astype(str))
+    numbers = sorted({int(layer) for layer in ranks["layer"] if layer != "all"})
+    columns = ["all", *map(str, numbers)]
+    square = ranks.pivot_table(index="indicator", columns="layer", values="spearman", dropna=False)
+    square = square.reindex(columns=columns)
+    square = square.reindex([each for each in WORDS if each in square.index])
+    figure = Figure(
+        figsize=(2.4 + 0.4 * max(len(columns), 4), 0.9 + 0.3 * max(len(square), 2)),
+        layout="constrained",
+    )
+    ax = figure.subplots()
+    if not square.notna().any(axis=None):
+        _by_layer.empty(ax)
+        return figure
+    values = np.ma.masked_invalid(square.to_numpy(float))
+    image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+    for (row, column), rho in np.ndenumerate(square.to_numpy(float)):
+        if np.isfinite(rho):
+            said = f"{rho:+.1f}".replace("-", "−")
+            ink = "white" if abs(rho) > 0.7 else "black"
+            ax.text(column, row, said, ha="center", va="center", fontsize=6, color=ink)
+    ax.set_xticks(range(len(columns)), ["mean", *columns[1:]])
+    ax.set_yticks(range(len(square)), [WORDS[name].replace("\n", " ") for name in square.index])
+    ax.axvline(0.5, color="white", linewidth=3)
+    ax.tick_params(length=0)
+    ax.set_xlabel("layer")
+    figure.colorbar(image, ax=ax, label="Spearman's ρ with test accuracy", fraction=0.04, pad=0.02)
+    return figure

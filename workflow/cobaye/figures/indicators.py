@@ -1,0 +1,74 @@
+"""Every indicator against test accuracy, a dot per run, with its rank correlation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cobaye.figures import _by_layer, _families, _panels
+from cobaye.figures._indicators import WORDS
+
+NAMES = {"indicators": {}}
+TABLES = ("indicators", "indicator-ranks")
+COLUMNS = 4
+
+
+@dataclass(frozen=True)
+class Options:
+    """layer: the mean of all, or a layer's number."""
+
+    layer: str = "all"
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw one panel per indicator; in its title Spearman's ρ over the runs."""
+    values, ranks = (
+        tables[name][tables[name]["layer"].astype(str) == options.layer] for name in TABLES
+    )
+    shown = [each for each in WORDS if values.loc[values["indicator"] == each, "value"].count()]
+    rows = max(math.ceil(len(shown) / COLUMNS), 1)
+    figure = Figure(figsize=(8.4, 0.3 + 1.75 * rows), layout="constrained")
+    axes = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True)
+    for ax in axes.flat[len(shown) :]:
+        ax.set_axis_off()
+    if not shown:
+        _by_layer.empty(axes[0, 0])
+        return figure
+    found = _families.families(values)
+    for ax, indicator in zip(axes.flat, shown, strict=False):
+        own = values[values["indicator"] == indicator]
+        for member in (each for family in found.values() for each in family):
+            dots = member.rows(own)
+            ax.plot(dots["value"], dots["test_accuracy"] * 100, **_dot(member))
+        rho = ranks.loc[ranks["indicator"] == indicator, "spearman"]
+        said = f"ρ = {rho.iloc[0]:+.2f}".replace("-", "−") if rho.notna().any() else "ρ: none"
+        ax.set_title(said, loc="left")
+        ax.set_xlabel(WORDS[indicator])
+        ax.locator_params(axis="x", nbins=4)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("test accuracy (%)")
+    handles = [
+        Line2D([], [], label=member.label, **_dot(member))
+        for family in found.values()
+        for member in family
+    ]
+    _panels.legend(figure, handles)
+    return figure
+
+
+def _dot(member: _families.Member) -> dict[str, object]:
+    """Return the marker of a family's member, the fuller the higher its level."""
+    fill = np.linspace(0, 1, max(member.of, 2))[member.place + (member.of == 1)]
+    return {
+        "linestyle": "none",
+        "marker": member.marker,
+        "markersize": 5,
+        "markeredgecolor": member.color,
+        "markerfacecolor": (member.color, float(fill)),
+    }

@@ -1,0 +1,63 @@
+"""Silhouette against the size of the neighbourhood, layer by layer (S2.17; figures A.15–A.20)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cobaye.figures import _by_layer, _families
+
+NAMES = {"silhouette-sizes-first": {"end": "first"}, "silhouette-sizes-last": {"end": "last"}}
+TABLES = ("silhouette-sizes",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is shown.
+
+    end: the first or the last half of the layers that were looked at. distance: of those in the
+    table. family: of this family alone, "" of all.
+    """
+
+    end: Literal["first", "last"] = "first"
+    distance: Literal["cosine", "euclidean"] = "cosine"
+    family: str = ""
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a row of panels per layer, a panel per family; bands: ± one deviation over trials."""
+    table = tables["silhouette-sizes"]
+    table = table[table["distance"] == options.distance]
+    found = _families.families(table, options.family)
+    layers = sorted(table["layer"].unique())
+    half = (len(layers) + 1) // 2
+    layers = layers[:half] if options.end == "first" else layers[half:]
+    figure, axes = _by_layer.panels(found if layers else {}, max(len(layers), 1), 1.75)
+    trained, untrained = _by_layer.by_state(table)
+    for row, layer in zip(axes, layers, strict=False):
+        for ax, own in zip(row, found.values(), strict=True):
+            _line(ax, untrained[untrained["layer"] == layer], _families.INITIAL)
+            for member in own:
+                rows = member.rows(trained)
+                _line(ax, rows[rows["layer"] == layer], member.look())
+            ax.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
+        row[0].set_ylabel(f"layer {int(layer)}\nsilhouette ({options.distance})")
+    for ax in axes[-1] if layers else ():
+        ax.set_xlabel("neighbourhood (% of the images)")
+    _by_layer.legend(figure, found, untrained=len(untrained) > 0)
+    return figure
+
+
+def _line(ax: Axes, rows: pd.DataFrame, look: Mapping[str, Any]) -> None:
+    """Draw the mean over seeds."""
+    if rows.empty:
+        return
+    means = rows.groupby("share")[["silhouette", "deviation"]].mean().dropna(subset="silhouette")
+    ax.plot(means.index * 100, means["silhouette"], **look)
+    low, high = (means["silhouette"] + sign * means["deviation"] for sign in (-1, 1))
+    ax.fill_between(means.index * 100, low, high, color=look["color"], alpha=0.12, linewidth=0)
