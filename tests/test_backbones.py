@@ -11,7 +11,18 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from cobaye import backbones, caching, checkpoints, datasets, features, files, paths, recipes
+from cobaye import (
+    backbones,
+    caching,
+    checkpoints,
+    datasets,
+    features,
+    files,
+    networks,
+    paths,
+    recipes,
+    splits,
+)
 from cobaye.errors import ConfigError, DataError
 from cobaye.networks import torchvision as zoo
 
@@ -222,3 +233,25 @@ def test_safetensors_weights_are_read_too(root):
     backbones.prepare({"backbone": "c"}, recipe, "", root=root)
     first, second = (backbones.load(name, root).tensors for name in ("b", "c"))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+def test_features_and_folded_head_of_a_network_that_normalises_its_outputs():
+    torch.manual_seed(0)
+    model = recipes.Kind("vgg16", {"width": 0.05, "initialization": "glorot", "resize": None})
+    network = networks.build(model, (1, 32, 32), 5)
+    images = torch.randint(256, (40, 1, 32, 32), dtype=torch.uint8)
+    network.train()
+    for _ in range(60):  # running statistics approach the batch's
+        network(images / 255)
+    network.eval()
+    constants = splits.Normalization(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+    tensors = {**network.state_dict(), **constants.tensors()}
+    found = backbones.Penultimate(model, tensors, (1, 32, 32))
+    head = backbones.Backbone(tensors, None, "").head()
+    with torch.no_grad():
+        penultimate = found(images)
+        logits = network(found.normalization(images))
+        outputs = torch.nn.functional.linear(penultimate, head["head.weight"], head["head.bias"])
+    assert penultimate.shape == (40, 26)
+    assert logits.std() > 0.1
+    torch.testing.assert_close(outputs, logits, rtol=1e-4, atol=1e-4)

@@ -41,6 +41,33 @@ def test_convnet():
     assert (rows["trained"] == rows["parameters"]).all()
 
 
+# Table 6.2 of the report on VGG-16 (S2.1): neurons and parameters.
+VGG16 = [
+    *((65_536, 1792), (65_536, 36_928), (32_768, 73_856), (32_768, 147_584)),
+    *((16_384, 295_168), (16_384, 590_080), (16_384, 590_080)),
+    *((8192, 1_180_160), (8192, 2_359_808), (8192, 2_359_808)),
+    *((2048, 2_359_808), (2048, 2_359_808), (2048, 2_359_808), (512, 262_656), (10, 5130)),
+]
+
+
+def test_vgg16():
+    rows = table("vgg16", (3, 32, 32))
+    rows["neurons"] = [np.prod([int(n) for n in out.split("×") if n]) for out in rows["output"]]
+    names = [*(f"body.conv{number}" for number in range(1, 14)), "body.dense", "head"]
+    found = rows.loc[names, ["neurons", "parameters"]]
+    assert [tuple(row) for row in found.astype(int).to_numpy()] == VGG16
+    others = rows.drop(index=[*names, "total"])
+    assert not others["parameters"].any()
+    assert rows["parameters"]["total"] == sum(parameters for _, parameters in VGG16) == 14_982_474
+    block = ["Conv2d", "BatchNorm2d", "ReLU"]
+    blocks = [[*block * number, "MaxPool2d"] for number in (2, 2, 3, 3, 3)]
+    assert list(rows["kind"])[:-1] == [
+        *(kind for each in blocks for kind in each),
+        *("Flatten", "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"),
+    ]
+    assert list(rows.index)[-3:] == ["head", "norm", "total"]
+
+
 # Table 4.1 of the report, its first 16 rows and from the 51st on.
 FIRST = [
     *("Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"),

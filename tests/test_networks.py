@@ -7,7 +7,16 @@ import torch
 
 from cobaye import kinds, networks, recipes
 from cobaye.errors import ConfigError
-from cobaye.networks import _layers, convnet, linear, mlp, perceptron, resnet18, resnet_small
+from cobaye.networks import (
+    _layers,
+    convnet,
+    linear,
+    mlp,
+    perceptron,
+    resnet18,
+    resnet_small,
+    vgg16,
+)
 
 
 def features(network, inputs):
@@ -34,12 +43,13 @@ NETWORKS = {
     "convnet": lambda: convnet.build(
         convnet.Options(dropout=0.5, batch_norm=True), SHAPES["convnet"], 10
     ),
+    "vgg16": lambda: vgg16.build(vgg16.Options(width=0.1), (1, 33, 64), 10),
     "resnet18": lambda: resnet18.build(resnet18.Options(), (1, 8, 8), 10),
     "resnet18, small": lambda: resnet18.build(
         resnet18.Options(stem="small", resize=12, channels=3), (1, 8, 8), 10
     ),
 }
-SHAPES = {"resnet-small, 3 channels": (3, 20, 28), "convnet": (3, 33, 40)}
+SHAPES = {"resnet-small, 3 channels": (3, 20, 28), "convnet": (3, 33, 40), "vgg16": (1, 33, 64)}
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -53,7 +63,9 @@ def test_the_head_is_the_last_layer(name):
     assert [m for m in network.modules() if isinstance(m, torch.nn.Linear)][-1] is network.head
     assert logits.shape == (5, network.head.out_features)
     assert logits.dtype == torch.float32
-    assert torch.equal(network.head(features(network, inputs)), logits)
+    with torch.no_grad():
+        outputs = network.head(features(network, inputs))
+        assert torch.equal(network.norm(outputs) if hasattr(network, "norm") else outputs, logits)
 
 
 def test_linear_is_an_affine_map():
@@ -123,6 +135,7 @@ PLAIN = {
     "resnet18": {},
     "resnet-small": {},
     "torchvision": {"model": "resnet18"},
+    "vgg16": {"width": 0.1},
 }
 
 
@@ -136,7 +149,8 @@ def test_parts_are_modules_and_together_all_of_the_network(kind):
     inner = set(parts) - {"body", "head"}
     for part in inner:
         assert list(getattr(network.body, part).parameters())
-    assert {name for name, _ in network.named_children()} == {*parts, "head"} - inner
+    learning = {name for name, child in network.named_children() if list(child.parameters())}
+    assert learning == {*parts, "head"} - inner
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -197,6 +211,57 @@ def test_convnet_says_which_images_are_too_small():
     assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
+def test_vgg16_normalises_before_every_relu_and_the_softmax():
+    network = vgg16.build(vgg16.Options(width=0.25), (3, 32, 32), 4).train()
+    assert [len(list(m.parameters())) for m in network.modules() if "Norm" in type(m).__name__] == [
+        *(0 for _ in range(15))
+    ]
+    given = {}
+    for name, module in network.body.named_children():
+        if name.startswith("relu"):
+            module.register_forward_hook(
+                lambda _, inputs, __, name=name: given.update({name: inputs[0]})
+            )
+    logits = network(torch.randn(40, 3, 32, 32))
+    assert len(given) == 14
+    for values in (*given.values(), logits):
+        dims = [0, *range(2, values.dim())]
+        torch.testing.assert_close(
+            values.mean(dims), torch.zeros(values.shape[1]), atol=1e-4, rtol=0
+        )
+        variance = values.var(dims, unbiased=False)
+        # Less ε, 1e-5, beside the variance that was there.
+        torch.testing.assert_close(variance, torch.ones_like(variance), atol=0.1, rtol=0)
+
+
+def test_vgg16_begins_as_glorot_says():
+    network = vgg16.build(vgg16.Options(), (3, 32, 32), 10)
+    assert not any(p.any() for name, p in network.named_parameters() if name.endswith("bias"))
+    for layer, fans in [("conv1", 9 * (3 + 64)), ("conv10", 9 * 1024), ("dense", 1024)]:
+        largest = network.body.get_submodule(layer).weight.abs().max().item()
+        assert largest == pytest.approx((6 / fans) ** 0.5, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("width", "found"), [(0.25, [16, 32, 64, 128]), (0.001, [1] * 4), (0.11, [7, 14, 28, 56])]
+)
+def test_vgg16_is_as_wide_as_it_is_told(width, found):
+    network = vgg16.build(vgg16.Options(width=width), (1, 32, 32), 10)
+    sizes = [len(network.body.get_submodule(f"conv{n}").weight) for n in range(1, 14)]
+    assert sizes == [
+        each for each, times in zip(found, (2, 2, 3, 6), strict=True) for _ in range(times)
+    ]
+    assert network.head.in_features == len(network.body.dense.weight) == found[-1]
+    assert network.head.out_features == 10
+
+
+def test_vgg16_says_which_images_are_too_small():
+    with pytest.raises(ConfigError, match=r"28×28.*32×32 and more: set its resize"):
+        vgg16.build(vgg16.Options(width=0.1), (1, 28, 28), 10)
+    small = vgg16.build(vgg16.Options(width=0.1, resize=32), (1, 28, 28), 10)
+    assert small(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
 def test_resizing_interpolates():
     ramp = torch.arange(4.0).repeat(1, 1, 4, 1)
     wide = _layers.resized(ramp, 8)[0, 0, 0]
@@ -226,7 +291,7 @@ def test_resnet18_refuses_channels_that_the_images_do_not_have():
         resnet18.build(resnet18.Options(channels=1), (3, 8, 8), 10)
 
 
-@pytest.mark.parametrize("name", ["mlp, batch norm", "resnet18", "convnet"])
+@pytest.mark.parametrize("name", ["mlp, batch norm", "resnet18", "convnet", "vgg16"])
 def test_a_batch_of_one_is_trained_on(name):
     """The last batch of an epoch may be one; torch's own batch norm refuses it."""
     network = NETWORKS[name]().train()
@@ -255,6 +320,8 @@ def test_batch_norm_is_torchs_elsewhere():
         (lambda: convnet.Options(dropout=-0.1), "dropout"),
         (lambda: convnet.Options(resize=31), "resize"),
         (lambda: resnet18.Options(resize=0), "resize"),
+        (lambda: vgg16.Options(resize=31), "resize"),
+        (lambda: vgg16.Options(width=0.0), "width"),
     ],
 )
 def test_limits_of_options(options, said):

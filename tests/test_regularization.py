@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from cobaye import engines, objective, recipes
+from cobaye import engines, networks, objective, recipes
 from cobaye.errors import ConfigError
 from cobaye.regularization import Regularization, clip_norms
 from tests import test_training as base
@@ -167,3 +167,18 @@ def test_an_engine_refuses_what_it_does_not_carry_out():
     flip = recipes.Kind("horizontal-flip", {"probability": 0.5})
     with pytest.raises(ConfigError, match="augment: the engine 'linear' does not carry it out"):
         engines.build(regularised(augment=(flip,)), None, None, None, "cpu")
+
+
+def test_without_biases_vgg16_is_penalised_on_its_kernels_alone():
+    """S2.4: Keras's l2 on kernels; its batch norm has nothing to penalise."""
+    network = networks.build(recipes.Kind("vgg16", {"width": 0.05}), (1, 32, 32), 3)
+    for scales in (True, False):
+        recipe = dataclasses.replace(
+            base.TRAINING, weight_decay=0.002, penalize_bias=False, penalize_scales=scales
+        )
+        decay = Regularization(recipe, network)
+        kernels = {name: p for name, p in network.named_parameters() if name.endswith("weight")}
+        assert len(kernels) == 15
+        assert decay.penalised.keys() == kernels.keys()
+        squares = sum(p.square().sum() for p in kernels.values())
+        torch.testing.assert_close(decay.penalty(), 0.001 * squares)

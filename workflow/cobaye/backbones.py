@@ -16,6 +16,9 @@ from cobaye import checkpoints, files, networks, paths, recipes, splits
 from cobaye.errors import ConfigError, CorruptFile, DataError, nearest
 from cobaye.files import Manifest
 
+# Of the batch norm behind a head: torch's.
+EPSILON = 1e-5
+
 
 def prepare(
     identity: dict[str, Any],
@@ -151,6 +154,15 @@ class Backbone:
         """How many classes `head` tells apart."""
         return len(self.tensors["head.weight"])
 
+    def head(self) -> dict[str, torch.Tensor]:
+        """Return its last layer, W (K, D) and b (K,), with the batch norm behind it folded in."""
+        weight, bias = self.tensors["head.weight"], self.tensors["head.bias"]
+        if "norm.running_mean" in self.tensors:
+            scale = (self.tensors["norm.running_var"] + EPSILON).rsqrt()
+            weight = weight * scale[:, None]
+            bias = (bias - self.tensors["norm.running_mean"]) * scale
+        return {"head.weight": weight, "head.bias": bias}
+
 
 def load(backbone: str, root: Path = Path()) -> Backbone:
     """Return a backbone, once its file is known to be what its manifest says."""
@@ -174,6 +186,8 @@ class Penultimate(torch.nn.Module):
         network = networks.build(model, shape, len(own["head.weight"]))
         network.load_state_dict(own)
         network.head = torch.nn.Identity()
+        if hasattr(network, "norm"):
+            network.norm = torch.nn.Identity()
         self.network = network.eval().to(memory_format=torch.channels_last)
         self.normalization = normalization
 

@@ -29,7 +29,7 @@ def evaluate(
     """
     backbone = backbones.load(recipe.backbone, root)
     _refuse_other_classes(recipe, backbone, root)
-    head = {name: t for name, t in backbone.tensors.items() if name.startswith("head.")}
+    head = backbone.head()
     parts = {split: splits.load(recipe, split, root, memory) for split in paths.SPLITS}
     shape = tuple(parts["train"].inputs.shape[1:])
     forward = evaluation.Forward(recipes.Kind("linear", {}), shape, backbone.classes, device)

@@ -2,7 +2,7 @@
 
 A kind is a file here: ``Options`` and ``build(options, shape, classes)``, a module from normalised
 float32 inputs (N, *shape) to logits (N, classes). What ``head`` receives are its penultimate
-features.
+features; a batch norm behind it, if there is one, is its ``norm``, without scale and shift.
 """
 
 from __future__ import annotations
