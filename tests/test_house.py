@@ -90,6 +90,8 @@ ORDER = [
     "derived",
     "best",
     "inference",
+    "weights",
+    "pruning",
     "inside",
     "analyses",
     "measuring",

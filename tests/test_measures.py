@@ -24,6 +24,7 @@ def measured(built, tmp_path_factory):
 def test_the_table_says_what_the_checkpoints_hold(measured):
     table = pd.read_csv(measured.path(TABLE), dtype={"weight_decay": str})
     assert table["weight_decay"].eq("1e-3").all()
+    assert table["name"].eq("head").all()
     for epoch in range(3):
         kernel = checkpoints.load(measured.path(f"{RUN}/checkpoints/epoch-{epoch:03d}.safetensors"))
         (own,) = [each for each in kernel.values() if each.shape == (10, 64)]

@@ -1,7 +1,67 @@
-"""Accuracy of a network that loses ever more of its weights (S2.10)."""
+"""Accuracy on test without a fraction of the weights: random ones, or the smallest (S2.10)."""
 
 from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+
+from cobaye import pruning, randomness, rows, scoring, weights
+from cobaye.inside import Inside
+from cobaye.splits import Split
 
 TABLES = {"pruning": "pruning.csv"}
 STATES = ("trained",)
 SPLIT = "test"
+# Over the split, by default: 18 fractions in five random ways and by magnitude, and none pruned.
+PASSES = 109
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set. images: drawn of test, the same for all runs; 0: all of it."""
+
+    fractions: tuple[float, ...] = (
+        *(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45),
+        *(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
+    )
+    repeats: int = 5
+    images: int = 0
+    seed: int = 0
+
+    def __post_init__(self):
+        if not self.fractions or not all(0 <= each <= 1 for each in self.fractions):
+            raise ValueError(f"fractions must be in [0, 1], not {list(self.fractions)}")
+        if len(set(self.fractions)) < len(self.fractions):
+            raise ValueError(f"fractions has one twice: {list(self.fractions)}")
+        if self.repeats < 1:
+            raise ValueError(f"repeats must be at least 1, not {self.repeats}")
+        if self.images < 0:
+            raise ValueError(f"images must be at least 0, not {self.images}")
+
+
+def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
+    """Evaluate the trained network without each fraction of its kernels' weights."""
+    network, prepare = run.forward()
+    split = drawn(run.split, options.images, options.seed)
+
+    def evaluate() -> tuple[float, float]:
+        return scoring.means(lambda block: network(prepare(block)), split, run.device, run.loss)
+
+    kernels = [network.get_parameter(kernel.parameter) for kernel in weights.kernels(network)]
+    asked = (options.fractions, options.repeats, options.seed)
+    with torch.inference_mode():
+        return {"pruning": pruning.curves(kernels, evaluate, *asked)}
+
+
+def drawn(split: Split, images: int, seed: int) -> Split:
+    """Return so many images of a split, drawn without replacement, in its order; 0: all."""
+    if not 0 < images < len(split.labels):
+        return split
+    generator = torch.Generator().manual_seed(randomness.derived_seed("pruning-images", seed))
+    chosen = torch.randperm(len(split.labels), generator=generator)[:images].sort().values
+    inputs = split.inputs.new_empty(images, *split.inputs.shape[1:])
+    rows.take(split.inputs, chosen, inputs)
+    return dataclasses.replace(split, inputs=inputs, labels=split.labels[chosen])

@@ -1,4 +1,4 @@
-"""What training does to each layer's weights (S2.7–S2.9)."""
+"""What training does to each layer's weights: how far it turns, and where it moves (S2.7–S2.9)."""
 
 from __future__ import annotations
 
@@ -6,24 +6,40 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from cobaye import weights
 from cobaye.inside import Inside
 
-TABLES = {"rotation": "rotation.csv"}
+TABLES = {"rotation": "rotation.csv", "weight-histograms": "weight-histograms.parquet"}
 STATES = ("trained",)
-SPLIT = None
+# For the network's form alone: checkpoints do not tell the order of their layers.
+SPLIT = "test"
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set."""
+    """What a study may set. near: below how many root mean squares a weight is near zero."""
+
+    near: float = 0.1
+
+    def __post_init__(self):
+        if not 0 < self.near < 1:
+            raise ValueError(f"near must be in (0, 1), not {self.near}")
 
 
 def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
-    """Return the norm of each kernel after each epoch."""
+    """Compare kernels after each epoch, and their distributions after the last, with epoch 0."""
+    network, _ = run.forward()
+    kernels, initial = weights.kernels(network), run.tensors(0)
     rows = []
     for epoch in range(run.last + 1):
-        kernels = {name: w for name, w in run.tensors(epoch).items() if w.ndim > 1}
-        for layer, (name, weights) in enumerate(kernels.items(), start=1):
-            norm = weights.double().norm().item()
-            rows.append({"epoch": epoch, "layer": layer, "name": name, "norm": norm})
-    return {"rotation": pd.DataFrame(rows)}
+        now = run.tensors(epoch)
+        found = weights.rotations(kernels, initial, now, options.near)
+        rows += [{"epoch": epoch, **row} for row in found]
+    parts = []
+    for kernel in kernels:
+        table = weights.histograms(initial[kernel.parameter], now[kernel.parameter])
+        for at, (column, value) in enumerate(kernel.told.items(), start=1):
+            table.insert(at, column, value)
+        parts.append(table)
+    distributions = pd.concat(parts, ignore_index=True)
+    return {"rotation": pd.DataFrame(rows), "weight-histograms": distributions}

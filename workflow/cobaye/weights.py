@@ -1,0 +1,125 @@
+"""What training does to the weights of each layer (S2.7–S2.9): its kernel before and after.
+
+A kernel is a parameter of two dimensions or more: the weights of a convolution or a linear layer.
+Biases and batch norm have none. Everything is computed in float64, whatever the run's precision.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+# Of a histogram, in the unit of its layer: bins of equal width near zero, 5 % of their distance
+# from it further out, so that what moved little and what moved a lot both show.
+BINS = 241
+_CORE, _REACH = 0.1, 30.0
+
+
+class Kernel(NamedTuple):
+    """A kernel of a network: its layer's number from 1, in order, its module, conv or dense."""
+
+    layer: int
+    name: str
+    kind: str
+    parameter: str
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What tables say of it."""
+        return {"layer": self.layer, "name": self.name}
+
+
+def kernels(network: nn.Module) -> list[Kernel]:
+    """Return the kernels of a network, in the order of its modules."""
+    found = [(name, p.ndim) for name, p in network.named_parameters() if p.ndim > 1]
+    return [
+        Kernel(layer, name.removesuffix(".weight"), "conv" if ndim > 2 else "dense", name)
+        for layer, (name, ndim) in enumerate(found, start=1)
+    ]
+
+
+def rotation(initial: Tensor, now: Tensor, near: float) -> dict[str, float]:
+    """Return how far a kernel turned, and what its weights have become, as floats.
+
+    With w₀ = initial, w = now, Δw = w − w₀ (any shapes, the same): cosine_distance φ =
+    1 − w₀·w / (‖w₀‖‖w‖), exactly 0 where nothing changed; norm ‖w‖; norm_ratio ‖w₀‖/‖w‖ and
+    projection w₀·Δw / (‖w₀‖‖w‖), with φ = 1 − norm_ratio − projection; near_zero: the share of
+    weights below `near` root mean squares of w₀ in size; near_own_zero: of w itself, which a layer
+    that only shrank leaves as it was. NaN where a norm that is divided by is 0, or w is not finite.
+    """
+    before, after = initial.double().flatten(), now.double().flatten()
+    own, new = (before * before).sum(), (after * after).sum()
+    both = (own * new).sqrt() if own and new else own * math.nan
+    found = {
+        "cosine_distance": 1 - (before * after).sum() / both,
+        "norm": new.sqrt(),
+        "norm_ratio": own.sqrt() / new.sqrt() if new else new * math.nan,
+        "projection": (before * (after - before)).sum() / both,
+        "near_zero": _below(after, near * (own / len(after)).sqrt()),
+        "near_own_zero": _below(after, near * (new / len(after)).sqrt()),
+    }
+    return {name: value.item() for name, value in found.items()}
+
+
+def _below(weights: Tensor, limit: Tensor) -> Tensor:
+    known = limit > 0 and bool(weights.isfinite().all())
+    return (weights.abs() < limit).double().mean() if known else limit * math.nan
+
+
+def histograms(initial: Tensor, now: Tensor) -> pd.DataFrame:
+    """Return how a kernel's weights and their changes are distributed: a row per quantity and bin.
+
+    quantity: change (Δw), relative-change (Δw/‖w‖), weight (w), initial (w₀); lower ≤ value <
+    upper, the bin's edges (float64); count (int64). What lies beyond the outermost edges is counted
+    in the outermost bins; what is not finite is not counted. Kernels of one shape have the same
+    edges: in units of 1/√n for the relative change, as large as a component of a unit vector of n
+    numbers is, and else of √(6 / fan-in), the limit of He's uniform initialisation.
+    """
+    before, after = initial.double().flatten(), now.double().flatten()
+    change = after - before
+    limit, even = math.sqrt(6 / initial[0].numel()), 1 / math.sqrt(len(after))
+    parts = {
+        "change": (change, limit),
+        "relative-change": (change / after.norm(), even),
+        "weight": (after, limit),
+        "initial": (before, limit),
+    }
+    tables = []
+    for quantity, (values, unit) in parts.items():
+        own = edges(unit)
+        bins = {"lower": own[:-1], "upper": own[1:], "count": counts(values, own)}
+        tables.append(pd.DataFrame({"quantity": quantity, **bins}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def edges(unit: float) -> np.ndarray:
+    """Return the edges (BINS + 1,) of a histogram, float64, symmetric about the middle bin."""
+    steps = np.arange(BINS + 1) - BINS / 2
+    return _CORE * unit * np.sinh(steps * (math.asinh(_REACH / _CORE) / (BINS / 2)))
+
+
+def counts(values: Tensor, own: np.ndarray) -> np.ndarray:
+    """Return how many finite values (N,) lie in each bin, int64; the outermost have no end."""
+    places = torch.bucketize(values[values.isfinite()], torch.from_numpy(own[1:-1]), right=True)
+    return torch.bincount(places, minlength=len(own) - 1).numpy()
+
+
+def rotations(
+    found: Sequence[Kernel], initial: dict[str, Tensor], now: dict[str, Tensor], near: float
+) -> list[dict[str, Any]]:
+    """Return a row per kernel of tensors by name: layer, name, kind, parameters and `rotation`."""
+    return [
+        {
+            **kernel.told,
+            "kind": kernel.kind,
+            "parameters": now[kernel.parameter].numel(),
+            **rotation(initial[kernel.parameter], now[kernel.parameter], near),
+        }
+        for kernel in found
+    ]
