@@ -37,6 +37,7 @@ def read(rng):
             cosine_distance=rng.random(RUNS),
             norm_ratio=np.nan if layer == 1 else rng.random(RUNS),
             projection=0.5,
+            near_own_zero=rng.random(RUNS),
             near_zero=ACCURACY**3 * sign * (epoch == 1),
         )
         for epoch in (0, 1)

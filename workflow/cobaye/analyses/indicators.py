@@ -20,7 +20,7 @@ TABLES = {"indicators": "indicators.csv", "indicator-ranks": "indicator-ranks.cs
 # The analyses that it reads, of which a study has one at least, and the table of each.
 READS = {"weights": "rotation", "pruning": "pruning", "activations": "activations"}
 KEYS = tables.KEYS
-OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero")
+OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero", "near_own_zero")
 OF_ACTIVATIONS = (
     "zeros",
     "off",

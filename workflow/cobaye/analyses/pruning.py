@@ -34,6 +34,8 @@ class Options:
     def __post_init__(self):
         if not self.fractions or not all(0 <= each <= 1 for each in self.fractions):
             raise ValueError(f"fractions must be in [0, 1], not {list(self.fractions)}")
+        if 0 not in self.fractions:
+            raise ValueError("fractions: 0 is needed, what the others are compared with")
         if len(set(self.fractions)) < len(self.fractions):
             raise ValueError(f"fractions has one twice: {list(self.fractions)}")
         if self.repeats < 1:
