@@ -11,6 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
+
+from cobaye import figures
+from cobaye.config import Config
 
 ROOT = Path(__file__).parents[1]
 CODE = ("Snakefile", "workflow", "profiles", "slurm", "config")
@@ -165,6 +169,39 @@ def new_project(folder: Path) -> Project:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text.lstrip())
     return Project(folder)
+
+
+@pytest.fixture
+def one_thread():
+    """Matrices this small only suffer from more threads, above all on a busy machine."""
+    import torch  # for those who need it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The config of the tiny project alone, to change (see `load` and `edit`)."""
+    for name, text in TINY.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def load(folder: Path) -> Config:
+    """Check a config folder."""
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    return Config(settings, folder, figures.names())
+
+
+def edit(folder: Path, file: str, old: str, new: str) -> None:
+    """Change the first place where a config file says something."""
+    path = folder / file
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
 
 
 @pytest.fixture(scope="session")

@@ -14,30 +14,11 @@ from cobaye.config import Config
 from cobaye.errors import ConfigError
 from cobaye.plan import Plan, Stage, gpu_wanted
 from cobaye.staleness import is_stale
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, TINY, edit, load
 
 STUDY = "studies/tiny.yaml"
 IMAGES = "studies/tiny-images.yaml"
 SCRIPTS = ROOT / "workflow/scripts"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name, text in TINY.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
-
-
-def load(folder):
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    return Config(settings, folder, figures.names())
-
-
-def edit(folder, file, old, new):
-    path = folder / file
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new, 1))
 
 
 def broken(folder, file, old, new):

@@ -19,12 +19,7 @@ PER_CLASS = torch.linspace(0.01, 0.3, K, dtype=torch.float64)
 F64 = {"curvature": torch.float64}
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def data(seed=0, n=N, overlap=1.5):

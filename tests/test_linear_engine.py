@@ -15,13 +15,7 @@ N, D, K, BATCH = 75, 6, 4, 32  # batches of 32, 32 and 11
 RATE = 0.3
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Matrices this small only suffer from more threads, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def data(count=N, width=D, classes=K, dtype=torch.float64, seed=0):

@@ -7,7 +7,6 @@ import dataclasses
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from cobaye import backbones, checkpoints, figures, files, kinds, recipes, training
 from cobaye.config import Config
@@ -15,30 +14,11 @@ from cobaye.errors import ConfigError
 from cobaye.networks import torchvision as zoo
 from cobaye.plan import Plan
 from tests import archives
-from tests.conftest import ROOT, TINY
+from tests.conftest import ROOT, edit, load
 
 SCRIPTS = ROOT / "workflow/scripts"
 IMAGES = "studies/tiny-images.yaml"
 LINEAR = "  linear: {kind: linear}\n"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name, text in TINY.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    return tmp_path
-
-
-def load(folder):
-    settings = yaml.safe_load((folder / "config.yaml").read_text())
-    return Config(settings, folder, figures.names())
-
-
-def edit(folder, file, old, new):
-    path = folder / file
-    assert old in path.read_text()
-    path.write_text(path.read_text().replace(old, new, 1))
 
 
 def training_of(folder, model, study="tiny-images"):

@@ -11,13 +11,7 @@ K, D, N = 5, 4, 23
 PER_CLASS = torch.linspace(0, 0.5, K, dtype=torch.float64)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Matrices this small only suffer from more threads, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

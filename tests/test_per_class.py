@@ -20,12 +20,7 @@ K, D = 8, 12
 GRID = 10.0 ** np.arange(-3, 0.1, 0.25)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def simulated(seed, scales, train=320, held=320, test=1600):
