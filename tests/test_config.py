@@ -70,11 +70,128 @@ def test_a_model_that_no_optimizer_names_is_refused(folder):
     assert "models.wide: no optimizer names it" in said
 
 
+def test_an_optimizer_may_have_some_of_the_lambdas(folder):
+    edit(folder, STUDY, '["0", "1e-2"]', '["0", "1e-2", "1e-1"]')
+    text = (folder / STUDY).read_text()
+    start, end = text.index("  sgd:"), text.index("weight_decays")
+    more = ""
+    for name, labels in [("two", '["1e-1", "0"]'), ("one", '["1e-2"]')]:
+        own = text[start:end].replace("  sgd:", f"  {name}:\n    weight_decays: {labels}", 1)
+        more += own
+    (folder / STUDY).write_text(text[:end] + more + text[end:])
+    config = load(folder)
+    study = config.studies["tiny"]
+    found = [(run.optimizer, run.weight_decay) for run in study.runs()]
+    # In the study's order.
+    labels = {"sgd": ("0", "1e-2", "1e-1"), "two": ("0", "1e-1"), "one": ("1e-2",)}
+    assert found == [(name, label) for name, own in labels.items() for label in own]
+    assert {name: study.decays(name) for name in study.optimizers} == labels
+    assert "best-lambda-test" in study.figures
+    plan = Plan(config, SCRIPTS)
+    assert len(plan.tabulate("tiny").recipe["runs"]) == 6
+    with pytest.raises(ConfigError, match=r"no run .*/one/wd-0/seed-0"):
+        plan.train("tiny", recipes.Run("linear", "one", "0", 0))
+
+
+def test_where_each_optimizer_has_one_lambda_no_figure_is_about_it(folder):
+    text = (folder / STUDY).read_text()
+    start, end = text.index("  sgd:"), text.index("weight_decays")
+    both = [
+        text[start:end].replace("  sgd:", f"  {name}:\n    weight_decays: [{label}]", 1)
+        for name, label in [("sgd", '"0"'), ("wd", '"1e-2"')]
+    ]
+    (folder / STUDY).write_text(text[:start] + "".join(both) + text[end:])
+    figures = list(load(folder).studies["tiny"].figures)
+    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion", "confusion-zoom"]
+
+
+def test_a_backbones_run_has_a_lambda_of_its_optimizer(folder):
+    backbone = "studies/tiny-backbone.yaml"
+    edit(folder, backbone, '["1e-3"]', '["0", "1e-3"]')
+    text = (folder / backbone).read_text()
+    start, end = text.index("  sgd:"), text.index("weight_decays")
+    other = text[start:end].replace("sgd:", "other:", 1)
+    own = text[start:end].replace("  sgd:", '  sgd:\n    weight_decays: ["0"]', 1)
+    (folder / backbone).write_text(text[:start] + own + other + text[end:])
+    with pytest.raises(ConfigError, match=r"run\.weight_decay: no weight_decay '1e-3'"):
+        load(folder)
+
+
 SGD = "{kind: sgd, momentum: 0.9}"
+PHASED = """    phases:
+      - {algorithm: {kind: sgd}, learning_rate: 0.1, epochs: 2}
+      - {algorithm: {kind: layca, base: adam}, learning_rate: 0.01, weight_decay: true}
+"""
+
+
+def phased(folder, old="", new=""):
+    """Give the study an optimizer with phases, some of its text replaced."""
+    rate = "    learning_rate: 0.1\n"
+    edit(folder, STUDY, f"    algorithm: {SGD}\n{rate}", PHASED)
+    edit(folder, STUDY, old, new)
+    return load(folder)
+
+
+def test_an_optimizer_may_have_phases(folder):
+    config = phased(folder)
+    found = config.studies["tiny"].optimizers["sgd"]
+    assert [phase.algorithm.kind for phase in found.phases] == ["sgd", "layca"]
+    assert [phase.epochs for phase in found.phases] == [2, None]
+    assert [phase.weight_decay for phase in found.phases] == [False, True]
+    assert (found.algorithm, found.learning_rate) == (found.phases[0].algorithm, 0.1)
+    assert found.phases[1].algorithm.options["base"] == "adam"
+    plan = Plan(config, SCRIPTS)
+    told = plan.train("tiny", config.studies["tiny"].runs()[0])
+    assert told.recipe["engine"] == "network"
+    assert {("optimizers", "sgd"), ("optimizers", "layca")} <= set(found.used())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("    phases:", "    learning_rate: 1\n    phases:", "sgd.learning_rate: each of its phas"),
+        ("    phases:", f"    algorithm: {SGD}\n    phases:", "sgd.algorithm: each of its phases"),
+        ("epochs: 4", "epochs: 2", "sgd.epochs: 2: there are 2 before the last phase"),
+        ("    epochs: 4\n", "", "sgd.epochs: missing"),
+        (", epochs: 2", "", "phases[0].epochs: missing"),
+        ("weight_decay: true", "epochs: 1", "phases[1].epochs: the last one has those"),
+        ("kind: layca", "kind: laica", "phases[1].algorithm.kind: no optimizer 'laica'"),
+        ("base: adam", "bass: adam", "phases[1].algorithm.bass: unknown key: did you mean 'base'"),
+        (
+            "{kind: layca, base: adam}",
+            "{kind: exact}",
+            "phases[1].algorithm.kind: 'exact' takes no",
+        ),
+        ("weight_decay: true", "weight_deca: true", "weight_deca: unknown key: did you mean"),
+        ("learning_rate: 0.01", "learning_rate: 0", "sgd.phases.1.learning_rate: 0"),
+        ("dataset:", "engine: numpy\ndataset:", "optimizers.sgd.phases: engine: numpy has none"),
+        ("dataset:", "together: true\ndataset:", "optimizers.sgd.phases: together: true has none"),
+        ("dataset:", "per_class: [val]\ndataset:", "optimizers.sgd: one with phases has none"),
+    ],
+)
+def test_phases_get_one_clear_message(folder, old, new, said):
+    if "numpy" in new or "together" in new:
+        edit(folder, STUDY, "dataset:", "figures: [test-curves]\ndataset:")
+    with pytest.raises(ConfigError) as found:
+        phased(folder, old, new)
+    assert said in str(found.value)
+    assert "pydantic" not in str(found.value)
+
+
 EXACT = TINY[STUDY][TINY[STUDY].index("    algorithm") : TINY[STUDY].index("weight_decays")]
 CASES = [
     # file, old, new, what the message must say
     (STUDY, "  sgd:\n", "  sgd:\n    models: [linea]\n", ["sgd.models", "'linea'", "'linear'"]),
+    (
+        STUDY,
+        "  sgd:\n",
+        '  sgd:\n    weight_decays: ["0", "1e-3"]\n',
+        ["optimizers.sgd.weight_decays", "no entry of weight_decays '1e-3'", "'1e-2'"],
+    ),
+    (STUDY, "  sgd:\n", '  sgd:\n    weight_decays: ["0", "0"]\n', ["sgd.weight_decays", "twice"]),
+    (STUDY, "  sgd:\n", '  sgd:\n    weight_decays: ["0"]\n', ["'1e-2'", "no optimizer is"]),
+    (STUDY, "  sgd:\n", "  sgd:\n    weight_decays: []\n", ["sgd.weight_decays", "at least 1"]),
+    (STUDY, "    algorithm: {kind: sgd, momentum: 0.9}\n", "", ["sgd.algorithm: missing"]),
     (STUDY, "  sgd:\n", "  sgd:\n    models: []\n", ["optimizers.sgd.models", "at least 1 item"]),
     (STUDY, "dataset:", "analyses: [clases]\ndataset:", ["analyses", "'clases'", "'classes'"]),
     (

@@ -77,7 +77,7 @@ def test_an_edited_dataset_reruns_all_that_comes_of_it(built, tmp_path, records)
 
 
 def test_comments_docstrings_and_new_kinds_rerun_nothing(copied):
-    copied.edit("workflow/cobaye/training.py", "def learning_rate(", "# new\ndef learning_rate(")
+    copied.edit("workflow/cobaye/training.py", "def batch_order(", "# new\ndef batch_order(")
     copied.edit("workflow/cobaye/files.py", '"""Files that are whole', '"""Files which are whole')
     networks = copied.path("workflow/cobaye/networks")
     shutil.copy(networks / "linear.py", networks / "another.py")

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from cobaye import kinds, recipes, schedules, training
+from cobaye import kinds, phases, recipes, schedules
 
 EPOCHS = 7
 
@@ -110,8 +110,8 @@ def test_a_plateaus_rate_is_a_multiple_of_the_recipes():
         recipes.Kind("sgd", {}), 0.5, plateau(quantity="loss", patience=1), 8, 4, "none"
     )
     rows = [{"loss": 1.0}, {"loss": 1.0}]
-    assert training.learning_rate(optimizer, 3, rows) == pytest.approx(0.1)
-    assert training.learning_rate(optimizer, 2, rows[:1]) == 0.5
+    assert phases.learning_rate(optimizer, 3, rows) == pytest.approx(0.1)
+    assert phases.learning_rate(optimizer, 2, rows[:1]) == 0.5
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from cobaye import engines, kinds, networks, recipes, splits, training
+from cobaye import engines, kinds, networks, phases, recipes, splits, training
 from cobaye.scratch import equations, functions, initialization, lesson
 from cobaye.scratch.networks import DeepNetwork, LinearNetwork
 from cobaye.scratch.sgd import SGD
@@ -239,7 +239,7 @@ def trained(recipe, engine, epochs=3, resume_after=None):
     for epoch in range(1, epochs + 1):
         torch.manual_seed(epoch)
         order = training.batch_order(recipe.seed, epoch, len(LABELS))
-        seen.append(own.epoch(order, training.learning_rate(recipe.optimizer, epoch)))
+        seen.append(own.epoch(order, phases.learning_rate(recipe.optimizer, epoch)))
         if epoch == resume_after:
             tensors = {name: t.clone() for name, t in own.tensors().items()}
             state = {name: t.clone() for name, t in own.state().items()}

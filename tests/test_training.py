@@ -274,17 +274,17 @@ def products(folder):
     return {path.name: path.read_bytes() for path in published}
 
 
-def interrupt(root, recipe=TRAINING):
-    """Train two epochs, as far as the resume folder."""
+def interrupt(root, recipe=TRAINING, after=2):
+    """Train some epochs, as far as the resume folder."""
 
-    def stop_at_the_third(seed, epoch, *more):
-        if epoch == 3:
+    def stop(seed, epoch, *more):
+        if epoch == after + 1:
             raise KeyboardInterrupt
         return order(seed, epoch, *more)
 
     order = training.batch_order
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "batch_order", stop_at_the_third)
+        patch.setattr(training, "batch_order", stop)
         with pytest.raises(KeyboardInterrupt):
             train(root, recipe)
 

@@ -86,7 +86,7 @@ class Config:
             for key, known in [
                 ("model", study.models),
                 ("optimizer", study.optimizers),
-                ("weight_decay", study.weight_decays),
+                ("weight_decay", study.decays(backbone.run.optimizer)),
                 ("seed", study.seeds),
             ]:
                 schema.refuse_unknown(

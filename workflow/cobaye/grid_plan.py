@@ -38,12 +38,10 @@ class GridPlan(Plan):
         used = {("networks", of.models[name].kind) for name in by.among}
         for name in by.among:
             for optimizer in of.optimizers.values():
-                kind, augmented = of.models[name].kind, bool(optimizer.augment)
+                kind, general = of.models[name].kind, models.general(optimizer)
                 used |= {
-                    ("engines", models.engine(of.engine, kind, augmented)),
-                    ("optimizers", optimizer.algorithm.kind),
-                    ("schedules", optimizer.schedule.kind),
-                    *(("augmentations", each.kind) for each in optimizer.augment),
+                    ("engines", models.engine(of.engine, kind, general)),
+                    *optimizer.used(),
                 }
         return self._stage("train_derived", self._identity(study, run), recipe, *used)
 

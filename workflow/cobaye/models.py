@@ -33,13 +33,15 @@ def _refuse_parts(parts: Iterable[str], kind: str, file: Path, where: str) -> No
         schema.refuse_unknown(part, known, file, where, f"part of {kind}")
 
 
-@functools.cache
-def engine(chosen: str, network: str, augmented: bool) -> str:
-    """Return the kind of engine that trains a kind of network, by what a study chose.
+def general(optimizer: recipes.Optimizer) -> bool:
+    """Tell whether a recipe asks for what the closed form of a linear model does not do."""
+    return bool(optimizer.augment or optimizer.phases)
 
-    augmented: whether images are changed in training, which the closed form does not do.
-    """
-    if chosen == "auto" and not augmented:
+
+@functools.cache
+def engine(chosen: str, network: str, general: bool) -> str:
+    """Return the kind of engine that trains a kind of network, by what a study chose."""
+    if chosen == "auto" and not general:
         return kinds.constant("networks", network, "ENGINE", "network")
     return "numpy" if chosen == "numpy" else "network"
 
@@ -101,7 +103,7 @@ def refuse_numpy(study: recipes.Study, file: Path) -> None:
     for name, optimizer in study.optimizers.items():
         where = f"{file}: optimizers.{name}"
         _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *SCRATCH)
-        for key in ("l1", "max_norm", "augment"):
+        for key in ("l1", "max_norm", "augment", "phases"):
             if getattr(optimizer, key):
                 raise ConfigError(f"{where}.{key}: engine: numpy has none")
 
@@ -127,7 +129,7 @@ def refuse_together(study: recipes.Study, file: Path) -> None:
     for name, optimizer in study.optimizers.items():
         where = f"{file}: optimizers.{name}"
         _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *TOGETHER)
-        for key in ("l1", "max_norm", "augment"):
+        for key in ("l1", "max_norm", "augment", "phases"):
             if getattr(optimizer, key):
                 raise ConfigError(f"{where}.{key}: together: true has none")
         if stopping.needs_val(optimizer):

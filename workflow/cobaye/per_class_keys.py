@@ -39,6 +39,9 @@ def _check_study(raw: schema.StudyFile, path: Path) -> None:
     for key in ("together", "sample"):
         if getattr(raw, key):
             raise ConfigError(f"{path}: per_class: a study with {key} has none")
+    for name, optimizer in raw.optimizers.items():
+        if optimizer.phases:
+            raise ConfigError(f"{path}: per_class: optimizers.{name}: one with phases has none")
     if raw.engine == "numpy":
         raise ConfigError(f"{path}: per_class: engine: numpy has one λ for all classes")
     if len(set(raw.evaluate_splits)) < len(SPLITS):

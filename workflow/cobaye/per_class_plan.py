@@ -70,15 +70,13 @@ class PerClassPlan(GridPlan):
     @functools.cache  # noqa: B019
     def _train_per_class(self, study: str, run: recipes.Run, way: str) -> Stage:
         of = self.config.studies[study]
-        alike = recipes.Run(run.model, run.optimizer, of.weight_decays[0], run.seed)
+        alike = recipes.Run(run.model, run.optimizer, of.decays(run.optimizer)[0], run.seed)
         training = self._training(study, alike)
         optimizer = of.optimizers[run.optimizer]
         used = [
             ("networks", of.models[run.model].kind),
             ("engines", training["engine"]),
-            ("optimizers", optimizer.algorithm.kind),
-            ("schedules", optimizer.schedule.kind),
-            *(("augmentations", each.kind) for each in optimizer.augment),
+            *optimizer.used(),
         ]
         recipe = {"way": way, "training": training}
         return self._stage("train_per_class", self._identity(study, run), recipe, *used)

@@ -66,7 +66,9 @@ class Places:
         of = self.config.studies[study]
         if not of.optimizers[run.optimizer].algorithm.options.get("warm_start"):
             return None
-        larger = [label for label in of.weight_decays if float(label) > float(run.weight_decay)]
+        larger = [
+            label for label in of.decays(run.optimizer) if float(label) > float(run.weight_decay)
+        ]
         return dataclasses.replace(run, weight_decay=min(larger, key=float)) if larger else None
 
     def warm_start_of(self, study: str, run: recipes.Run, product: str) -> list[str]:

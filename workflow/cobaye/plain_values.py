@@ -7,11 +7,19 @@ import types
 import typing
 from typing import Any
 
+# Of a field that is left out at its default, so that recipes without it stay as they were.
+UNSAID = {"unsaid": True}
+
 
 def plain(recipe: Any) -> Any:
     """Return a recipe as JSON-ready values (tuples become lists)."""
     if dataclasses.is_dataclass(recipe):
-        return {f.name: plain(getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
+        named = {f.name: (f, getattr(recipe, f.name)) for f in dataclasses.fields(recipe)}
+        return {
+            name: plain(value)
+            for name, (field, value) in named.items()
+            if not (field.metadata.get("unsaid") and value == field.default)
+        }
     if isinstance(recipe, dict):
         return {key: plain(value) for key, value in recipe.items()}
     if isinstance(recipe, list | tuple):

@@ -36,9 +36,8 @@ class Plan(Stages):
             path = self.config.folder / "studies" / f"{study}.yaml"
             raise ConfigError(f"{path}: the study has no run {self.run_folder(study, run)}")
         model, optimizer = of.models[run.model], of.optimizers[run.optimizer]
-        algorithm = optimizer.algorithm.kind
-        engine = models.engine(of.engine, model.kind, bool(optimizer.augment))
-        engine = kinds.constant("optimizers", algorithm, "ENGINE", engine)
+        engine = models.engine(of.engine, model.kind, models.general(optimizer))
+        engine = kinds.constant("optimizers", optimizer.algorithm.kind, "ENGINE", engine)
         if of.together:
             engine = "together"
         origin = self.warm_start(study, run)
@@ -60,9 +59,7 @@ class Plan(Stages):
         used = [
             ("networks", model.kind),
             ("engines", engine),
-            ("optimizers", algorithm),
-            ("schedules", optimizer.schedule.kind),
-            *(("augmentations", each.kind) for each in optimizer.augment),
+            *optimizer.used(),
         ]
         rule = "train_together" if of.together else "train"
         return self._stage(rule, self._identity(study, run), recipe, *used)

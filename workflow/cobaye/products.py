@@ -65,7 +65,7 @@ def figures(
     """Return the figures of a study file; None: those of a last-layer study that it can draw.
 
     made: its analyses. known: figure name → kind, of every figure that can be asked for.
-    one_lambda: whether the study has one λ only, and the default leaves out those about λ.
+    one_lambda: whether each optimizer has one λ only, and the default leaves out those about λ.
     """
     if given is None:
         left_out = OF_LAMBDA if one_lambda else ()

@@ -9,19 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any, Literal
+from typing import Literal
 
 from cobaye import varied
-from cobaye.plain_values import parse, plain  # noqa: F401 (used as recipes.parse, recipes.plain)
-
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-    """A kind (see `cobaye.kinds`) and the options it was given, defaults included."""
-
-    kind: str
-    options: dict[str, Any]
-
+from cobaye.parts import EarlyStop, Kind, Phase, Stop  # noqa: F401 (used as recipes.Kind, …)
+from cobaye.plain_values import UNSAID, parse, plain  # noqa: F401 (used as recipes.parse, …)
 
 Loss = Literal["cross-entropy", "squared-error"]
 Precision = Literal["float32", "float64"]
@@ -53,28 +45,12 @@ class Model(Kind):
 
 
 @dataclasses.dataclass(frozen=True)
-class EarlyStop:
-    """Stop once a quantity of history.csv has not improved for `patience` epochs."""
-
-    patience: int
-    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
-    min_delta: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Stop:
-    """What ends a training before its epochs are spent. train_accuracy: an epoch's mean, of 1."""
-
-    early: EarlyStop | None = None
-    train_accuracy: float | None = None
-
-
-@dataclasses.dataclass(frozen=True)
 class Optimizer:
     """How a model is trained. learning_rate is the first epoch's; the schedule does the rest.
 
     l1: λ₁ of λ₁ ‖θ‖₁. max_norm: of each unit's incoming weights. augment: in the order applied.
-    learning_rate, batch_size: None for an algorithm that takes all images at once.
+    learning_rate, batch_size: None for an algorithm that takes all images at once. phases: where
+    there are several; algorithm and learning_rate are then the first one's.
     """
 
     algorithm: Kind
@@ -86,9 +62,19 @@ class Optimizer:
     shuffle: Literal["full", "blocks"] = "full"
     l1: float = 0.0
     max_norm: float | None = None
-    stop: Stop = Stop()
+    stop: Stop = Stop()  # noqa: RUF009 (it is frozen)
     augment: tuple[Kind, ...] = ()
     zca_epsilon: float = 1e-6
+    phases: tuple[Phase, ...] = dataclasses.field(default=(), metadata=UNSAID)
+
+    def used(self) -> list[tuple[str, str]]:
+        """Return (package, name) of the kinds that it names."""
+        algorithms = [self.algorithm, *(phase.algorithm for phase in self.phases)]
+        return [
+            *(("optimizers", name) for name in dict.fromkeys(each.kind for each in algorithms)),
+            ("schedules", self.schedule.kind),
+            *(("augmentations", each.kind) for each in self.augment),
+        ]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,6 +182,7 @@ class Study:
     trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
     evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
     one batch size are trained side by side. per_class: the ways to choose a λ for each class.
+    own_decays: optimizer → its λ, where those are not all of weight_decays.
     """
 
     name: str
@@ -219,6 +206,11 @@ class Study:
     together: bool = False
     derived: tuple[varied.Derived, ...] = ()
     per_class: dict[str, Kind] = dataclasses.field(default_factory=dict)
+    own_decays: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def decays(self, optimizer: str) -> tuple[str, ...]:
+        """Return the λ that an optimizer is trained with."""
+        return self.own_decays.get(optimizer, self.weight_decays)
 
     def runs(self) -> list[Run]:
         """Return its runs, in the order of the config."""
@@ -228,7 +220,7 @@ class Study:
         return [
             Run(model, optimizer, weight_decay, seed)
             for model, optimizer in pairs
-            for weight_decay in self.weight_decays
+            for weight_decay in self.decays(optimizer)
             for seed in self.seeds
         ]
 

@@ -115,11 +115,22 @@ class ModelEntry(WithOptions):
     train_only: list[str] | None = Field(default=None, min_length=1)
 
 
+class PhaseEntry(Strict):
+    """A phase of a training, whose optimizer is its own."""
+
+    algorithm: WithOptions
+    learning_rate: float = Field(gt=0)
+    epochs: Count | None = None
+    weight_decay: bool = False
+
+
 class OptimizerEntry(Strict):
     """A training recipe in a study's `optimizers`."""
 
     models: list[str] | None = Field(default=None, min_length=1)
-    algorithm: WithOptions
+    weight_decays: list[Any] | None = Field(default=None, min_length=1)
+    algorithm: WithOptions | None = None
+    phases: list[PhaseEntry] | None = Field(default=None, min_length=2)
     learning_rate: float | None = Field(default=None, gt=0)
     schedule: WithOptions = WithOptions(kind="constant")
     batch_size: Count | None = None
@@ -228,6 +239,7 @@ def _fields_at(location: tuple[Any, ...]) -> Iterable[str]:
     """Return the keys known at a place inside a file, for the hint beside an unknown one."""
     inner = {
         "optimizers": OptimizerEntry,
+        "phases": PhaseEntry,
         "run": RunEntry,
         "start": StartEntry,
         "stop": StopEntry,

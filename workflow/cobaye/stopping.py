@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from cobaye import recipes
+from cobaye import phases, recipes
 from cobaye.history import Row, improves
 
 ALL_EPOCHS = "all epochs"
@@ -29,15 +29,17 @@ def needs_val(optimizer: recipes.Optimizer) -> bool:
 def reason(optimizer: recipes.Optimizer, history: Sequence[Row]) -> str | None:
     """Return why a training ends after the last of its rows (epochs 1, 2, …), or None.
 
-    A divergence comes before all else, and a rule that is met before the end of the budget.
+    A divergence comes before all else, and a rule that is met before the end of the budget. Rules
+    are about the last phase.
     """
     last, epoch = history[-1], len(history)
+    counted = phases.last(optimizer, history)
     if not all(math.isfinite(last[key]) for key in ("loss", "penalty", "weight_l2")):
         return f"{DIVERGED} {epoch}"
     wanted, early = optimizer.stop.train_accuracy, optimizer.stop.early
-    if wanted is not None and last["accuracy"] >= wanted:
+    if counted and wanted is not None and last["accuracy"] >= wanted:
         return f"training accuracy {wanted:g} reached"
-    if early is not None and waited(early, history) >= early.patience:
+    if early is not None and waited(early, counted) >= early.patience:
         epochs = "1 epoch" if early.patience == 1 else f"{early.patience} epochs"
         return f"early: {WORDS[early.quantity]} for {epochs}"
     return ALL_EPOCHS if epoch == optimizer.epochs else None

@@ -71,6 +71,8 @@ class _Reader:
         if raw.backbone is not None:
             schema.refuse_unknown(raw.backbone, self.backbones, self.file, "backbone", "backbone")
         pairs = grids.pairs(raw, grid, self.file)
+        labels = self._labels(raw.weight_decays)
+        own_decays = optimizer_keys.weight_decays(raw.optimizers, labels, self.file)
         splits = self._splits(raw.evaluate_splits)
         analyses = self._analyses(raw, splits)
         study = recipes.Study(
@@ -83,13 +85,13 @@ class _Reader:
             optimizers={
                 name(key, self.file): self._optimizer(raw, key, pairs) for key in raw.optimizers
             },
-            weight_decays=self._labels(raw.weight_decays),
+            weight_decays=labels,
             seeds=self._unique("seeds", raw.seeds),
             penalize_bias=raw.penalize_bias,
             penalize_scales=raw.penalize_scales,
             train_epochs=raw.train_epochs,
             threads=raw.threads,
-            figures=self._figures(raw, analyses),
+            figures=self._figures(raw, analyses, own_decays),
             analyses=analyses,
             baseline=raw.baseline,
             engine=raw.engine,
@@ -100,6 +102,7 @@ class _Reader:
             together=raw.together,
             derived=grids.derived(raw, grid, self.file),
             per_class=per_class_keys.read(raw, analyses, self.file),
+            own_decays=own_decays,
         )
         for each in study.derived:
             name(each.name, self.file)
@@ -142,9 +145,6 @@ class _Reader:
                     "study trains on features"
                 )
 
-    def _kind(self, package: str, value: schema.WithOptions, where: str) -> recipes.Kind:
-        return schema.checked_kind(package, value.kind, value.options(), self.file, where)
-
     def _optimizer(
         self, study: schema.StudyFile, name: str, pairs: tuple[tuple[str, str], ...] | None
     ) -> recipes.Optimizer:
@@ -154,24 +154,7 @@ class _Reader:
             for key, model in study.models.items()
             if pairs is None or (key, name) in pairs
         }
-        optimizer_keys.check(raw, fitted, self.file, where)
-        return recipes.Optimizer(
-            algorithm=self._kind("optimizers", raw.algorithm, f"{where}.algorithm"),
-            learning_rate=raw.learning_rate,
-            schedule=self._kind("schedules", raw.schedule, f"{where}.schedule"),
-            batch_size=raw.batch_size,
-            epochs=raw.epochs or 1,
-            normalize=raw.normalize,
-            shuffle=raw.shuffle,
-            l1=raw.l1,
-            max_norm=raw.max_norm,
-            stop=recipes.parse(recipes.Stop, raw.stop.model_dump()),
-            augment=tuple(
-                self._kind("augmentations", each, f"{where}.augment[{number}]")
-                for number, each in enumerate(raw.augment)
-            ),
-            zca_epsilon=raw.zca_epsilon,
-        )
+        return optimizer_keys.read(raw, fitted, self.file, where)
 
     def _labels(self, labels: list[Any]) -> tuple[str, ...]:
         values: dict[float, str] = {}
@@ -213,10 +196,14 @@ class _Reader:
         return {}
 
     def _figures(
-        self, raw: schema.StudyFile, analyses: Mapping[str, recipes.Kind]
+        self,
+        raw: schema.StudyFile,
+        analyses: Mapping[str, recipes.Kind],
+        own_decays: Mapping[str, tuple[str, ...]],
     ) -> dict[str, recipes.Kind]:
         made = [*analyses, *([table_files.DERIVED] if raw.derived else [])]
-        one_lambda = len(raw.weight_decays) == 1
+        most = max(len(own_decays.get(name, raw.weight_decays)) for name in raw.optimizers)
+        one_lambda = most == 1
         figures = products.figures(raw.figures, made, self.known_figures, one_lambda, self.file)
         for name, figure in figures.items():
             self._refuse_splits(name, figure, raw.evaluate_splits)

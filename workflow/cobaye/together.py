@@ -28,6 +28,7 @@ from cobaye import (
     networks,
     objective,
     paths,
+    phases,
     publishing,
     recipes,
     resume,
@@ -157,7 +158,7 @@ class _Group:
                 shuffle = first.optimizer.shuffle
                 order = training.batch_order(first.seed, epoch, self.images, shuffle)
                 rates = [
-                    training.learning_rate(member.recipe.optimizer, epoch, member.history)
+                    phases.learning_rate(member.recipe.optimizer, epoch, member.history)
                     for member in self.members
                 ]
                 means = self.engine.epoch(order, rates)

@@ -8,10 +8,8 @@ depends on epochs before is read off their committed rows, so a resumed run is t
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +23,10 @@ from cobaye import (
     history,
     kinds,
     paths,
+    phases,
     publishing,
     recipes,
     resume,
-    schedules,
     scoring,
     splits,
     starts,
@@ -138,6 +136,7 @@ class _Loop:
         else:
             progress.resumed_from.append(progress.epoch)
             say(f"resumed after epoch {progress.epoch}")
+            self._enter(progress.epoch)
             self._restore(resume.last_checkpoint(self.folder, progress), optimizer_state)
         # Epoch 0, the initial weights, is not one that was trained.
         self.history = history.parsed(progress.rows)[1:]
@@ -153,9 +152,14 @@ class _Loop:
         own = {name: t for name, t in tensors.items() if name not in self.constants}
         self.engine.restore(own, state)
 
+    def _enter(self, epoch: int) -> None:
+        if self.recipe.optimizer.phases:
+            self.engine.enter(phases.number(self.recipe.optimizer, epoch))
+
     def _epoch(self, progress: resume.Progress, epoch: int) -> engines.Epoch:
         start = time.perf_counter()
-        rate = learning_rate(self.recipe.optimizer, epoch, self.history)
+        self._enter(epoch)
+        rate = phases.learning_rate(self.recipe.optimizer, epoch, self.history)
         shuffle = self.recipe.optimizer.shuffle
         order = batch_order(self.recipe.seed, epoch, self.images, shuffle)
         # All that is random in an epoch (dropout, augmentation) follows from this.
@@ -212,19 +216,6 @@ def normalization(split: splits.Split, optimizer: recipes.Optimizer) -> splits.N
     if optimizer.normalize == "zca":
         return whitening.zca_of(split.inputs, optimizer.zca_epsilon)
     return splits.normalization_of(split.inputs, optimizer.normalize)
-
-
-def learning_rate(
-    optimizer: recipes.Optimizer, epoch: int, rows: Sequence[history.Row] = ()
-) -> float:
-    """Return the learning rate of an epoch, 1 being the first, after the rows of those before.
-
-    NaN for an optimizer that has none.
-    """
-    if optimizer.learning_rate is None:
-        return math.nan
-    factor = schedules.factor(optimizer.schedule, epoch, optimizer.epochs, rows)
-    return optimizer.learning_rate * factor
 
 
 def batch_order(seed: int, epoch: int, images: int, shuffle: str = "full") -> torch.Tensor:

@@ -3,10 +3,10 @@
 A kind is a file here. Its ``build(recipe, network, split, normalization, device)`` returns what
 has ``epoch(order, learning_rate) -> Epoch``, ``parameters()`` (θ, tensor by tensor), ``tensors()``
 (what a checkpoint stores), ``penalty()`` (of the objective, at the present weights), ``state()``
-(the optimizer's) and ``restore(tensors, state)``. Its ``SUPPORTS`` names those of `l1`, `max_norm`
-and `augment` that it carries out; its ``DEVICE``, if it has one, is the only one that it computes
-on. What is random in an epoch (dropout, augmentation) is a function of torch's global seed, which
-the caller sets before it.
+(the optimizer's) and ``restore(tensors, state)``. Its ``SUPPORTS`` names those of `l1`, `max_norm`,
+`augment` and `phases` that it carries out (the last by ``enter(number)``, before an epoch); its
+``DEVICE``, if it has one, is the only one that it computes on. What is random in an epoch (dropout,
+augmentation) is a function of torch's global seed, which the caller sets before it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def build(
     Raises ConfigError for a key of the recipe that the engine does not carry out.
     """
     engine = kinds.load("engines", recipe.engine)
-    for key in ("l1", "max_norm", "augment"):
+    for key in ("l1", "max_norm", "augment", "phases"):
         if getattr(recipe.optimizer, key) and key not in getattr(engine, "SUPPORTS", ()):
             raise ConfigError(f"{key}: the engine {recipe.engine!r} does not carry it out")
     return engine.build(recipe, network, split, normalization, device)

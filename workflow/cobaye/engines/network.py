@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
 
-from cobaye import augmentations, objective, optimizers, recipes
+from cobaye import augmentations, objective, optimizers, phases, recipes
 from cobaye.engines import Epoch
 from cobaye.randomness import derived_seed
 from cobaye.regularization import Regularization
 from cobaye.splits import Normalization, Split
 
 # Keys of a recipe that an engine may not know (see `engines.build`).
-SUPPORTS = ("l1", "max_norm", "augment")
+SUPPORTS = ("l1", "max_norm", "augment", "phases")
 
 
 class Engine:
@@ -28,6 +29,8 @@ class Engine:
     regularization : the penalty and the largest norm of the network's weights.
     augment : changes a batch of images by a seed, before it is prepared.
     loss : what is minimised (see `cobaye.objective`).
+    phase : from a number to the regularization and the optimizer of that phase of the recipe; the
+        engine is in the first.
 
     Parameters that need no gradient are frozen: they are no part of θ.
     """
@@ -45,12 +48,14 @@ class Engine:
         augment: augmentations.Augmentation | None = None,
         device: str = "cpu",
         loss: objective.Loss = "cross-entropy",
+        phase: Callable[[int], tuple[Regularization, torch.optim.Optimizer]] | None = None,
     ):
         self.network, self.loss = network.to(device), loss
         self.optimizer, self.regularization = optimizer, regularization
         self.prepare, self.augment = prepare, augment
         self.inputs, self.labels = inputs.to(device), labels.to(device)
         self.batch_size, self.device = batch_size, device
+        self.phase, self.number = phase, 0
         # Convolutions on the CPU and on tensor cores are faster with the channels last.
         self.format = torch.channels_last if inputs.dim() == 4 else torch.contiguous_format
         self.network.to(memory_format=self.format)
@@ -84,6 +89,12 @@ class Engine:
             number, quantity = name.split(".", 1)
             content["state"].setdefault(int(number), {})[quantity] = value
         self.optimizer.load_state_dict(content)
+
+    def enter(self, number: int) -> None:
+        """Go on in a phase of the recipe: with a new optimizer, unless the engine is in it."""
+        if number != self.number:
+            self.number = number
+            self.regularization, self.optimizer = self.phase(number)
 
     def epoch(self, order: torch.Tensor, learning_rate: float) -> Epoch:
         """Visit every image once, in `order` ((N,) int64), the last batch smaller if need be.
@@ -141,13 +152,20 @@ def build(
         raise ValueError("a λ per class is for networks that are linear in their inputs")
     dtype = getattr(torch, recipe.precision)
     network = network.to(device, dtype)
-    regularization = Regularization(recipe, network)
-    algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
+
+    def phase(number: int) -> tuple[Regularization, torch.optim.Optimizer]:
+        own = phases.of(recipe.optimizer)[number]
+        decay = recipe.weight_decay if own.weight_decay else 0.0
+        regularization = Regularization(dataclasses.replace(recipe, weight_decay=decay), network)
+        groups = regularization.groups()
+        return regularization, optimizers.build(own.algorithm, groups, own.learning_rate)
+
+    regularization, optimizer = phase(0)
     augment = recipe.optimizer.augment
     prepare = normalization.to(device) if normalization else torch.Tensor.float
     return Engine(
         network,
-        optimizers.build(algorithm, regularization.groups(), rate),
+        optimizer,
         split.inputs,
         split.labels,
         prepare=lambda batch: prepare(batch).to(dtype),
@@ -156,4 +174,5 @@ def build(
         augment=augmentations.Augmentation(augment) if augment else None,
         device=device,
         loss=recipe.loss,
+        phase=phase,
     )

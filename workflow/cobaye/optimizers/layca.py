@@ -63,21 +63,21 @@ class _Turn:
     """One group's kernels, whose base steps from zero at a rate of 1, so that its step is seen."""
 
     def __init__(self, group: dict[str, Any]):
-        self.group, self.told = group, {key: group[key] for key in ("lr", "weight_decay")}
+        self.group, self.rate = group, group["lr"]
         pairs = zip(group["params"], group["multipliers"], strict=True)
         moved = [pair for pair in pairs if pair[0].grad is not None]
         self.kernels = [kernel for kernel, _ in moved]
         self.rates = [group["lr"] * multiplier for _, multiplier in moved]
         self.weights = [kernel.clone() for kernel in self.kernels]
-        if group["weight_decay"]:
+        if group["weight_decay"]:  # the base's own finds nothing to decay
             slopes = [kernel.grad for kernel in self.kernels]
             torch._foreach_add_(slopes, self.weights, alpha=group["weight_decay"])
         torch._foreach_zero_(self.kernels)
-        group.update(lr=1.0, weight_decay=0.0)
+        group["lr"] = 1.0
 
     def finish(self) -> None:
         """Make the kernels, which are the base's −s now, what the formulas above say."""
-        self.group.update(self.told)
+        self.group["lr"] = self.rate
         weights, steps = self.weights, self.kernels
         tiny = torch.finfo(weights[0].dtype).tiny
         norms = torch.stack(torch._foreach_norm(weights))
