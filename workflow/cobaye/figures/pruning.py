@@ -56,7 +56,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     axes[0].set_ylabel("accuracy on test (%)")
     if len(table):
         top = max(100 * table["fraction"].max(), 1)
-        axes[0].set(xlim=(-0.015 * top, 1.015 * top), ylim=(0, min(100, 105 * table["accuracy"].max())))
+        axes[0].set(
+            xlim=(-0.015 * top, 1.015 * top), ylim=(0, min(100, 105 * table["accuracy"].max()))
+        )
     _panels.legend(figure, _families.handles(found))
     return figure
 

@@ -91,7 +91,7 @@ def _training(ax: Axes, tables: Mapping[str, pd.DataFrame], member: _families.Me
     rates = ax.twinx()
     rate = _mean(history[history["epoch"] > 0], "learning_rate")
     # The rate of an epoch holds from the end of the one before.
-    rates.step(rate.index, rate, where="pre", **_RATE)
+    rates.stairs(rate, np.arange(len(rate) + 1), baseline=None, **_RATE)
     rates.spines["right"].set_visible(True)
     rates.set_ylabel("learning rate")
     return rates

@@ -18,7 +18,7 @@ from cobaye.figures import _by_layer, _families, _panels, _style
 NAMES = {"rotation-terms": {}}
 TABLES = ("rotation", "runs")
 
-# Past this, an axis is linear up to it and logarithmic beyond.
+# Where terms go past this, the axis is linear up to it and logarithmic beyond.
 _LINEAR = 3.0
 _TERMS: dict[str, tuple[str, dict[str, Any]]] = {
     "norm_ratio": ("‖w₀‖/‖wₙ‖", {"marker": "o", "markersize": 3.2, "linestyle": "-"}),
@@ -95,7 +95,8 @@ def _limit(axes: np.ndarray, table: pd.DataFrame) -> None:
         axes[0, 0].set_yscale("symlog", linthresh=_LINEAR, linscale=1.5)
         locator = SymmetricalLogLocator(linthresh=_LINEAR, base=10)
         places = [-1, 0, 1, *(place for place in locator.tick_values(low, high) if abs(place) > 1)]
-        axes[0, 0].set_yticks(sorted(places), [f"{place:g}" for place in sorted(places)])
+        labels = [f"{place:g}".replace("-", "−") for place in sorted(places)]
+        axes[0, 0].set_yticks(sorted(places), labels)
         axes[0, 0].minorticks_off()
         low, high = low * 1.3, high * 1.3
     pad = 0.04 * (high - low) if high <= _LINEAR else 0
