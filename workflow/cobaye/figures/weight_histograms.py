@@ -69,7 +69,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     for row, layer in zip(axes, layers, strict=True):
         of_layer = table[table["layer"] == layer]
         _row(row, of_layer, found, options.quantity)
-        row[0].set_ylabel(f"layer {layer}\n{of_layer['name'].iloc[0]}")
+        row[0].set_ylabel(f"layer {layer}\n{of_layer['name'].iloc[0].removeprefix('body.')}")
     figure.supxlabel(WORDS[options.quantity], fontsize=8)
     figure.supylabel("probability density", fontsize=8)
     handles: list[Any] = _families.handles(found)
