@@ -10,14 +10,15 @@ from cobaye import checkpoints
 
 RUN = "results/tiny-images/runs/linear/sgd/wd-1e-3/seed-0"
 TABLE = "results/tiny-images/tables/rotation.csv"
+PRUNING = "results/tiny-images/tables/pruning.csv"
 
 
 @pytest.fixture(scope="module")
 def measured(built, tmp_path_factory):
     """The tiny project with a second λ, its weights looked at."""
     project = built.clone(tmp_path_factory.mktemp("measured") / "project")
-    project.edit("config/studies/tiny-images.yaml", "analyses: []", "analyses: [weights]")
-    project.run(TABLE)
+    project.edit("config/studies/tiny-images.yaml", "analyses: []", "analyses: [weights, pruning]")
+    project.run(TABLE, PRUNING)
     return project
 
 
@@ -30,6 +31,19 @@ def test_the_table_says_what_the_checkpoints_hold(measured):
         (own,) = [each for each in kernel.values() if each.shape == (10, 64)]
         (found,) = table.loc[table["epoch"] == epoch, "norm"]
         np.testing.assert_allclose(found, own.double().norm().item(), rtol=1e-12)
+
+
+def test_a_network_of_which_nothing_is_pruned_is_the_one_that_was_evaluated(measured):
+    table = pd.read_csv(measured.path(PRUNING))
+    metrics = pd.read_csv(measured.path("results/tiny-images/tables/metrics.csv"))
+    (last,) = metrics.query("split == 'test' and epoch == 2").itertuples()
+    whole = table[table["fraction"] == 0]
+    assert len(whole) == 6
+    assert whole["accuracy"].eq(last.accuracy).all()
+    np.testing.assert_allclose(whole["loss"], last.loss, rtol=1e-5)
+    random = table.query("how == 'random' and fraction == 0.9")
+    assert random["accuracy"].nunique() > 1
+    assert random["accuracy"].mean() < last.accuracy
 
 
 def test_one_more_run_is_measured_alone(measured, tmp_path):

@@ -65,8 +65,9 @@ def means(
     split: splits.Split,
     device: str,
     loss: objective.Loss = "cross-entropy",
+    size: int = BLOCK,
 ) -> tuple[float, float]:
-    """Return mean loss and accuracy of a whole split, the same as evaluate's."""
-    blocks = (logits(rows) for rows in split.inputs.split(BLOCK))
+    """Return mean loss and accuracy of a split, by blocks of `size` images, as evaluate does."""
+    blocks = (logits(rows) for rows in split.inputs.split(size))
     found = scores(blocks, split.labels.to(device), loss)
     return float(found.loss.mean(dtype=np.float64)), float((found.rank == 0).mean())

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 # Of a histogram, in the unit of its layer: bins of equal width near zero, 5 % of their distance
-# from it further out, so that what moved little and what moved a lot both show.
-BINS = 241
+# from it further out, so that what moved little and what moved a lot both show. A power of three:
+# neighbours can be joined about the middle one.
+BINS = 243
 _CORE, _REACH = 0.1, 30.0
 
 

@@ -1,0 +1,103 @@
+"""The two terms of each layer's cosine distance, network by network (S2.9; figure 7.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import SymmetricalLogLocator
+
+from cobaye.figures import _by_layer, _families, _panels, _style
+
+NAMES = {"rotation-terms": {}}
+TABLES = ("rotation", "runs")
+
+# Where terms go past this, the axis is linear up to it and logarithmic beyond.
+_LINEAR = 3.0
+_TERMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "norm_ratio": ("‖w₀‖/‖wₙ‖", {"marker": "o", "markersize": 3.2, "linestyle": "-"}),
+    "projection": (
+        "ŵ₀·Δw/‖wₙ‖",
+        {"marker": "s", "markersize": 3.2, "markerfacecolor": "white", "linestyle": (0, (4, 1.6))},
+    ),
+}
+_DISTANCE = {"color": _style.INK, "linestyle": (0, (1.2, 1.2)), "linewidth": 1.0}
+
+
+@dataclass(frozen=True)
+class Options:
+    """family: of this family alone, "" of all."""
+
+    family: str = ""
+
+
+def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
+    """Draw a row of panels per family, a panel per level, after the last epoch."""
+    found = _families.families(tables["runs"], options.family)
+    columns = max((len(own) for own in found.values()), default=1)
+    rows = max(len(found), 1)
+    figure = Figure(figsize=(0.8 + 2.2 * columns, 0.8 + 1.5 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    if not found:
+        _by_layer.empty(axes[0, 0])
+        return figure
+    last = _last(tables["rotation"])
+    for row, own in zip(axes, found.values(), strict=True):
+        row[0].set_ylabel("term")
+        for ax, member in zip(row, own, strict=False):
+            _panel(ax, member, last)
+    _limit(axes, last)
+    for ax in axes[-1]:
+        ax.set_xlabel("layer")
+    handles = [
+        Line2D([], [], label=label, color=_style.GREY, **look) for label, look in _TERMS.values()
+    ]
+    handles.append(Line2D([], [], label="cosine distance: 1 less both", **_DISTANCE))
+    _panels.legend(figure, handles, loc="outside upper center", ncols=3)
+    return figure
+
+
+def _last(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of each run's last epoch."""
+    run = [*_families.RUN, "seed"]
+    return table[table["epoch"] == table.groupby(run)["epoch"].transform("max")]
+
+
+def _panel(ax: Axes, member: _families.Member, table: pd.DataFrame) -> None:
+    ax.set_axis_on()
+    ax.set_title(member.label, loc="left")
+    for level in (0, 1):
+        ax.axhline(level, color="#bbbbbb", linewidth=0.6, zorder=0)
+    own = member.rows(table)
+    means = own.groupby("layer")[[*_TERMS, "cosine_distance"]].mean()
+    for column, (_, look) in _TERMS.items():
+        ax.plot(means.index, means[column], color=member.color, linewidth=1.2, **look)
+    ax.plot(means.index, means["cosine_distance"], **_DISTANCE)
+    if own.empty:
+        where = {"ha": "center", "va": "center", "transform": ax.transAxes}
+        ax.text(0.5, 0.5, "diverged", fontsize=7, **where)
+    _by_layer.number_layers(ax, table["layer"])
+
+
+def _limit(axes: np.ndarray, table: pd.DataFrame) -> None:
+    values = table[[*_TERMS, "cosine_distance"]].to_numpy(float)
+    values = values[np.isfinite(values)]
+    low, high = min(values.min(initial=0), -0.1), max(values.max(initial=1), 1.1)
+    if max(-low, high) > _LINEAR:
+        axes[0, 0].set_yscale("symlog", linthresh=_LINEAR, linscale=1.5)
+        locator = SymmetricalLogLocator(linthresh=_LINEAR, base=10)
+        places = [-1, 0, 1, *(place for place in locator.tick_values(low, high) if abs(place) > 1)]
+        labels = [f"{place:g}".replace("-", "−") for place in sorted(places)]
+        axes[0, 0].set_yticks(sorted(places), labels)
+        axes[0, 0].minorticks_off()
+        low, high = low * 1.3, high * 1.3
+    pad = 0.04 * (high - low) if high <= _LINEAR else 0
+    axes[0, 0].set_ylim(low - pad, high + pad)
