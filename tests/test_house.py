@@ -90,6 +90,7 @@ ORDER = [
     "derived",
     "best",
     "inference",
+    "activations",
     "inside",
     "analyses",
     "measuring",
