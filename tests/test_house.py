@@ -94,6 +94,7 @@ ORDER = [
     "inference",
     "weights",
     "pruning",
+    "activations",
     "inside",
     "analyses",
     "measuring",
