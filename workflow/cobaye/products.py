@@ -59,6 +59,18 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
     }
 
 
+def refuse_networks(study: recipes.Study, path: Path) -> None:
+    """Refuse an analysis of a network that it cannot look into."""
+    for analysis in study.analyses:
+        looked_into = kinds.constant("analyses", analysis, "NETWORKS")
+        for name, model in study.models.items():
+            if looked_into and model.kind not in looked_into:
+                raise ConfigError(
+                    f"{path}: analyses.{analysis}: models.{name} is a {model.kind!r}, and it looks "
+                    f"only into {', '.join(looked_into)}"
+                )
+
+
 def figures(
     given: Given, made: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
 ) -> dict[str, recipes.Kind]:

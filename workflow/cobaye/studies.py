@@ -106,6 +106,7 @@ class _Reader:
         )
         for each in study.derived:
             name(each.name, self.file)
+        products.refuse_networks(study, self.file)
         models.refuse_numpy(study, self.file)
         models.refuse_together(study, self.file)
         grids.refuse_readings(study, self.file)
