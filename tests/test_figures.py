@@ -490,6 +490,23 @@ def test_bars_count_the_classes_of_their_split(split):
     assert [bar.get_height() for bar in ax.containers[0]] == counts.tolist()
 
 
+@pytest.mark.parametrize("figure", ["best-lambda-test", "class-loss-test", "three-classes"])
+def test_a_lambda_that_an_optimizer_was_not_given_is_not_one_that_diverged(figure):
+    tables = dict(study(("0", "1e-3", "1e-2"), 12, groups=(("linear", "sgd"), ("linear", "wd"))))
+    for name, table in tables.items():
+        if {"optimizer", "weight_decay"} <= set(table.columns):
+            tables[name] = table[(table["optimizer"] == "sgd") | (table["weight_decay"] != "1e-3")]
+    found = drawn(figure, tables)
+    assert "diverged" not in texts(found)
+    places = [len(line.get_xdata()) for line in found.axes[1].lines]
+    bars = [len(container) for container in found.axes[1].containers[:1]]
+    assert 2 in (bars or places)
+    assert 3 not in (bars or places)
+    full = drawn(figure, study(("0", "1e-3", "1e-2"), 12))
+    widest = [len(line.get_xdata()) for line in full.axes[0].lines]
+    assert 3 in ([len(container) for container in full.axes[0].containers[:1]] or widest)
+
+
 def test_no_class_counts_for_a_diverged_run_whose_losses_are_finite():
     tables = dict(study(("0", "1e-2"), classes=20, epochs=3, diverged=("0",)))
     classes = tables["classes"] = tables["classes"].copy()

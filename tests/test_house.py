@@ -49,6 +49,7 @@ ORDER = [
     "grid_plan",
     "per_class_plan",
     "measure_plan",
+    "network_costs",
     "resources",
     "group_resources",
     "objective",

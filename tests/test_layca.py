@@ -229,3 +229,25 @@ def test_an_interrupted_run_ends_the_same(root, given, engine):
     base.train(root, recipe)
     assert files.read_json(folder / "run.json")["resumed_from"] == [2]
     assert base.products(folder) == expected
+
+
+def test_an_interrupted_training_of_convolutions_ends_the_same(root):
+    """Kernels lie in memory with their channels last, and what is read back does not."""
+    optimizer = dataclasses.replace(base.OPTIMIZER, algorithm=algorithm(nesterov=True))
+    model = recipes.Kind("vgg16", {"width": 0.05, "initialization": "glorot", "resize": 32})
+    recipe = dataclasses.replace(
+        base.TRAINING, engine="network", model=model, optimizer=optimizer, penalize_bias=False
+    )
+    folder, _ = base.train(root, recipe)
+    expected = base.products(folder)
+    first, last = base.weights(folder, 0), base.weights(folder, 4)
+    kernels = [name for name in first if name.endswith(".weight")]
+    assert len(kernels) == 15
+    for name in kernels:
+        assert last[name].norm().item() == pytest.approx(first[name].norm().item(), rel=1e-5)
+        assert not torch.equal(last[name], first[name])
+    shutil.rmtree(folder)
+    base.interrupt(root, recipe)
+    base.train(root, recipe)
+    assert files.read_json(folder / "run.json")["resumed_from"] == [2]
+    assert base.products(folder) == expected

@@ -14,6 +14,7 @@ models:
   linear: {kind: linear}
 optimizers:
   watched:
+    weight_decays: ["1e-3"]
     algorithm: {kind: adamw}
     learning_rate: 0.1
     schedule: {kind: plateau, quantity: val_accuracy, patience: 1}
@@ -33,13 +34,22 @@ optimizers:
       - {kind: zoom}
       - {kind: colour, brightness: 0.1}
   accurate:
+    weight_decays: ["1e-3"]
     algorithm: {kind: adam}
     learning_rate: 0.01
     batch_size: 64
     epochs: 40
     normalize: channel
     stop: {train_accuracy: 0.9}
-weight_decays: ["1e-3"]
+  phased:
+    weight_decays: ["0"]
+    phases:
+      - {algorithm: {kind: sgd}, learning_rate: 0.1, epochs: 2}
+      - {algorithm: {kind: layca, base: adam}, learning_rate: 0.01, weight_decay: true}
+    batch_size: 64
+    epochs: 3
+    normalize: channel
+weight_decays: ["0", "1e-3"]
 figures: [train-curves, test-curves]
 """
 WATCHED = """
@@ -66,7 +76,7 @@ def test_a_study_with_every_key_of_a_recipe(fresh):
     fresh.run("recipes")
     assert fresh.jobs("recipes") == {}
     tables = fresh.path("results/recipes/tables")
-    runs = pd.read_csv(tables / "runs.csv").set_index("optimizer")
+    runs = pd.read_csv(tables / "runs.csv", dtype={"weight_decay": str}).set_index("optimizer")
     assert runs["finite"].all()
     assert runs.loc["accurate", "stopped"] == "training accuracy 0.9 reached"
     assert runs.loc["watched", "stopped"] == "early: val loss has not fallen for 1 epoch"
@@ -85,11 +95,13 @@ def test_a_study_with_every_key_of_a_recipe(fresh):
         assert best.loc[optimizer, "val_loss"] == pytest.approx(val[(optimizer, epochs)])
     engines = {
         name: files.read_json(
-            fresh.path(f"results/recipes/runs/linear/{name}/wd-1e-3/seed-0/train.json")
+            fresh.path(f"results/recipes/runs/linear/{name}/wd-{label}/seed-0/train.json")
         )["recipe"]["engine"]
-        for name in runs.index
+        for name, label in runs["weight_decay"].items()
     }
-    assert engines == {"watched": "network", "accurate": "linear"}
+    assert engines == {"watched": "network", "accurate": "linear", "phased": "network"}
+    rates = history[history["optimizer"] == "phased"]["learning_rate"].tolist()
+    assert rates == [0, 0.1, 0.1, 0.01]
 
 
 @pytest.mark.slow

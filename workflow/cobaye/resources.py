@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cobaye import paths, recipes
+from cobaye import network_costs, paths, recipes
+from cobaye.network_costs import FORWARD
 
 # Trainings and evaluations of `digits` take 548 to 749 MB, caching 598 (benchmarks/README.md), most
 # of it torch; on a cluster the two Snakemakes around a script take 172 MB each.
@@ -33,12 +34,6 @@ CHECKPOINT = 1.0
 PASSES = 2000  # of `exact`: at most 1,594 per λ in glyphs-exact
 # Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.
 READING = 100e6
-# Seconds and bytes per pixel of a network. glyphs-backbone: 0.57e-6 in training (35 s on two cores
-# for 10 × 12,000 × 32²). Others as ResNet-50 at 224²: 0.157 s and 83 MB per image in training,
-# 0.046 s and 15 MB forward.
-TRAINING = {"resnet-small": 0.6e-6}
-RESNET50, FORWARD = 3.1e-6, 1 / 3
-HELD, HELD_FORWARD = 1650, 300
 HIDDEN = 1024  # units of a non-linear network on features, taken for one hidden layer
 # To decode and resize a photograph (1.4 ms for a made one of 500×400), and to draw a glyph (26,000
 # in 9.8 s on a busy machine, imports included).
@@ -147,10 +142,11 @@ def caching(
     From two threads on, as many processes decode (600 MB each: benchmarks/caching_memory.py).
     """
     rows = max(sizes.images.values()) / shards
-    each = sizes.pixels * TRAINING.get(model.kind, RESNET50) * FORWARD
+    each = network_costs.seconds(model, sizes.pixels) * FORWARD
     if sizes.shape == SQUARE:
         each += DECODING
-    held = caching.batch_size * sizes.pixels * HELD_FORWARD + (threads > 1) * threads * 600e6
+    held = caching.batch_size * network_costs.held(model, sizes.pixels, forward=True)
+    held += (threads > 1) * threads * 600e6
     return needs(held, rows * each / math.sqrt(threads))
 
 
@@ -170,7 +166,7 @@ def training(
     if sizes.itemsize == 1 and (model.kind == "linear" or whitening):
         held += 4 * rows * sizes.values
     held += whitening * 6 * 8 * sizes.values**2
-    held += (model.kind != "linear") * batch * sizes.pixels * HELD
+    held += (model.kind != "linear") * batch * network_costs.held(model, sizes.pixels)
     epoch = rows * _seconds(model, sizes) + rows / batch * BATCH
     seconds = (PASSES if exact else optimizer.epochs) * epoch / math.sqrt(threads)
     seconds += optimizer.epochs * CHECKPOINT
@@ -183,7 +179,8 @@ def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
     splits = tuple(sizes.images)
     images = sum(sizes.images.values())
     held = sizes.bytes(*splits) + images * PREDICTION
-    held += BLOCK * (sizes.pixels * HELD_FORWARD + 12 * sizes.classes)
+    own = network_costs.held(recipe.model, sizes.pixels, forward=True)
+    held += BLOCK * (own + 12 * sizes.classes)
     # classes.parquet: a row of about 100 bytes per epoch, split and class.
     held += (epochs + 1) * 3 * sizes.classes * 100
     each = images if recipe.train_epochs == "every" else images - sizes.images["train"]
@@ -209,7 +206,7 @@ def _seconds(model: recipes.Kind, sizes: Sizes) -> float:
         return 4 * sizes.values * sizes.classes / FLOPS
     if len(sizes.shape) == 1:
         return 6 * HIDDEN * (sizes.values + sizes.classes) / FLOPS
-    return sizes.pixels * TRAINING.get(model.kind, RESNET50)
+    return network_costs.seconds(model, sizes.pixels)
 
 
 def needs(held: float, seconds: float) -> Needs:

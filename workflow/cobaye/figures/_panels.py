@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _style
+from cobaye.figures import _lambdas, _style
 
 DIVERGED = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.3, "linestyle": "none"}
 
@@ -56,6 +56,11 @@ def diverged(tables: Mapping[str, pd.DataFrame], group: Group) -> set[tuple[str,
     runs = of(tables["runs"], group)
     runs = runs[~runs["finite"].astype(bool)]
     return set(zip(runs["weight_decay"].astype(str), runs["seed"], strict=True))
+
+
+def lambdas(tables: Mapping[str, pd.DataFrame], group: Group) -> list[str]:
+    """Return the λ that a row's runs were trained with, from the smallest λ up."""
+    return _lambdas.order(of(tables["runs"], group)["weight_decay"])
 
 
 def without_diverged(

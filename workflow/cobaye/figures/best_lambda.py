@@ -39,10 +39,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the bars from the losses at the last epoch, each the mean over the finite seeds."""
     classes = tables["classes"]
     classes = classes[classes["split"] == options.split]
-    groups, labels = _panels.groups(classes), _lambdas.order(classes["weight_decay"])
+    groups = _panels.groups(classes)
     fig, axes = _panels.grid(groups, size=(5.6, 2.6))
     handles: dict[str, Any] = {}
     for ax, group in zip(axes[:, 0], groups, strict=False):
+        labels = _panels.lambdas(tables, group)
         mine = _panels.without_diverged(classes, tables, group)
         best = _panels.best(tables, group)
         _panels.title(ax, group, best)

@@ -47,9 +47,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     classes = tables["classes"]
     classes = classes[classes["split"] == options.split]
     groups = _panels.groups(classes)
-    axis = _lambdas.LambdaAxis(tuple(_lambdas.order(classes["weight_decay"])))
     fig, axes = _panels.grid(groups, size=(7.0, 3.2))
     for ax, group in zip(axes[:, 0], groups, strict=False):
+        axis = _lambdas.LambdaAxis(tuple(_panels.lambdas(tables, group)))
         mine = _panels.without_diverged(classes, tables, group)
         losses = _lambdas.class_losses(mine, axis.labels)
         best = _panels.best(tables, group)

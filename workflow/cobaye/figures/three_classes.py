@@ -65,11 +65,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     classes = tables["classes"]
     classes = classes[classes["split"] == options.split]
     groups = _panels.groups(classes)
-    axis = _lambdas.LambdaAxis(tuple(_lambdas.order(classes["weight_decay"])))
     numbers = _numbers(classes, tables, groups, options.classes)
     names = dict(zip(classes["class"], classes["name"], strict=True))
     fig, axes = _panels.grid(groups, size=(6.4, 2.8))
     for ax, group in zip(axes[:, 0], groups, strict=False):
+        axis = _lambdas.LambdaAxis(tuple(_panels.lambdas(tables, group)))
         mine = _panels.without_diverged(classes, tables, group)
         best = _panels.best(tables, group)
         _panels.title(ax, group, best)
