@@ -18,7 +18,8 @@ from cobaye.activations.capture import Layer
 METRICS = ("euclidean", "cosine")
 # Neurons at a time.
 BLOCK = 4096
-MEAN_BINS, PAIR_BINS = 50, 100
+# At most, between 0 and the mean activation furthest from it; between 0 and 1.
+MEAN_BINS, PAIR_BINS = 64, 100
 # Sizes of neighbourhoods between 2 images and all, evenly spaced on a logarithmic axis.
 SIZES = 50
 
@@ -30,8 +31,21 @@ def means(activations: Tensor) -> np.ndarray:
 
 
 def mean_histogram(values: np.ndarray) -> pd.DataFrame:
-    """Return how many neurons have a mean activation how high: bins from 0, or the lowest, up."""
-    return _histogram(values, np.histogram_bin_edges(np.append(values, 0), MEAN_BINS))
+    """Return how many neurons have a mean activation how high, from 0, or the lowest, up.
+
+    Widths are powers of two, and edges their multiples, so that bins of two networks are the same
+    or parts of one another.
+    """
+    largest = np.abs(values).max()
+    width = 2.0 ** np.ceil(np.log2(largest / MEAN_BINS)) if largest > 0 else 1.0
+    first = min(0, np.floor(values.min() / width))
+    last = max(first + 1, np.floor(values.max() / width) + 1)
+    return _histogram(values, width * np.arange(first, last + 1))
+
+
+def mean(values: np.ndarray) -> float:
+    """Return the mean of values, NaN of none."""
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _histogram(values: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
@@ -65,7 +79,7 @@ def pathology(bits: Bits, first: np.ndarray, second: np.ndarray) -> dict[str, fl
         "zeros": 1 - bits.ones.sum() / (bits.images * len(bits.ones)),
         "off": off.mean(),
         "on": on.mean(),
-        **{name: _mean(which) for name, which in pairs.items()},
+        **{name: mean(which) for name, which in pairs.items()},
     }
 
 
@@ -78,9 +92,9 @@ def information(
     """
     of_pairs = neuron_bits.pair_information(bits, first, second)
     found = {
-        "pair_information": _mean(of_pairs),
-        "pair_information_below_one": _mean(of_pairs[of_pairs < 1]),
-        "label_information": _mean(neuron_bits.label_information(bits, labels, neurons)),
+        "pair_information": mean(of_pairs),
+        "pair_information_below_one": mean(of_pairs[of_pairs < 1]),
+        "label_information": mean(neuron_bits.label_information(bits, labels, neurons)),
     }
     # Rounding may put a value a hair above 1.
     return found, _histogram(np.minimum(of_pairs, 1), np.linspace(0, 1, PAIR_BINS + 1))
@@ -139,7 +153,3 @@ def _around(layer: Layer, neuron: int, images: int, centres: float) -> Any:
     inputs, weights = layer.vectors(neuron, images), layer.weights(neuron)
     for metric in METRICS:
         yield metric, neighbours.neighbourhoods(inputs, weights, active, metric, centres)
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else float("nan")

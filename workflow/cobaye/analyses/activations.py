@@ -26,6 +26,7 @@ TABLES = {
     "silhouette-sizes": "silhouette-sizes.csv",
     "layer-similarity": "layer-similarity.csv",
 }
+PARTS = ("activation-histograms", "pair-histograms", "silhouette-sizes")
 STATES = ("initial", "trained")
 SPLIT = "train"
 # Images per direction of SVCCA: with fewer, unrelated layers are alike.
@@ -108,7 +109,8 @@ class _Found:
     def __init__(self, options: Options, labels: np.ndarray, sizes: set[int], progress: tqdm):
         self.options, self.labels, self.sizes, self.progress = options, labels, sizes, progress
         self.of_layers: list[dict[str, object]] = []
-        self.parts: dict[str, list[pd.DataFrame]] = {name: [] for name in list(TABLES)[1:]}
+        self.parts: dict[str, list[pd.DataFrame]] = {name: [] for name in PARTS}
+        self.similarities: list[dict[str, float]] = []
         self.bits: list[Bits] = []
         self.bases: list[Tensor] = []
 
@@ -142,37 +144,41 @@ class _Found:
         self.progress.update()
 
     def _compare(self, layer: Layer, own: Bits, activations: Tensor) -> None:
-        """Compare a layer with all before it."""
+        """Compare a layer with all before it, and with itself."""
         most = max(1, own.images // IMAGES_PER_DIRECTION)
-        basis = similarity.directions(activations, most=most)
-        found = []
+        self.bits.append(own)
+        self.bases.append(basis := similarity.directions(activations, most=most))
         for number, (other, of_other) in enumerate(zip(self.bits, self.bases, strict=True), 1):
             drawing = self._drawing(f"pairs with {number}", layer)
-            first = drawing.integers(len(other.ones), size=self.options.pairs)
-            second = drawing.integers(len(own.ones), size=self.options.pairs)
+            if number == layer.number:
+                first, second = bits.draw_pairs(len(own.ones), self.options.pairs, drawing)
+            else:
+                first = drawing.integers(len(other.ones), size=self.options.pairs)
+                second = drawing.integers(len(own.ones), size=self.options.pairs)
             seed = randomness.derived_seed("activations/null", self.options.seed, number)
-            pairs = bits.pair_information(other, first, second, own)
-            found.append(
-                {
-                    "layer": number,
-                    "other": layer.number,
-                    "svcca": similarity.svcca(of_other, basis),
-                    "svcca_null": similarity.by_chance(of_other, basis, seed),
-                    "pair_information": pairs.mean(),
-                    "directions": of_other.shape[1],
-                    "other_directions": basis.shape[1],
-                }
-            )
-        self.parts["layer-similarity"].append(pd.DataFrame(found))
-        self.bits.append(own)
-        self.bases.append(basis)
+            found = {
+                "svcca": similarity.svcca(of_other, basis),
+                "svcca_null": similarity.by_chance(of_other, basis, seed),
+                "pair_information": _activations.mean(
+                    bits.pair_information(other, first, second, own)
+                ),
+            }
+            sizes = {number: of_other.shape[1], layer.number: basis.shape[1]}
+            for one, two in dict.fromkeys([(number, layer.number), (layer.number, number)]):
+                row = {"layer": one, "other": two, **found, "directions": sizes[one]}
+                self.similarities.append(row)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Return all tables."""
-        found = {"activations": pd.DataFrame(self.of_layers)}
-        for name, parts in self.parts.items():
-            found[name] = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-        return found
+        joined = {name: pd.concat(parts, ignore_index=True) for name, parts in self.parts.items()}
+        similarities = pd.DataFrame(self.similarities)
+        if len(similarities):
+            similarities = similarities.sort_values(["layer", "other"], ignore_index=True)
+        return {
+            "activations": pd.DataFrame(self.of_layers),
+            "layer-similarity": similarities,
+            **joined,
+        }
 
     def _keep(self, table: str, layer: Layer, found: pd.DataFrame) -> None:
         found.insert(0, "layer", layer.number)
