@@ -26,7 +26,7 @@ import torch
 from _common import machine, table
 
 from cobaye import networks, recipes
-from cobaye.activations import bits, capture, neighbours, similarity
+from cobaye.activations import bits, capture, similarity
 from cobaye.analyses import _activations, activations
 from cobaye.splits import Split
 
