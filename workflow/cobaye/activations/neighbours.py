@@ -78,7 +78,8 @@ def _scaled(inputs: Tensor, weights: Tensor, metric: Metric) -> Tensor:
 
 
 def _distances(rows: Tensor, points: Tensor, metric: Metric) -> Tensor:
-    products = matmul.product(points.device, points.dtype)(rows, points)
+    product = matmul.product(points.device, points.dtype)
+    products = product(_padded(rows), _padded(points))[: len(rows), : len(points)]
     if metric == "cosine":
         return (1 - products).clamp_(min=0)
     squares = points.square().sum(dim=1)
@@ -111,6 +112,11 @@ def _sorted(found: Tensor, active: Tensor, own: Tensor) -> tuple[Tensor, Tensor]
     found, order = found.double().sort(dim=1, stable=True)
     found[:, 0] = 0
     return found, active[order]
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """Return rows and zeros up to a multiple of 64: oneDNN keeps code for each shape it meets."""
+    return torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % 64))
 
 
 def silhouettes(around: Neighbourhoods, centres: float, sizes: Tensor) -> Tensor:
