@@ -25,7 +25,7 @@ def test_untrained_networks_are_looked_at_once_and_trained_ones_each(built, tmp_
     ]
     assert table["neurons"].eq(10).all()
     assert table["images"].eq(100).all()
-    # Ten outputs of a network that has learnt say more of ten digits than those of one that has not.
+    # Outputs of a network that has learnt say more of the digits.
     untrained, *trained = table["label_information"]
     assert min(trained) > untrained
     for file in activations.TABLES.values():

@@ -11,13 +11,15 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
 from cobaye import kinds, networks, recipes
-from cobaye.analyses import activations
+from cobaye.activations import bits, neighbours
+from cobaye.analyses import _activations, activations
 from cobaye.errors import ConfigError
 from cobaye.splits import Split
 
 IMAGES = 300
 SMALL = {"images": 200, "histogram_images": 250, "sizes_images": 250, "pairs": 60, "neurons": 30}
-SMALL |= {"clustered": 6, "trials": 4}
+SMALL |= {"clustered": 6, "trials": 4, "centres": 0.3, "neighbours": 0.3}
+SMALL |= {"around_centres": 0.15, "around": 0.1}
 CONTRACT = {
     "activations": "state layer name neurons images zeros off on pairs_off pairs_on pairs_mixed "
     "pair_information pair_information_below_one label_information silhouette_euclidean "
@@ -47,7 +49,11 @@ class Small(nn.Module):
 def network(seed=0, **sizes):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Small(**sizes).eval()
+        found = Small(**sizes).eval()
+        with torch.no_grad():
+            # Each output is above zero for some images.
+            found.head.bias -= found(torch.rand(100, 1, 8, 8)).mean(dim=0)
+        return found
 
 
 def dead():
@@ -110,6 +116,54 @@ def test_numbers_are_those_of_the_activations_themselves(found, split):
     assert row["always_active"] == (logits > 0).all(0).double().mean()
 
 
+def test_clusters_are_those_of_the_inputs_of_each_neuron(found, split):
+    """Of the last layer, whose neurons are all taken."""
+    sample, _ = activations._sample(SimpleNamespace(split=split), 200, 0)
+    own = network()
+    with torch.no_grad():
+        inputs = own.body(sample.float() / 255)
+        active = own.head(inputs) > 0
+    row = found["activations"].iloc[-1]
+    for metric in ("euclidean", "cosine"):
+        silhouettes, shares = [], []
+        for neuron, weights in enumerate(own.head.weight.detach()):
+            on = active[:, neuron]
+            around = neighbours.neighbourhoods(inputs, weights, on, metric, 0.3)
+            if around is not None:
+                size = torch.tensor([60])
+                silhouettes.append(neighbours.silhouettes(around, 0.3, size).item())
+                shares.append(neighbours.active_around(around, 0.15, 20))
+        assert row[f"silhouette_{metric}"] == pytest.approx(np.nanmean(silhouettes))
+        assert row[f"silhouette_{metric}_neurons"] == np.isfinite(silhouettes).sum() > 0
+        assert row[f"active_around_{metric}"] == pytest.approx(np.mean(shares))
+
+
+def test_histograms_are_of_means_over_their_own_number_of_images(found, split):
+    sample, _ = activations._sample(SimpleNamespace(split=split), 250, 0)
+    with torch.no_grad():
+        means = network().body(sample.float() / 255).double().mean(dim=0).numpy()
+    own = found["activation-histograms"]
+    own = own[own["layer"] == 3].reset_index(drop=True)
+    expected = _activations.mean_histogram(means)
+    assert own[["lower", "upper", "count"]].equals(expected)
+
+
+def test_pathological_neurons_and_pairs_of_them():
+    """Neurons 0 and 1 never change, 2 does; 3 is always on, which no binarised neuron is."""
+    activations = torch.tensor([[1.0, 1], [0, 0], [1, 2], [0, 0]]).T
+    found = bits.binarise(activations)
+    found = bits.Bits(found.words, np.array([0, 0, 1, 2]), 2)
+    pairs = np.triu_indices(4, k=1)
+    assert _activations.pathology(found, *pairs) == {
+        "zeros": 1 - 3 / 8,
+        "off": 0.5,
+        "on": 0.25,
+        "pairs_off": 1 / 6,
+        "pairs_on": 0,
+        "pairs_mixed": 2 / 6,
+    }
+
+
 def test_the_sample_is_of_training_images_and_their_labels(split):
     inputs, labels = activations._sample(SimpleNamespace(split=split), 200, 0)
     places = [(split.inputs == image).flatten(1).all(1).nonzero().item() for image in inputs]
@@ -126,7 +180,8 @@ def test_the_same_seed_gives_the_same_tables_and_another_does_not(found, split):
     again, other = measure(network(), split), measure(network(), split, seed=1)
     for name, table in found.items():
         assert table.equals(again[name]), name
-    assert not found["activations"].equals(other["activations"])
+    # Of the last layer, all neurons and pairs are taken: the images are others.
+    assert (found["activations"].iloc[-1] != other["activations"].iloc[-1])["pair_information"]
 
 
 def test_a_dead_network(split):
@@ -169,6 +224,10 @@ def test_layers_compared_with_all_layers(found):
     np.testing.assert_allclose(np.diag(square), 1)
     np.testing.assert_array_equal(square, square.T)
     assert (table["svcca_null"] < 0.6).all()
+    # No more than neurons, nor than a tenth of the images.
+    assert table[table["layer"] == 1]["directions"].le(20).all()
+    assert table[table["layer"] == 4]["directions"].le(3).all()
+    assert table[table["layer"] == 1]["directions"].gt(3).all()
     own = table[table["layer"] == table["other"]]["pair_information"].to_numpy()
     # All pairs of the last layer.
     assert own[-1] == pytest.approx(found["activations"]["pair_information"].iloc[-1])
@@ -185,6 +244,7 @@ def test_sizes_are_of_the_convolutions_unless_told(found, split):
     told = measure(network(), split, sizes_layers=(4,))["silhouette-sizes"]
     assert set(told["layer"]) == {4}
     assert told.groupby("distance")["share"].max().eq(1).all()
+    assert told.groupby("distance")["share"].min().eq(2 / 250).all()
     with pytest.raises(ConfigError, match="sizes_layers: 5: the network has layers 1 to 4"):
         measure(network(), split, sizes_layers=(1, 5))
 
@@ -195,8 +255,6 @@ def test_memory_is_bounded(split):
 
 
 def test_bins_of_mean_activations_are_parts_of_one_another():
-    from cobaye.analyses import _activations
-
     fine, coarse = (_activations.mean_histogram(np.array([0.0, top])) for top in (0.3, 1.3))
     assert set(coarse["lower"][coarse["lower"] < 0.3]) <= set(fine["lower"])
     assert (fine["lower"].iloc[0], fine["count"].sum()) == (0, 2)

@@ -127,7 +127,7 @@ def silhouettes(around: Neighbourhoods, centres: float, sizes: Tensor) -> Tensor
     All sizes come from one pass: sums of the nearest, cumulated.
     """
     found, own = _first(around, centres)
-    others, at = own.cumsum(dim=1) - 1, sizes - 1
+    others, at = own.cumsum(dim=1) - 1, sizes.to(own.device) - 1
     n_active = others[:, at]
     n_inactive = at - n_active
     a = (found * own).cumsum(dim=1)[:, at] / n_active.clamp(min=1)
