@@ -127,13 +127,17 @@ def classes_needs(wildcards):
 
 
 def measure_needs(analysis):
-    """As much as to evaluate some checkpoints on the data that the analysis reads: assumed."""
+    """As much as to evaluate some checkpoints on the data that the analysis reads: assumed; and
+    the megabytes that its option `memory` lets it hold.
+    """
 
     def found(wildcards):
         of = CONFIG.studies[wildcards.study]
         recipe = recipes.Evaluation(of.data, of.models[wildcards.model], "last")
         passes = kinds.constant("analyses", analysis, "PASSES", 0)
-        return resources.evaluating(recipe, passes, sizes_of(of.data))
+        needs = resources.evaluating(recipe, passes, sizes_of(of.data))
+        held = PLAN.asked(wildcards.study, analysis).options.get("memory", 0)
+        return needs._replace(megabytes=needs.megabytes + held)
 
     return found
 

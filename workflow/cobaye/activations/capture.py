@@ -79,6 +79,11 @@ class Layer:
         return found.flatten(1)
 
 
+def layers(network: nn.Module) -> dict[str, bool]:
+    """Return the names of a network's layers, in order, and which are convolutions."""
+    return {chunk.name: isinstance(chunk.kernel, nn.Conv2d) for chunk in _cut(network)}
+
+
 def walk(
     network: nn.Module,
     images: Tensor,

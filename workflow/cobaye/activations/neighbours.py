@@ -20,6 +20,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,23 +53,18 @@ def neighbourhoods(
     """Return what the most central share `centres` of the active points have around them.
 
     inputs: (N, d); weights: (d,), of the same floating dtype; active: (N,) bool. None of a neuron
-    that is always or never active. Costs N·n·d multiplications, n the active points.
+    that is always or never active. Of n active points it costs n²·d products in the euclidean
+    metric, n·d in the cosine one, and N·d more for each centre.
     """
     population = int(active.sum())
     if population in (0, len(active)):
         return None
     points, own = _scaled(inputs, weights.abs(), metric), active.nonzero()[:, 0]
-    found = _distances(points[own], points, metric)
-    rows = torch.arange(population, device=own.device)
-    found[rows, own] = 0
-    central = found[:, active].sum(dim=1, dtype=torch.float64).argsort(stable=True)
-    central = central[: share(centres, population)]
-    found = found[central].double()
-    # Before any other point at distance 0.
-    found[rows[: len(central)], own[central]] = -1
-    found, order = found.sort(dim=1, stable=True)
-    found[:, 0] = 0
-    return Neighbourhoods(found, active[order], population)
+    central = _remoteness(points[own], metric).argsort(stable=True)
+    own = own[central[: share(centres, population)]]
+    return Neighbourhoods(
+        *_sorted(_distances(points[own], points, metric), active, own), population
+    )
 
 
 def _scaled(inputs: Tensor, weights: Tensor, metric: Metric) -> Tensor:
@@ -82,12 +78,45 @@ def _scaled(inputs: Tensor, weights: Tensor, metric: Metric) -> Tensor:
 
 
 def _distances(rows: Tensor, points: Tensor, metric: Metric) -> Tensor:
-    products = matmul.product(points.device, points.dtype)(rows, points)
+    product = matmul.product(points.device, points.dtype)
+    products = product(_padded(rows), _padded(points))[: len(rows), : len(points)]
     if metric == "cosine":
         return (1 - products).clamp_(min=0)
     squares = points.square().sum(dim=1)
     of_rows = rows.square().sum(dim=1)[:, None]
     return products.mul_(-2).add_(of_rows).add_(squares).clamp_(min=0).sqrt_()
+
+
+def _remoteness(points: Tensor, metric: Metric) -> Tensor:
+    """Return the sum of each point's distances to the others, (n,)."""
+    if metric == "cosine":
+        products = points @ points.sum(dim=0) - points.square().sum(dim=1)
+        return len(points) - 1 - products
+    return _distances(points, points, metric).fill_diagonal_(0).sum(dim=1, dtype=torch.float64)
+
+
+def _sorted(found: Tensor, active: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distances from centres (c,), ascending from their own, and who is active there."""
+    rows = torch.arange(len(own), device=own.device)
+    if found.device.type == "cpu" and found.dtype == torch.float32:
+        # One integer per point: distance (the bits of a float ≥ 0 are in its order), image, active.
+        # Their sort takes a twentieth of the time of torch's.
+        keys = found.abs().numpy().view(np.uint32).astype(np.uint64) << np.uint64(32)
+        keys |= (2 * np.arange(1, len(active) + 1) + active.numpy()).astype(np.uint64)
+        keys[rows.numpy(), own.numpy()] = 1
+        keys.sort(axis=1)
+        distances = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
+        own_kind = (keys & np.uint64(1)).astype(bool)
+        return torch.from_numpy(distances).double(), torch.from_numpy(own_kind)
+    found[rows, own] = -1  # before any other point at distance 0
+    found, order = found.double().sort(dim=1, stable=True)
+    found[:, 0] = 0
+    return found, active[order]
+
+
+def _padded(rows: Tensor) -> Tensor:
+    """Return rows and zeros up to a multiple of 64: oneDNN keeps code for each shape it meets."""
+    return torch.nn.functional.pad(rows, (0, 0, 0, -len(rows) % 64))
 
 
 def silhouettes(around: Neighbourhoods, centres: float, sizes: Tensor) -> Tensor:
@@ -98,7 +127,7 @@ def silhouettes(around: Neighbourhoods, centres: float, sizes: Tensor) -> Tensor
     All sizes come from one pass: sums of the nearest, cumulated.
     """
     found, own = _first(around, centres)
-    others, at = own.cumsum(dim=1) - 1, sizes - 1
+    others, at = own.cumsum(dim=1) - 1, sizes.to(own.device) - 1
     n_active = others[:, at]
     n_inactive = at - n_active
     a = (found * own).cumsum(dim=1)[:, at] / n_active.clamp(min=1)

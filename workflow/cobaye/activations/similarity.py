@@ -39,7 +39,7 @@ def directions(activations: Tensor, share: float = 0.99, most: int | None = None
     kept = min(int((held < share).sum()) + 1, most or len(values))
     if neurons < images:
         return centred @ vectors[:, :kept] / values[:kept].sqrt()
-    return vectors[:, :kept]
+    return vectors[:, :kept].clone()  # not a view that holds them all
 
 
 def _gram(activations: Tensor) -> Tensor:

@@ -1,6 +1,23 @@
-"""What the neurons of each layer say of the images (S2.11–S2.18)."""
+"""What each layer makes of some training images: activity, information, clusters (S2.11–S2.18)."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cobaye import randomness, rows
+from cobaye.activations import bits, capture, similarity
+from cobaye.activations.bits import Bits
+from cobaye.activations.capture import Layer
+from cobaye.analyses import _activations
+from cobaye.errors import ConfigError
+from cobaye.inside import Inside
 
 TABLES = {
     "activations": "activations.csv",
@@ -9,5 +26,171 @@ TABLES = {
     "silhouette-sizes": "silhouette-sizes.csv",
     "layer-similarity": "layer-similarity.csv",
 }
+PARTS = ("activation-histograms", "pair-histograms", "silhouette-sizes")
 STATES = ("initial", "trained")
 SPLIT = "train"
+# Images per direction of SVCCA: with fewer, unrelated layers are alike.
+IMAGES_PER_DIRECTION = 10
+# Layers at each end whose silhouette is shown against the neighbourhood's size.
+ENDS = 3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a study may set; all shares are in (0, 1], all numbers at most what there is."""
+
+    images: int = 1000  # training images that all but what follows is of
+    histogram_images: int = 2000  # that a neuron's mean activation is over
+    pairs: int = 10000  # of neurons, in a layer and between two
+    neurons: int = 10000  # per layer, whose information with the labels is taken
+    clustered: int = 20  # neurons per layer whose inputs' silhouette is taken
+    centres: float = 0.1  # of the active inputs, the most central
+    neighbours: float = 0.2  # of the images, around each
+    around_centres: float = 0.05  # likewise, of the share of active inputs around
+    around: float = 0.05
+    # Numbers of layers, from 1; none: the first and last three convolutions (or layers).
+    sizes_layers: tuple[int, ...] = ()
+    sizes_images: int = 2000
+    trials: int = 20  # neurons drawn for each of these
+    similarity: bool = True  # of every two layers
+    seed: int = 0  # of the images, neurons and pairs, the same for all runs of a model
+    memory: int = 1500  # MB of activations that may be held at once
+
+    def __post_init__(self):
+        for name in ("images", "histogram_images", "sizes_images"):
+            if getattr(self, name) < 10:
+                raise ValueError(f"{name} must be at least 10, not {getattr(self, name)}")
+        for name in ("pairs", "neurons", "clustered", "trials", "memory"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("centres", "neighbours", "around_centres", "around"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in (0, 1], not {getattr(self, name)}")
+
+
+def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
+    """Look at each layer once; see `Options` and the captions of the tables.
+
+    Everything is of the first so many of one seeded order of the training images. Raises
+    ConfigError of a network that is no sequence of layers, and where `memory` is too small.
+    """
+    network, prepare = run.forward()
+    layers = capture.layers(network)
+    numbers = _sizes_layers(options.sizes_layers, layers)
+    wanted = max(options.images, options.histogram_images, options.sizes_images)
+    images, labels = _sample(run, wanted, options.seed)
+    with tqdm(total=len(layers), unit="layer", mininterval=1.0) as progress:
+        found = _Found(options, labels, numbers, progress)
+        capture.walk(network, images, prepare, found.add, options.memory * 1e6)
+    return found.tables()
+
+
+def _sample(run: Inside, images: int, seed: int) -> tuple[Tensor, np.ndarray]:
+    order = np.random.default_rng(randomness.derived_seed("activations/images", seed))
+    chosen = torch.from_numpy(order.permutation(len(run.split.labels))[:images])
+    inputs = run.split.inputs
+    taken = inputs.new_empty(len(chosen), *inputs.shape[1:])
+    rows.take(inputs, chosen, taken)
+    return taken, run.split.labels[chosen].numpy()
+
+
+def _sizes_layers(asked: Iterable[int], layers: dict[str, bool]) -> set[int]:
+    """Return the numbers of the layers whose silhouette is shown against size."""
+    if beyond := [number for number in asked if not 1 <= number <= len(layers)]:
+        raise ConfigError(f"sizes_layers: {beyond[0]}: the network has layers 1 to {len(layers)}")
+    numbers = [n for n, of_images in enumerate(layers.values(), start=1) if of_images]
+    numbers = numbers or list(range(1, len(layers) + 1))
+    return set(asked) or {*numbers[:ENDS], *numbers[-ENDS:]}
+
+
+class _Found:
+    """The tables, as one layer after the other is added."""
+
+    def __init__(self, options: Options, labels: np.ndarray, sizes: set[int], progress: tqdm):
+        self.options, self.labels, self.sizes, self.progress = options, labels, sizes, progress
+        self.of_layers: list[dict[str, object]] = []
+        self.parts: dict[str, list[pd.DataFrame]] = {name: [] for name in PARTS}
+        self.similarities: list[dict[str, float]] = []
+        self.bits: list[Bits] = []
+        self.bases: list[Tensor] = []
+
+    def add(self, layer: Layer) -> None:
+        """Take in a layer; what is kept of it are its bits and few directions."""
+        options = self.options
+        images = min(options.images, len(self.labels))
+        activations, decisive = layer.activations[:images], layer.decisive[:images]
+        own, neurons = bits.binarise(activations), activations.shape[1]
+        pairs = bits.draw_pairs(neurons, options.pairs, self._drawing("pairs", layer))
+        labelled = self._drawn("labels", layer, options.neurons)
+        clustered = self._drawn("clusters", layer, options.clustered)
+        labels = self.labels[:images]
+        information, histogram = _activations.information(own, *pairs, labels, labelled)
+        row = {"layer": layer.number, "name": layer.name, "neurons": neurons, "images": images}
+        row |= _activations.pathology(own, *pairs) | information
+        within = (options.centres, options.neighbours)
+        around = (options.around_centres, options.around)
+        row |= _activations.clusters(layer, clustered, images, within, around)
+        self.of_layers.append(row | _activations.activity(decisive))
+        means = _activations.means(layer.activations[: options.histogram_images])
+        self._keep("activation-histograms", layer, _activations.mean_histogram(means))
+        self._keep("pair-histograms", layer, histogram)
+        if layer.number in self.sizes:
+            trials = self._drawn("trials", layer, options.trials)
+            shown = min(options.sizes_images, len(self.labels))
+            table = _activations.by_size(layer, trials, shown, options.centres)
+            self._keep("silhouette-sizes", layer, table)
+        if options.similarity:
+            self._compare(layer, own, activations)
+        self.progress.update()
+
+    def _compare(self, layer: Layer, own: Bits, activations: Tensor) -> None:
+        """Compare a layer with all before it, and with itself."""
+        most = max(1, own.images // IMAGES_PER_DIRECTION)
+        self.bits.append(own)
+        self.bases.append(basis := similarity.directions(activations, most=most))
+        for number, (other, of_other) in enumerate(zip(self.bits, self.bases, strict=True), 1):
+            drawing = self._drawing(f"pairs with {number}", layer)
+            if number == layer.number:
+                first, second = bits.draw_pairs(len(own.ones), self.options.pairs, drawing)
+            else:
+                first = drawing.integers(len(other.ones), size=self.options.pairs)
+                second = drawing.integers(len(own.ones), size=self.options.pairs)
+            seed = randomness.derived_seed("activations/null", self.options.seed, number)
+            found = {
+                "svcca": similarity.svcca(of_other, basis),
+                "svcca_null": similarity.by_chance(of_other, basis, seed),
+                "pair_information": _activations.mean(
+                    bits.pair_information(other, first, second, own)
+                ),
+            }
+            sizes = {number: of_other.shape[1], layer.number: basis.shape[1]}
+            for one, two in dict.fromkeys([(number, layer.number), (layer.number, number)]):
+                row = {"layer": one, "other": two, **found, "directions": sizes[one]}
+                self.similarities.append(row)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return all tables."""
+        joined = {name: pd.concat(parts, ignore_index=True) for name, parts in self.parts.items()}
+        similarities = pd.DataFrame(self.similarities)
+        if len(similarities):
+            similarities = similarities.sort_values(["layer", "other"], ignore_index=True)
+        return {
+            "activations": pd.DataFrame(self.of_layers),
+            "layer-similarity": similarities,
+            **joined,
+        }
+
+    def _keep(self, table: str, layer: Layer, found: pd.DataFrame) -> None:
+        found.insert(0, "layer", layer.number)
+        found.insert(1, "name", layer.name)
+        self.parts[table].append(found)
+
+    def _drawing(self, purpose: str, layer: Layer) -> np.random.Generator:
+        """Return what draws for a layer: the same for all networks of one shape."""
+        numbers = (self.options.seed, layer.number, layer.activations.shape[1])
+        return np.random.default_rng(randomness.derived_seed(f"activations/{purpose}", *numbers))
+
+    def _drawn(self, purpose: str, layer: Layer, number: int) -> np.ndarray:
+        neurons = layer.activations.shape[1]
+        drawing = self._drawing(purpose, layer)
+        return drawing.choice(neurons, min(number, neurons), replace=False)
