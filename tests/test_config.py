@@ -117,6 +117,18 @@ def test_a_backbones_run_has_a_lambda_of_its_optimizer(folder):
         load(folder)
 
 
+def test_an_analysis_of_layers_wants_a_sequence_of_them(folder):
+    backbone = "studies/tiny-backbone.yaml"
+    said = broken(folder, backbone, "analyses: []", "analyses: [activations]")
+    assert "analyses.activations: models.resnet is a 'resnet-small'" in said
+    assert "vgg16" in said
+
+
+def test_indicators_are_of_something(folder):
+    said = broken(folder, IMAGES, "analyses: []", "analyses: [indicators]")
+    assert "analyses.indicators: it needs one of weights, pruning, activations" in said
+
+
 SGD = "{kind: sgd, momentum: 0.9}"
 PHASED = """    phases:
       - {algorithm: {kind: sgd}, learning_rate: 0.1, epochs: 2}

@@ -29,6 +29,8 @@ TABLES = {
 PARTS = ("activation-histograms", "pair-histograms", "silhouette-sizes")
 STATES = ("initial", "trained")
 SPLIT = "train"
+# Sequences of layers (`activations.capture` requires it of what they are).
+NETWORKS = ("vgg16", "convnet", "mlp", "linear", "perceptron")
 # Images per direction of SVCCA: with fewer, unrelated layers are alike.
 IMAGES_PER_DIRECTION = 10
 # Layers at each end whose silhouette is shown against the neighbourhood's size.
