@@ -11,7 +11,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
 from cobaye import kinds, networks, recipes
-from cobaye.activations import bits, neighbours
+from cobaye.activations import bits, capture, neighbours
 from cobaye.analyses import _activations, activations
 from cobaye.errors import ConfigError
 from cobaye.splits import Split
@@ -89,6 +89,19 @@ def test_tables_have_the_columns_that_figures_read(found):
     assert list(found["activations"]["name"]) == ["body.0", "body.3", "body.7", "head"]
     assert list(found["activations"]["neurons"]) == [4 * 64, 5 * 4, 12, 3]
     assert found["activations"]["images"].eq(200).all()
+
+
+def test_networks_that_can_be_looked_into_are_named():
+    """Else a study is refused; `torchvision` has networks of all forms."""
+    found = []
+    for kind in set(kinds.names("networks")) - {"torchvision"}:
+        own = networks.build(recipes.Kind(kind, {}), (3, 32, 32), 3)
+        try:
+            capture.layers(own)
+        except ConfigError:
+            continue
+        found.append(kind)
+    assert sorted(found) == sorted(kinds.constant("analyses", "activations", "NETWORKS"))
 
 
 def test_every_neuron_and_pair_is_counted_once(found):

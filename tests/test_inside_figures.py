@@ -10,7 +10,7 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 
 from cobaye import figures, kinds
-from cobaye.figures import _families, _style
+from cobaye.figures import _families, _histograms, _style
 from tests import inside_tables
 
 TABLES = set(inside_tables.tables(("sgd",), 2))
@@ -133,6 +133,14 @@ def test_histograms_show_shares_that_add_up(given):
     assert len(steps) == inside_tables.LAYERS * inside_tables.LEVELS
     for patch in steps:
         assert patch.get_data().values.sum() == pytest.approx(100)
+
+
+def test_histograms_of_seeds_with_other_widths_are_added_in_the_wider():
+    rows = [(0, 0.5, 3), (0.5, 1, 1), (1, 1.5, 2), (0, 0.25, 4), (0.25, 0.5, 5), (0.5, 0.75, 5)]
+    table = pd.DataFrame(rows, columns=["lower", "upper", "count"]).assign(layer=1)
+    shares, edges = _histograms.shares(table, 1)
+    assert edges.tolist() == [0, 0.5, 1, 1.5]
+    np.testing.assert_allclose(shares, [12 / 20, 6 / 20, 2 / 20])
 
 
 def test_untrained_histograms_are_of_the_untrained_network_alone(given):

@@ -62,8 +62,16 @@ def grid(
 
 
 def shares(table: pd.DataFrame, layer: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the share of each bin of a layer, and the edges; seeds are added up."""
+    """Return the share of each bin of a layer, and the edges; seeds are added up.
+
+    Bins of one network are of one width; where seeds' differ, by a power of two, the widest counts.
+    """
     own = table[table["layer"] == layer]
+    widths = own["upper"] - own["lower"]
+    if len(own) and widths.max() > 1.5 * widths.min():
+        width = widths.max()
+        lower = np.floor(own["lower"] / width) * width
+        own = own.assign(lower=lower, upper=lower + width)
     counts = own.groupby(["lower", "upper"])["count"].sum()
     edges = counts.index.get_level_values("lower").to_numpy(float)
     upper = counts.index.get_level_values("upper").to_numpy(float)
