@@ -61,6 +61,8 @@ def _activations(rng, numbers, depth, accuracy):
         "zeros": 0.65 + 0.1 * depth,
         "off": off,
         "on": 0 * depth,
+        "never_active": off,
+        "always_active": 0.1 - 0.1 * depth,
         "pairs_off": off**2,
         "pairs_on": 0.1 * off,
         "pairs_mixed": 0 * depth,

@@ -107,10 +107,24 @@ def test_pruning_counts_as_a_share_of_what_was_there():
         assert set(own["layer"]) == {"all"}
 
 
+def activity(state, value, neurons=20, layer=1):
+    columns = dict.fromkeys(indicators.OF_ACTIVATIONS, value)
+    counted = dict.fromkeys(indicators.CLUSTERS.values(), neurons)
+    return runs(state=state, layer=layer, **columns, **counted)
+
+
+def test_silhouettes_of_few_neurons_do_not_count():
+    few = indicators.NEURONS - 1
+    tables = pd.concat([activity("trained", 0.2), activity("trained", 0.9, few, layer=2)])
+    found = indicators.indicators({**read(np.random.default_rng(0)), "activations": tables})
+    means = found[found["layer"] == "all"].groupby("indicator")["value"].mean()
+    assert means["silhouette_cosine"] == pytest.approx(0.2)
+    assert means["active_around_euclidean"] == pytest.approx(0.2)
+    assert means["label_information"] == pytest.approx(0.55)
+
+
 def test_activations_of_untrained_networks_do_not_count():
-    columns = dict.fromkeys(indicators.OF_ACTIVATIONS, 0.25)
-    untrained = runs(state="initial", layer=1, **dict.fromkeys(indicators.OF_ACTIVATIONS, 7.0))
-    activations = pd.concat([runs(state="trained", layer=1, **columns), untrained])
+    activations = pd.concat([activity("trained", 0.25), activity("initial", 7.0)])
     found = indicators.indicators({**read(np.random.default_rng(0)), "activations": activations})
     own = found[found["indicator"].isin(indicators.OF_ACTIVATIONS)]
     assert (own["value"] == 0.25).all()

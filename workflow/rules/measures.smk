@@ -72,7 +72,7 @@ rule analyse_indicators:
             [f"{paths.TABLES}/{file}" for file in table_files.made_by("indicators").values()],
             category="{study}",
             subcategory="inside the networks",
-            caption="../report/indicators.rst",
+            caption="../report/indicator-ranks.rst",
         ),
         manifest=f"{paths.TABLES}/indicators.json",
     log:

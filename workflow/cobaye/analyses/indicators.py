@@ -24,7 +24,8 @@ OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero", "near_
 OF_ACTIVATIONS = (
     "zeros",
     "off",
-    "on",
+    "never_active",
+    "always_active",
     "pair_information",
     "pair_information_below_one",
     "label_information",
@@ -33,6 +34,13 @@ OF_ACTIVATIONS = (
     "active_around_euclidean",
     "active_around_cosine",
 )
+# Means over few neurons are left out: these, of a layer, and how many neurons they are of.
+CLUSTERS = {
+    f"{value}_{metric}": f"silhouette_{metric}_neurons"
+    for value in ("silhouette", "active_around")
+    for metric in ("euclidean", "cosine")
+}
+NEURONS = 5
 WHOLE = "all"
 FEWEST = 3  # runs that a rank correlation is of
 
@@ -54,9 +62,10 @@ def analyse(
 def indicators(read: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return a row per run, indicator and layer, "all" for their mean: value and test_accuracy.
 
-    Of the trained networks, at their last epoch. A layer without a value (no neuron counted) is
-    left out of the mean. pruned_random, pruned_magnitude: the mean, over all fractions above 0 and
-    all repeats, of accuracy, as a share of the accuracy before pruning.
+    Of the trained networks, at their last epoch. A layer without a value is left out of the mean;
+    so is a silhouette, or a share of active neighbours, of fewer than `NEURONS` neurons.
+    pruned_random, pruned_magnitude: the mean, over all fractions above 0 and all repeats, of
+    accuracy, as a share of the accuracy before pruning.
     """
     parts = []
     if "rotation" in read:
@@ -65,7 +74,9 @@ def indicators(read: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         parts.append(_by_layer(rotation[last], OF_WEIGHTS))
     if "activations" in read:
         activations = read["activations"]
-        trained = activations[activations["state"] == "trained"]
+        trained = activations[activations["state"] == "trained"].copy()
+        for value, neurons in CLUSTERS.items():
+            trained[value] = trained[value].where(trained[neurons] >= NEURONS)
         parts.append(_by_layer(trained, OF_ACTIVATIONS))
     if "pruning" in read:
         parts.append(_pruned(read["pruning"]))
