@@ -18,6 +18,7 @@ from cobaye import (
     figures,
     files,
     kinds,
+    measuring,
     paths,
     recipes,
     tables,
@@ -112,6 +113,7 @@ def stages(seed: int = 0) -> list[Stage]:
         found += [_shard(split, number) for number in range(SHARDS)]
         found.append(_gather(split))
     found += [stage for run in RUNS for stage in (_train(run), _evaluate(run))]
+    found += [*map(_measure, RUNS), _join()]
     return [
         *found,
         Stage(
@@ -142,6 +144,42 @@ def _evaluate(run: dict[str, Any]) -> Stage:
         "evaluate",
         f"{paths.RUN}/evaluate.json".format(**run),
         lambda root: evaluation.evaluate(_evaluation(), run, CODE, trained(run), root=root),
+    )
+
+
+def _looked_into(run: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return identity and recipe of what is measured of a run."""
+    recipe = {
+        "options": {"near": 0.1},
+        "data": recipes.plain(FEATURES),
+        "model": recipes.plain(MODEL),
+        "loss": "cross-entropy",
+    }
+    return {**run, "analysis": "weights", "state": "trained"}, recipe
+
+
+def _measure(run: dict[str, Any]) -> Stage:
+    identity, recipe = _looked_into(run)
+    return Stage(
+        "measure_weights",
+        f"{paths.MEASURE}/manifest.json".format(**identity),
+        lambda root: measuring.measure(identity, recipe, CODE, trained(run), root=root),
+    )
+
+
+def _join() -> Stage:
+    looked = [_looked_into(run) for run in RUNS]
+    expected = {
+        paths.MEASURE.format(**identity): files.stage_fingerprint(recipe, CODE)
+        for identity, recipe in looked
+    }
+    runs = [{key: identity[key] for key in (*tables.KEYS, "state")} for identity, _ in looked]
+    return Stage(
+        "analyse_weights",
+        f"{paths.TABLES}/weights.json".format(study="s"),
+        lambda root: measuring.join(
+            {"study": "s", "analysis": "weights"}, {"measured": runs}, CODE, expected, root
+        ),
     )
 
 

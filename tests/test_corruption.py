@@ -22,6 +22,9 @@ OTHER_SHARD = f"{FEATURES}/train/shard-01-of-02"
 TRAINED = paths.RUN.format(**chain.BACKBONE_RUN)
 RUN, OTHER_RUN = (paths.RUN.format(**run) for run in chain.RUNS)
 TABLES = "results/s/tables"
+LAST = "checkpoints/epoch-001.safetensors"
+FOUND = f"{RUN}/measures/weights/trained"
+LOOKED_AT = f"{FOUND}/manifest.json"
 
 # What is damaged, the manifest of what reads it, the file it is exchanged with, and the manifest
 # that makes it anew.
@@ -57,6 +60,17 @@ CASES = [
             "classes.parquet",
             "predictions.parquet",
         )
+    ),
+    (f"{RUN}/train.json", LOOKED_AT, f"{OTHER_RUN}/train.json"),
+    (
+        f"{RUN}/checkpoints/epoch-001.safetensors",
+        LOOKED_AT,
+        f"{OTHER_RUN}/checkpoints/epoch-001.safetensors",
+    ),
+    (LOOKED_AT, f"{TABLES}/weights.json", LOOKED_AT.replace(RUN, OTHER_RUN)),
+    *(
+        (f"{FOUND}/{table}.parquet", f"{TABLES}/weights.json", f"{FOUND}/{other}.parquet")
+        for table, other in (("rotation", "weight-histograms"), ("weight-histograms", "rotation"))
     ),
     (f"{TABLES}/classes.csv", "results/s/figures/best-lambda-test.json", f"{TABLES}/metrics.csv"),
     (f"{TABLES}/tables.json", "results/s/figures/best-lambda-test.json", f"{RUN}/train.json"),
@@ -124,6 +138,8 @@ def maker(name: str) -> str:
         return name.replace("labels.npy", "manifest.json")
     if name.startswith(TABLES):
         return f"{TABLES}/tables.json"
+    if name.startswith(FOUND):
+        return LOOKED_AT
     if name.endswith("parquet"):
         return name.rpartition("/")[0] + "/evaluate.json"
     if "/runs/" in name:

@@ -8,6 +8,7 @@ import pytest
 
 from cobaye import checkpoints
 
+pytestmark = pytest.mark.slow
 RUN = "results/tiny-images/runs/linear/sgd/wd-1e-3/seed-0"
 TABLE = "results/tiny-images/tables/rotation.csv"
 PRUNING = "results/tiny-images/tables/pruning.csv"

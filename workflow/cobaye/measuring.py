@@ -69,10 +69,10 @@ def _write(
         table = pa.Table.from_pandas(found.get(name, pd.DataFrame()), preserve_index=False)
         file = folder / f"{name}.parquet"
         made[file.name] = evaluation.write_table(file, table)
-    manifest = files.Manifest(f"measure_{identity['analysis']}", identity, recipe, code, inputs)
-    manifest.files.update(made)
-    manifest.write(folder / "manifest.json")
-    return folder / "manifest.json"
+    path = folder / "manifest.json"
+    stage, info = f"measure_{identity['analysis']}", {"manifest": path.name}
+    files.Manifest(stage, identity, recipe, code, inputs, made, info).write(path)
+    return path
 
 
 def join(
