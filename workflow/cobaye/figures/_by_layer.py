@@ -30,6 +30,24 @@ def panels(
     return figure, axes
 
 
+def by_member(
+    rows: Sequence[Sequence[Any]], panel: tuple[float, float], margin: tuple[float, float]
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure and its axes [row, column], one for each member of each row, all of them off.
+
+    panel, margin: width and height of one, and beside and above all, in inches.
+    """
+    count, columns = max(len(rows), 1), max(map(len, rows), default=1)
+    size = (margin[0] + panel[0] * columns, margin[1] + panel[1] * count)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(count, columns, squeeze=False, sharex=True, sharey=True)
+    for ax in axes.flat:
+        ax.set_axis_off()
+    if not rows:
+        empty(axes[0, 0])
+    return figure, axes
+
+
 def empty(ax: Axes) -> None:
     """Say that there is nothing to show."""
     ax.set_axis_off()

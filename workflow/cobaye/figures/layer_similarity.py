@@ -38,14 +38,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     maps = [[(member.label, member.rows(trained)) for member in own] for own in found.values()]
     if len(untrained):
         maps.insert(0, [("untrained", untrained)])
-    columns = max((len(row) for row in maps), default=1)
-    rows = max(len(maps), 1)
-    figure = Figure(figsize=(1.4 + 1.9 * columns, 0.3 + 1.95 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat:
-        ax.set_axis_off()
+    figure, axes = _by_layer.by_member(maps, (1.9, 1.95), (1.4, 0.3))
     if not maps:
-        _by_layer.empty(axes[0, 0])
         return figure
     off_diagonal = table.loc[table["layer"] != table["other"], "shown"]
     top = float(off_diagonal.max()) if off_diagonal.notna().any() else 1.0
@@ -61,6 +55,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             ticks = range(1, int(last) + 1, 1 if last < _by_layer.MANY_LAYERS else 4)
             ax.set_xticks(ticks)
             ax.set_yticks(ticks)
+            ax.tick_params(labelbottom=True, labelleft=True)
             ax.set_xlabel("layer")
             ax.set_ylabel("layer" if ax is row[0] else "")
     figure.colorbar(image, ax=axes, label=TITLES[options.value], fraction=0.03, pad=0.02)

@@ -36,14 +36,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per family, a panel per level."""
     trained, _ = _by_layer.by_state(tables["activations"])
     found = _families.families(trained, options.family)
-    columns = max((len(own) for own in found.values()), default=1)
-    rows = max(len(found), 1)
-    figure = Figure(figsize=(1.9 + 2.0 * columns, 0.4 + 1.5 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat:
-        ax.set_axis_off()
+    figure, axes = _by_layer.by_member(list(found.values()), (2.0, 1.5), (1.9, 0.4))
     if not found:
-        _by_layer.empty(axes[0, 0])
         return figure
     for row, own in zip(axes, found.values(), strict=True):
         row[0].set_ylabel("share (%)")

@@ -40,14 +40,8 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per family, a panel per level, after the last epoch."""
     found = _families.families(tables["runs"], options.family)
-    columns = max((len(own) for own in found.values()), default=1)
-    rows = max(len(found), 1)
-    figure = Figure(figsize=(0.8 + 2.2 * columns, 0.8 + 1.5 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat:
-        ax.set_axis_off()
+    figure, axes = _by_layer.by_member(list(found.values()), (2.2, 1.5), (0.8, 0.8))
     if not found:
-        _by_layer.empty(axes[0, 0])
         return figure
     last = _last(tables["rotation"])
     for row, own in zip(axes, found.values(), strict=True):
