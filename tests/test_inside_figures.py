@@ -113,6 +113,15 @@ def test_pathological_neurons_are_those_off_and_those_on(given):
     np.testing.assert_allclose(ax.lines[1].get_ydata(), expected[own])
 
 
+def test_every_panel_of_pairs_is_named_and_stands_over_its_layers(given):
+    figure = drawn("pathological-pairs", given)
+    titles = [ax.get_title("left") for ax in figure.axes]
+    assert titles == [
+        keys["optimizer"] for keys, _ in inside_tables.runs(("sgd", "wd", "layca"), (0,))
+    ]
+    assert [ax.get_xlabel() for ax in figure.axes] == [""] * 6 + ["layer"] * 3
+
+
 def test_silhouettes_say_how_many_neurons_counted(given):
     figure = drawn("silhouette-cosine", given)
     below = figure.axes[3]

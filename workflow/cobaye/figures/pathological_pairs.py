@@ -44,7 +44,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for ax, member in zip(row, own, strict=False):
             _panel(ax, member.rows(trained))
             ax.set_title(member.label, loc="left")
-            ax.set_xlabel("layer" if row is axes[-1] else "")
+    for ax in axes[-1]:
+        ax.set_xlabel("layer")
     handles = [
         Line2D([], [], label="neurons that never change", **NEURONS),
         Line2D([], [], label="its square: pairs of\nsuch, if drawn alike", **EXPECTED),
