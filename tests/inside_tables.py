@@ -28,6 +28,7 @@ def tables(families=FAMILIES, layers=LAYERS, seeds=(0,), *, untrained=True):
             if name != "indicators":
                 made[name].append(own.assign(**run))
     joined = {name: pd.concat(parts, ignore_index=True) for name, parts in made.items()}
+    joined["runs"] = pd.DataFrame([{**run, "finite": True} for run, _ in runs(families, seeds)])
     return joined | {"indicator-ranks": indicators.ranks(joined["indicators"])}
 
 
@@ -73,6 +74,8 @@ def _activations(rng, numbers, depth, accuracy):
         "silhouette_euclidean_neurons": 20 - (depth > 0.8) * 3,
         "silhouette_cosine": np.where(numbers == 7, np.nan, 0.2 * (depth - 0.5)),
         "silhouette_cosine_neurons": np.where(numbers == 7, 0, 20 - (depth > 0.8) * 5),
+        "active_around_euclidean_neurons": 20 - (depth > 0.8) * 3,
+        "active_around_cosine_neurons": 20 - (depth > 0.8) * 3,
         "active_around_euclidean": 0.5 + 0.3 * accuracy * depth,
         "active_around_cosine": 0.5 + 0.4 * accuracy * depth,
     }

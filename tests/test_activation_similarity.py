@@ -73,3 +73,9 @@ def test_a_layer_without_variance_has_no_directions(neurons):
     assert dead.shape == (N, 0)
     assert torch.tensor(similarity.svcca(dead, live)).isnan()
     assert torch.tensor(similarity.by_chance(live, dead, 0)).isnan()
+
+
+def test_constants_of_any_size_have_no_direction():
+    for value in (0.1, 0.3, 1e-3, 7.7):
+        constant = torch.full((100, 200), value)
+        assert similarity.directions(constant).shape == (100, 0)

@@ -21,6 +21,10 @@ NAMES = sorted(
 )
 
 
+# Tables with a row per run and more.
+KEYED = TABLES - {"runs", "indicator-ranks"}
+
+
 @pytest.fixture(scope="module")
 def given():
     return inside_tables.tables()
@@ -62,6 +66,68 @@ def test_every_figure_draws_every_study(case):
 def test_empty_tables_draw(name):
     tables = {stem: table.iloc[:0] for stem, table in inside_tables.tables(("sgd",), 2).items()}
     assert "nothing to show" in texts(drawn(name, tables))
+
+
+def test_where_all_runs_diverged_every_figure_draws():
+    tables = inside_tables.tables(("sgd", "wd"), 3)
+    tables = {stem: own if stem == "runs" else own.iloc[:0] for stem, own in tables.items()}
+    tables["runs"] = tables["runs"].assign(finite=False)
+    for name in NAMES:
+        assert drawn(name, tables).axes
+
+
+def without(tables, optimizer):
+    """Tables in which the only run of an optimizer diverged."""
+    left = {
+        stem: own[own["optimizer"] != optimizer] for stem, own in tables.items() if stem in KEYED
+    }
+    runs = tables["runs"]
+    finite = runs["finite"] & (runs["optimizer"] != optimizer)
+    return {**tables, **left, "runs": runs.assign(finite=finite)}
+
+
+def test_a_run_that_diverged_is_named_and_leaves_the_others_their_looks():
+    whole = inside_tables.tables(layers=3)
+    left = without(whole, "sgd-2")
+    for name in NAMES:
+        assert drawn(name, left).axes
+    before, after = drawn("pair-information", whole), drawn("pair-information", left)
+    looks = [
+        {
+            line.get_label(): (line.get_color(), line._dash_pattern)
+            for line in figure.legends[0].get_lines()
+        }
+        for figure in (before, after)
+    ]
+    looks = [{key.removesuffix(" (diverged)"): look for key, look in own.items()} for own in looks]
+    assert looks[0] == looks[1]
+    assert "sgd-2 (diverged)" in texts(after)
+    assert len(after.axes[0].lines) == len(before.axes[0].lines) - 1
+
+
+def test_untrained_networks_of_two_models_are_not_mixed():
+    one = inside_tables.tables(("sgd",), 3)
+    other = {stem: own.assign(model="mlp") for stem, own in one.items() if "model" in own}
+    other["activations"] = other["activations"].assign(zeros=0.123, pair_information=0.4321)
+    both = {stem: pd.concat([own, other.get(stem, own.iloc[:0])]) for stem, own in one.items()}
+    said = texts(drawn("activation-zeros", both))
+    assert {"vgg · untrained", "mlp · untrained", "0.12"} <= set(said)
+    first, second = (ax.lines[0].get_ydata() for ax in drawn("pair-information", both).axes)
+    own = one["activations"].query("state == 'initial'")["pair_information"]
+    np.testing.assert_allclose(first, own)
+    np.testing.assert_allclose(second, 0.4321)
+
+
+@pytest.mark.parametrize("dead", [(2,), (1, 2, 3)])
+def test_a_dead_layer_keeps_its_place_in_the_maps(dead):
+    tables = inside_tables.tables(("sgd",), 3)
+    table = tables["layer-similarity"].copy()
+    gone = table["layer"].isin(dead) | table["other"].isin(dead)
+    table.loc[gone, ["svcca", "svcca_null"]] = np.nan
+    figure = drawn("svcca", {**tables, "layer-similarity": table})
+    shown = figure.axes[1 + 2].images[0].get_array()
+    assert shown.shape == (3, 3)
+    np.testing.assert_array_equal(np.flatnonzero(shown.mask.all(axis=1)) + 1, dead)
 
 
 def test_three_formats_are_the_same_twice():
@@ -107,7 +173,7 @@ def test_seeds_are_a_mean_and_its_range():
 
 def test_pathological_neurons_are_those_off_and_those_on(given):
     table = given["activations"].assign(on=0.5)
-    (ax, *_) = drawn("pathological-neurons", {"activations": table}).axes
+    (ax, *_) = drawn("pathological-neurons", {**given, "activations": table}).axes
     expected = (table["off"] + 0.5) * 100
     own = table["optimizer"].eq("sgd-0") & table["state"].eq("trained")
     np.testing.assert_allclose(ax.lines[1].get_ydata(), expected[own])

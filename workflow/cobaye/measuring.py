@@ -1,8 +1,9 @@
 """Analyses that look inside each run: one job per run and state, then one that joins their tables.
 
 Such a kind of `analyses` states ``STATES``, which of `paths.STATES` it looks at, ``SPLIT``, what
-it reads of the data (None: nothing), and ``measure(run, options)``, from an `inside.Inside` to a
-table for each of its ``TABLES``. Adding a run so measures that run alone.
+it reads of the data (None: nothing), ``COLUMNS``, those of each of its ``TABLES``, in a text, and
+``measure(run, options)``, from an `inside.Inside` to these tables (one may be empty, without
+columns). Adding a run so measures that run alone.
 """
 
 from __future__ import annotations
@@ -61,12 +62,14 @@ def _write(
     inputs: dict[str, str],
     found: Mapping[str, pd.DataFrame],
 ) -> Path:
-    names = table_files.made_by(identity["analysis"])
-    if found and set(found) != set(names):
-        raise ValueError(f"analysis {identity['analysis']!r} states the tables {sorted(names)}")
-    made = {}
-    for name in names:
-        table = pa.Table.from_pandas(found.get(name, pd.DataFrame()), preserve_index=False)
+    columns, made = kinds.constant("analyses", identity["analysis"], "COLUMNS"), {}
+    if found and set(found) != set(columns):
+        raise ValueError(f"analysis {identity['analysis']!r} states the tables {sorted(columns)}")
+    for name, expected in columns.items():
+        frame = found.get(name, pd.DataFrame())
+        if len(frame) and list(frame.columns) != expected.split():
+            raise ValueError(f"the table {name!r} has the columns {list(frame.columns)}")
+        table = pa.Table.from_pandas(frame, preserve_index=False)
         file = folder / f"{name}.parquet"
         made[file.name] = evaluation.write_table(file, table)
     path = folder / "manifest.json"
@@ -90,6 +93,7 @@ def join(
     """
     kind, study = identity["analysis"], {"study": identity["study"]}
     several = len(kinds.constant("analyses", kind, "STATES")) > 1
+    columns = (*RUN, "state") if several else RUN
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in table_files.made_by(kind)}
     inputs: dict[str, str] = {}
     for run in recipe["measured"]:
@@ -99,7 +103,6 @@ def join(
         files.require_fresh(path, manifest, expected[place])
         files.require_inputs(path, manifest, root)
         inputs[f"{place}/manifest.json"] = files.sha256(path)
-        columns = (*RUN, "state") if several else RUN
         for name, found in parts.items():
             table = tables.read_file(manifest.check(path.parent, f"{name}.parquet"))
             if len(table):
@@ -107,10 +110,11 @@ def join(
                     table.insert(at, column, run[column])
                 found.append(table)
     told = {"identity": study, "recipe": recipe, "code": code}
-    return analyses.write(kind, told, inputs, {k: _joined(v) for k, v in parts.items()}, root)
+    own = kinds.constant("analyses", kind, "COLUMNS")
+    joined = {name: _joined(found, [*columns, *own[name].split()]) for name, found in parts.items()}
+    return analyses.write(kind, told, inputs, joined, root)
 
 
-def _joined(found: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    if not found:
-        return pd.DataFrame({column: [] for column in RUN})
-    return pd.concat(found, ignore_index=True)
+def _joined(found: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Return tables one below the other; of none, an empty one."""
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)

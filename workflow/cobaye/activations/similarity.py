@@ -47,7 +47,8 @@ def _gram(activations: Tensor) -> Tensor:
     product = matmul.product(activations.device, activations.dtype)
     gram = activations.new_zeros(len(activations), len(activations), dtype=torch.float64)
     for block in activations.split(BLOCK, dim=1):
-        centred = block - block.mean(dim=0)
+        # In float64, so that a constant neuron's mean is exactly what it is.
+        centred = (block.double() - block.double().mean(dim=0)).to(block.dtype)
         gram += product(centred, centred)
     return gram
 

@@ -121,7 +121,7 @@ def clusters(
             rows.append({f"silhouette_{metric}": silhouette, f"active_around_{metric}": share})
     names = [f"{name}_{metric}" for name in ("silhouette", "active_around") for metric in METRICS]
     table = pd.DataFrame(rows, columns=names, dtype=float)
-    counts = {f"{name}_neurons": int(table[name].count()) for name in names[: len(METRICS)]}
+    counts = {f"{name}_neurons": int(table[name].count()) for name in names}
     return {name: float(table[name].mean()) for name in names} | counts
 
 

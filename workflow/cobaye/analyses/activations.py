@@ -26,6 +26,17 @@ TABLES = {
     "silhouette-sizes": "silhouette-sizes.csv",
     "layer-similarity": "layer-similarity.csv",
 }
+COLUMNS = {
+    "activations": "layer name neurons images zeros off on pairs_off pairs_on pairs_mixed "
+    "pair_information pair_information_below_one label_information "
+    "silhouette_euclidean silhouette_cosine active_around_euclidean active_around_cosine "
+    "silhouette_euclidean_neurons silhouette_cosine_neurons "
+    "active_around_euclidean_neurons active_around_cosine_neurons never_active always_active",
+    "activation-histograms": "layer name lower upper count",
+    "pair-histograms": "layer name lower upper count",
+    "silhouette-sizes": "layer name distance share silhouette deviation neurons",
+    "layer-similarity": "layer other svcca svcca_null pair_information directions",
+}
 PARTS = ("activation-histograms", "pair-histograms", "silhouette-sizes")
 STATES = ("initial", "trained")
 SPLIT = "train"

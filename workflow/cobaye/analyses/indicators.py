@@ -36,7 +36,7 @@ OF_ACTIVATIONS = (
 )
 # Means over few neurons are left out: these, of a layer, and how many neurons they are of.
 CLUSTERS = {
-    f"{value}_{metric}": f"silhouette_{metric}_neurons"
+    f"{value}_{metric}": f"{value}_{metric}_neurons"
     for value in ("silhouette", "active_around")
     for metric in ("euclidean", "cosine")
 }

@@ -13,6 +13,7 @@ from cobaye.inside import Inside
 from cobaye.splits import Split
 
 TABLES = {"pruning": "pruning.csv"}
+COLUMNS = {"pruning": "how fraction repeat accuracy loss"}
 STATES = ("trained",)
 SPLIT = "test"
 # Over the split, by default: 18 fractions in five random ways and by magnitude, and none pruned.

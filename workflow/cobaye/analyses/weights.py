@@ -10,6 +10,11 @@ from cobaye import weights
 from cobaye.inside import Inside
 
 TABLES = {"rotation": "rotation.csv", "weight-histograms": "weight-histograms.parquet"}
+COLUMNS = {
+    "rotation": "epoch layer name kind parameters cosine_distance norm norm_ratio projection "
+    "near_zero near_own_zero",
+    "weight-histograms": "quantity layer name lower upper count",
+}
 STATES = ("trained",)
 # For the network's form alone: checkpoints do not tell the order of their layers.
 SPLIT = "test"

@@ -73,7 +73,7 @@ def draw(row: Sequence[Axes], table: pd.DataFrame, found: _families.Families, va
     """
     trained, untrained = by_state(table)
     for ax, own in zip(row, found.values(), strict=False):
-        line(ax, untrained, value, _families.INITIAL)
+        line(ax, of_model(untrained, own), value, _families.INITIAL)
         for member in own:
             line(ax, member.rows(trained), value, member.look())
         number_layers(ax, table["layer"])
@@ -85,6 +85,20 @@ def by_state(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     if "state" not in table:
         return table, table.iloc[:0]
     return table[table["state"] == "trained"], table[table["state"] == "initial"]
+
+
+def of_model(untrained: pd.DataFrame, own: Sequence[_families.Member]) -> pd.DataFrame:
+    """Return the rows of the untrained network that a family began as."""
+    return untrained[untrained["model"] == own[0].model]
+
+
+def networks(untrained: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Return the name and the rows of every untrained network."""
+    models = list(untrained["model"].unique())
+    return [
+        (f"{model} · untrained" if len(models) > 1 else "untrained", own)
+        for model, own in untrained.groupby("model", sort=False)
+    ]
 
 
 def number_layers(ax: Axes, layers: pd.Series) -> None:

@@ -67,7 +67,8 @@ Families = dict[str, list[Member]]
 def families(table: pd.DataFrame, wanted: str = "") -> Families:
     """Return family → members, as a table with one row or more per run has them; wanted: one alone.
 
-    Where a study has several models, each has families of its own, named with it.
+    Where a study has several models, each has families of its own, named with it. A table that says
+    which runs are ``finite`` has those of which none is called diverged.
     """
     found: dict[str, list[tuple[str, str, str]]] = {}
     keys = [tuple(map(str, key)) for key in table[RUN].drop_duplicates().itertuples(index=False)]
@@ -77,14 +78,23 @@ def families(table: pd.DataFrame, wanted: str = "") -> Families:
         family = matched[1] if matched else optimizer
         name = f"{model} · {family}" if several else family
         found.setdefault(name, []).append((model, optimizer, weight_decay))
+    lost = _diverged(table)
     made = {
         name: [
-            Member(*key, _label(key, own, several), number, place, len(own))
+            Member(*key, _label(key, own, several) + lost.get(key, ""), number, place, len(own))
             for place, key in enumerate(own)
         ]
         for number, (name, own) in enumerate(found.items())
     }
     return {name: own for name, own in made.items() if wanted in ("", name)}
+
+
+def _diverged(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Return what is added to the names of those of which every run diverged."""
+    if "finite" not in table:
+        return {}
+    finite = table["finite"].astype(bool).groupby([table[key].astype(str) for key in RUN]).any()
+    return dict.fromkeys(finite.index[~finite], " (diverged)")
 
 
 def _label(key: tuple[str, str, str], own: list[tuple[str, str, str]], several: bool) -> str:

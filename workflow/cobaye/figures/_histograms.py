@@ -12,20 +12,26 @@ from matplotlib.figure import Figure
 
 from cobaye.figures import _by_layer, _families
 
+UNTRAINED = {"color": "#4d4d4d"}
 # Title, look, and rows of each table.
 Column = tuple[str, dict[str, Any], dict[str, pd.DataFrame]]
 
 
-def columns(tables: dict[str, pd.DataFrame], family: str, *, untrained: bool) -> list[Column]:
+def columns(
+    tables: dict[str, pd.DataFrame], runs: pd.DataFrame, family: str, *, untrained: bool
+) -> list[Column]:
     """Return, per column, its title, its look and its rows of each table.
 
-    untrained: the untrained network alone, instead of the members of a family.
+    runs: the table of all runs. untrained: the untrained networks, instead of a family's members.
     """
     states = {name: _by_layer.by_state(table) for name, table in tables.items()}
     if untrained:
-        own = {name: initial for name, (_, initial) in states.items()}
-        return [("untrained", {"color": "#4d4d4d"}, own)] if len(next(iter(own.values()))) else []
-    found = _families.families(next(iter(states.values()))[0], family)
+        first = next(iter(states.values()))[1]
+        return [
+            (title, UNTRAINED, {name: _of(rows, own) for name, (_, rows) in states.items()})
+            for title, own in _by_layer.networks(first)
+        ]
+    found = _families.families(runs, family)
     return [
         (
             member.label,
@@ -37,11 +43,16 @@ def columns(tables: dict[str, pd.DataFrame], family: str, *, untrained: bool) ->
     ]
 
 
+def _of(rows: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one model."""
+    return rows[rows["model"] == own["model"].iloc[0]]
+
+
 def grid(
     titles: Sequence[str], layers: Sequence[int], sharex: str = "row"
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [layer, column]; each row shares its y axis."""
-    rows, count = len(layers) if titles else 1, max(len(titles), 1)
+    rows, count = max(len(layers) if titles else 1, 1), max(len(titles), 1)
     width, height = 1.9 + 2.0 * count, 0.9 + (0.62 if sharex == "all" else 0.78) * rows
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(rows, count, squeeze=False, sharex=sharex, sharey="row")

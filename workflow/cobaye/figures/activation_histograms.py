@@ -17,7 +17,7 @@ NAMES = {
     "activation-histograms-wd": {"family": "wd"},
     "activation-histograms-layca": {"family": "layca"},
 }
-TABLES = ("activation-histograms",)
+TABLES = ("activation-histograms", "runs")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a column per network."""
-    found = _histograms.columns(dict(tables), options.family, untrained=options.untrained)
+    own = {name: tables[name] for name in TABLES[:1]}
+    found = _histograms.columns(own, tables["runs"], options.family, untrained=options.untrained)
     layers = sorted(tables["activation-histograms"]["layer"].unique())
     figure, axes = _histograms.grid([title for title, *_ in found], layers)
     for ax, layer, look, own in _histograms.each(axes, layers, found):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from cobaye.figures import _by_layer, _families
 
 NAMES = {"activation-zeros": {}}
-TABLES = ("activations",)
+TABLES = ("activations", "runs")
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a table, a row per network and a column per layer, shaded by its numbers."""
     table = tables["activations"]
-    found = _families.families(table, options.family)
+    found = _families.families(tables["runs"], options.family)
     trained, untrained = _by_layer.by_state(table)
-    rows = [("untrained", untrained)] if len(untrained) else []
+    rows = _by_layer.networks(untrained)
     rows += [(each.label, each.rows(trained)) for own in found.values() for each in own]
     layers = sorted(table["layer"].unique())
     figure = Figure(

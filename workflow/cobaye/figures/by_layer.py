@@ -22,7 +22,7 @@ NAMES = {
     "active-around-euclidean": {"value": "active_around_euclidean"},
     "active-around-cosine": {"value": "active_around_cosine"},
 }
-TABLES = ("activations",)
+TABLES = ("activations", "runs")
 TITLES = {
     "pair_information": "normalised mutual\ninformation of pairs",
     "pair_information_below_one": "normalised mutual information\nof pairs, those at 1 left out",
@@ -56,7 +56,7 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw one panel per family; below, for silhouettes, how many neurons counted."""
     table = tables["activations"]
-    found = _families.families(table, options.family)
+    found = _families.families(tables["runs"], options.family)
     counted = f"{options.value}_neurons"
     rows = 2 if counted in table else 1
     figure, axes = _by_layer.panels(found, rows)

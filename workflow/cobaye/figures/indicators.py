@@ -15,7 +15,7 @@ from cobaye.figures import _by_layer, _families, _panels
 from cobaye.figures._indicators import WORDS
 
 NAMES = {"indicators": {}}
-TABLES = ("indicators", "indicator-ranks")
+TABLES = ("indicators", "indicator-ranks", "runs")
 COLUMNS = 4
 
 
@@ -29,7 +29,7 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw one panel per indicator; in its title Spearman's ρ over the runs."""
     values, ranks = (
-        tables[name][tables[name]["layer"].astype(str) == options.layer] for name in TABLES
+        tables[name][tables[name]["layer"].astype(str) == options.layer] for name in TABLES[:2]
     )
     shown = [each for each in WORDS if values.loc[values["indicator"] == each, "value"].count()]
     rows = max(math.ceil(len(shown) / COLUMNS), 1)
@@ -40,7 +40,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     if not shown:
         _by_layer.empty(axes[0, 0])
         return figure
-    found = _families.families(values)
+    found = _families.families(tables["runs"])
     for ax, indicator in zip(axes.flat, shown, strict=False):
         own = values[values["indicator"] == indicator]
         for member in (each for family in found.values() for each in family):

@@ -18,7 +18,7 @@ NAMES = {
     "pair-histograms-wd": {"family": "wd"},
     "pair-histograms-layca": {"family": "layca"},
 }
-TABLES = ("pair-histograms", "activations")
+TABLES = ("pair-histograms", "activations", "runs")
 MEANS = {
     "pair_information": ("mean", {"color": "#1a1a1a", "linewidth": 1.1}),
     "pair_information_below_one": (
@@ -38,7 +38,8 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a column per network, the two means upright."""
-    found = _histograms.columns(dict(tables), options.family, untrained=options.untrained)
+    own = {name: tables[name] for name in TABLES[:2]}
+    found = _histograms.columns(own, tables["runs"], options.family, untrained=options.untrained)
     layers = sorted(tables["pair-histograms"]["layer"].unique())
     figure, axes = _histograms.grid([title for title, *_ in found], layers, "all")
     for ax, layer, look, own in _histograms.each(axes, layers, found):

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from cobaye.figures import _by_layer, _families, _panels
 
 NAMES = {"pathological-pairs": {}}
-TABLES = ("activations",)
+TABLES = ("activations", "runs")
 # Stacked, from below: column of the table, its name, grey, hatching.
 PARTS = (
     ("pairs_off", "pairs, both off", "#4d4d4d", ""),
@@ -35,7 +35,7 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per family, a panel per level."""
     trained, _ = _by_layer.by_state(tables["activations"])
-    found = _families.families(trained, options.family)
+    found = _families.families(tables["runs"], options.family)
     figure, axes = _by_layer.by_member(list(found.values()), (2.0, 1.5), (1.9, 0.4))
     if not found:
         return figure

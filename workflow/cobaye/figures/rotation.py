@@ -80,12 +80,13 @@ def _mean(table: pd.DataFrame, column: str) -> pd.Series:
 
 def _training(ax: Axes, tables: Mapping[str, pd.DataFrame], member: _families.Member) -> Axes:
     """Draw accuracies on one axis, the learning rate on another; return the latter."""
-    history, metrics = (member.rows(tables[name]) for name in ("history", "metrics"))
+    history, metrics = (_finite(tables, name, member) for name in ("history", "metrics"))
     train = _mean(history, "accuracy") * 100
     val = _mean(metrics[metrics["split"] == "val"], "accuracy") * 100
     ax.plot(train.index, train, color=member.color, **_TRAIN)
     ax.plot(val.index, val, color=member.color, linewidth=1.6)
-    reached = f": {val.iloc[-1]:.1f} % on val" if len(val) else ""
+    ends = metrics[metrics["split"] == "val"].groupby("seed")["accuracy"].last()
+    reached = f": {ends.mean() * 100:.1f} % on val" if len(ends) else ""
     ax.set_title(member.label + reached, loc="left")
     ax.set_ylabel("accuracy (%)")
     rates = ax.twinx()
@@ -95,6 +96,16 @@ def _training(ax: Axes, tables: Mapping[str, pd.DataFrame], member: _families.Me
     rates.spines["right"].set_visible(True)
     rates.set_ylabel("learning rate")
     return rates
+
+
+def _finite(
+    tables: Mapping[str, pd.DataFrame], name: str, member: _families.Member
+) -> pd.DataFrame:
+    """Return the rows of those seeds that stayed finite; of all, where none did."""
+    runs = member.rows(tables["runs"])
+    finite = runs.loc[runs["finite"].astype(bool), "seed"]
+    rows = member.rows(tables[name])
+    return rows[rows["seed"].isin(finite)] if len(finite) else rows
 
 
 def _limit_rates(axes: list[Axes], rates: pd.Series) -> None:

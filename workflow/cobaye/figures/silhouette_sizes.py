@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from cobaye.figures import _by_layer, _families
 
 NAMES = {"silhouette-sizes-first": {"end": "first"}, "silhouette-sizes-last": {"end": "last"}}
-TABLES = ("silhouette-sizes",)
+TABLES = ("silhouette-sizes", "runs")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a panel per family; bands: ± one deviation over trials."""
     table = tables["silhouette-sizes"]
     table = table[table["distance"] == options.distance]
-    found = _families.families(table, options.family)
+    found = _families.families(tables["runs"], options.family)
     layers = sorted(table["layer"].unique())
     half = (len(layers) + 1) // 2
     layers = layers[:half] if options.end == "first" else layers[half:]
@@ -41,7 +41,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     trained, untrained = _by_layer.by_state(table)
     for row, layer in zip(axes, layers, strict=False):
         for ax, own in zip(row, found.values(), strict=True):
-            _line(ax, untrained[untrained["layer"] == layer], _families.INITIAL)
+            before = _by_layer.of_model(untrained, own)
+            _line(ax, before[before["layer"] == layer], _families.INITIAL)
             for member in own:
                 rows = member.rows(trained)
                 _line(ax, rows[rows["layer"] == layer], member.look())

@@ -6,7 +6,7 @@ Adam would take at a learning rate of 1, momentum and gradient of the penalty in
     u ← s − (s·w / ‖w‖²) w          what s has orthogonal to w
     u ← u ‖w‖ / ‖u‖                 0 where ‖u‖ ≤ 1e-7
     v ← w − α u                     the angle between v and w is arctan α
-    w ← v ‖w‖ / ‖v‖                 so norms never change
+    w ← v ‖w‖ / ‖v‖                 so norms stay, but for rounding
 
 (Carbonnelle and De Vleeschouwer, Layer rotation: a surprisingly powerful indicator of
 generalization in deep networks?, 2019; its first version, On layer-level control of DNN training,
