@@ -261,7 +261,7 @@ def test_a_layer_may_be_looked_at_alone(given):
 def test_the_map_of_ranks_has_a_field_per_layer(given):
     figure = drawn("indicator-layers", given)
     shown = figure.axes[0].images[0].get_array()
-    assert shown.shape == (18, inside_tables.LAYERS + 1)
+    assert shown.shape == (17, inside_tables.LAYERS + 1)
     assert shown.mask[5].sum() == inside_tables.LAYERS  # pruning has no layers
 
 

@@ -24,7 +24,6 @@ OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero", "near_
 OF_ACTIVATIONS = (
     "zeros",
     "off",
-    "never_active",
     "always_active",
     "pair_information",
     "pair_information_below_one",

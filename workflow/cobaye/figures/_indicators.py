@@ -13,7 +13,6 @@ WORDS = {
     "pruned_magnitude": "accuracy kept,\nsmallest pruned",
     "zeros": "share of zeros in\nactivations",
     "off": "neurons that\nnever change",
-    "never_active": "neurons never\nactive",
     "always_active": "neurons always\nactive",
     "pair_information": "information of\npairs",
     "pair_information_below_one": "information of pairs,\nthose at 1 left out",
