@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from cobaye import figures, kinds, table_files
+from cobaye import analyses, figures, kinds, table_files
+from cobaye import tables as table_reader
 from cobaye.analyses import _predictions
 from cobaye.analyses import classes as analysis
 from cobaye.errors import ConfigError
@@ -302,6 +303,19 @@ def test_every_figure_comes_in_three_formats(figure):
     assert ElementTree.fromstring(result["svg"]).tag.endswith("svg")
     assert result["pdf"].startswith(b"%PDF")
     assert result["png"].startswith(b"\x89PNG")
+
+
+def test_tables_are_read_as_they_were_written(tmp_path):
+    """A λ that looks like a number is text when it is read, and a number is none."""
+    given = study(("0", "1e-3", "1e-2"), 12, 2)
+    for name, table in given.items():
+        path = tmp_path / table_files.file(name)
+        if path.suffix == ".csv":
+            path.write_bytes(analyses._encoded(table, path.name))
+            found = table_reader.read_file(path)
+            for column in set(table) - {"weight_decay"}:  # text, whatever it was
+                numbers = [pd.api.types.is_numeric_dtype(each[column]) for each in (table, found)]
+                assert numbers[0] == numbers[1] or table[column].isna().all(), (name, column)
 
 
 @pytest.mark.parametrize("case", STUDIES)

@@ -188,7 +188,9 @@ def confusion(predictions: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
 
 # Columns that hold λ labels or names: "1e-3" is no number, and "NA" not nothing.
 _TEXT = ("model", "optimizer", "weight_decay", "name", "best", "against", "own", "naive", "honest")
-_TEXT += ("shrunk", "first", "second", "worst")
+_TEXT += ("first", "second", "worst")
+# `shrunk` is one in the first of these, and a number of nats in shrunk-curves.
+_TEXT_OF = {"class-gains": ("shrunk",)}
 
 
 def read(folder: Path, table: str, manifest: files.Manifest) -> pd.DataFrame:
@@ -202,7 +204,7 @@ def read_file(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return _read(pd.read_parquet, path)
     # Only an empty field is missing: a class may be named "NA".
-    text = dict.fromkeys(_TEXT, str)
+    text = dict.fromkeys((*_TEXT, *_TEXT_OF.get(path.stem, ())), str)
     return _read(pd.read_csv, path, dtype=text, keep_default_na=False, na_values=[""])
 
 
