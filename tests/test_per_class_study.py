@@ -61,6 +61,11 @@ def test_a_lambda_for_each_class(fresh):
         )
         row = table.set_index("choice").loc[way]
         assert row["loss_difference"] == pytest.approx(own - one, abs=1e-6)
+    # The analysis chooses the same, from what it holds in memory.
+    gains = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/class-gains.csv"))
+    for way, choice in (("val", "honest"), ("shrunk", "shrunk")):
+        chosen = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/chosen-{way}.csv"))
+        assert list(chosen["weight_decay"]) == list(gains[choice].astype(float))
     lambdas = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/per-class-lambda.csv"))
     assert list(lambdas["choice"]) == [way for way in table["choice"][1:] for _ in range(10)]
     told = fresh.path(f"{STUDY_FOLDER}/story.md").read_text()
