@@ -11,7 +11,7 @@ run: $(READY)
 	$(VENV)/bin/snakemake --cores all
 
 test: $(READY)
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n 2 --dist loadfile
 
 report: $(READY)
 	$(VENV)/bin/snakemake --report report.html
