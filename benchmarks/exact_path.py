@@ -113,6 +113,39 @@ def scikit_learn(inputs: np.ndarray, labels: np.ndarray, decay: float, tolerance
     return time.perf_counter() - start
 
 
+def rows(rules: list[tuple], turns: list[dict]) -> list[list[str]]:
+    """Return the lines of the table, a λ each, medians over the turns."""
+    lines = [
+        [
+            "λ",
+            "cobaye, s",
+            "passes",
+            "scikit-learn, s",
+            "evaluations",
+            "its ‖∇J‖",
+            "ratio",
+            "J apart",
+        ]
+    ]
+    for number, (_, norm, evaluations, value) in enumerate(rules):
+        own = [turn["cobaye"][number]["seconds"] for turn in turns]
+        their = [turn["scikit_learn"][number] for turn in turns]
+        last = turns[-1]["cobaye"][number]
+        lines.append(
+            [
+                f"{LAMBDAS[number]:g}",
+                f"{np.median(own):.2f}",
+                str(last["passes"]),
+                f"{np.median(their):.2f}",
+                str(evaluations),
+                f"{norm:.1e}",
+                f"{np.median(np.divide(their, own)):.1f}",
+                f"{(value - last['objective']) / value:.0e}",
+            ]
+        )
+    return lines
+
+
 def main() -> None:
     """Measure, print the table, then the JSON."""
     parser = argparse.ArgumentParser()
@@ -134,40 +167,12 @@ def main() -> None:
                 for decay, found in zip(LAMBDAS, rules, strict=False)
             ]
             turns.append({"cobaye": ours, "scikit_learn": theirs})
-    rows = [
-        [
-            "λ",
-            "cobaye, s",
-            "passes",
-            "scikit-learn, s",
-            "evaluations",
-            "its ‖∇J‖",
-            "ratio",
-            "J apart",
-        ]
-    ]
-    for number, (_, norm, evaluations, value) in enumerate(rules):
-        own = [turn["cobaye"][number]["seconds"] for turn in turns]
-        their = [turn["scikit_learn"][number] for turn in turns]
-        last = turns[-1]["cobaye"][number]
-        rows.append(
-            [
-                f"{LAMBDAS[number]:g}",
-                f"{np.median(own):.2f}",
-                str(last["passes"]),
-                f"{np.median(their):.2f}",
-                str(evaluations),
-                f"{norm:.1e}",
-                f"{np.median(np.divide(their, own)):.1f}",
-                f"{(value - last['objective']) / value:.0e}",
-            ]
-        )
     count = len(rules)
     ratios = [
         sum(turn["scikit_learn"]) / sum(each["seconds"] for each in turn["cobaye"][:count])
         for turn in turns
     ]
-    print(table(rows))
+    print(table(rows(rules, turns)))
     together = f"{np.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
     print(f"\n{source}, {count} λ together: {together}")
     facts = {"data": source, "threads": given.threads, "machine": machine("cpu")}

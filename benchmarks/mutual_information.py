@@ -26,6 +26,23 @@ from cobaye.activations import bits
 IMAGES, NEURONS, PAIRS = 1000, 8192, 10_000
 
 
+def rows(times: dict, ratios: dict, with_bits: dict, apart: dict) -> list[list[str]]:
+    """Return the lines of the table, one per way of computing."""
+    lines = [["what", "ms", "time over bits", "over bits and binarise", "largest difference"]]
+    for name, seconds in times.items():
+        compared = name in ratios
+        lines.append(
+            [
+                name,
+                show(spread(seconds), 1e-3),
+                show(ratios[name], digits=1) if compared else "",
+                show(with_bits[name], digits=1) if compared else "",
+                f"{apart[name]:.0e}" if compared else "",
+            ]
+        )
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=1)
@@ -66,19 +83,7 @@ def main() -> None:
     whole = [a + b for a, b in zip(times["bits"], times["binarise"], strict=True)]
     ratios = {name: ratio(times[name], times["bits"]) for name in ("product", "sklearn")}
     with_bits = {name: ratio(times[name], whole) for name in ("product", "sklearn")}
-    rows = [["what", "ms", "time over bits", "over bits and binarise", "largest difference"]]
-    for name, seconds in times.items():
-        compared = name in ratios
-        rows.append(
-            [
-                name,
-                show(spread(seconds), 1e-3),
-                show(ratios[name], digits=1) if compared else "",
-                show(with_bits[name], digits=1) if compared else "",
-                f"{apart[name]:.0e}" if compared else "",
-            ]
-        )
-    print(table(rows))
+    print(table(rows(times, ratios, with_bits, apart)))
     facts = {"images": IMAGES, "neurons": options.neurons, "pairs": PAIRS, **vars(options)}
     facts |= {"machine": machine("cpu"), "load": os.getloadavg()[0]}
     spreads = {name: spread(seconds) for name, seconds in times.items()}
