@@ -13,12 +13,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "workflow"))
 
-from cobaye import provenance
+from cobaye.storage.machine import processor
 
 
 def machine(device: str) -> dict[str, str | int]:
     """Name what a figure was measured on."""
-    facts = {"cpu": provenance.processor(), "cores": os.cpu_count(), "torch": torch.__version__}
+    facts = {"cpu": processor(), "cores": os.cpu_count(), "torch": torch.__version__}
     if device == "cuda":
         facts["gpu"] = torch.cuda.get_device_name()
     return facts

@@ -25,10 +25,11 @@ from types import SimpleNamespace
 import torch
 from _common import machine, table
 
-from cobaye import networks, recipes
-from cobaye.activations import bits, capture, similarity
+from cobaye import recipes
 from cobaye.analyses import _activations, activations
-from cobaye.splits import Split
+from cobaye.data.splits import Split
+from cobaye.inside.neurons import bits, capture, similarity
+from cobaye.models import networks
 
 SHAPE, CLASSES, IMAGES = (3, 32, 32), 10, 40_000
 # What is timed apart: names of functions, and what the table calls them.

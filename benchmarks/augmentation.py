@@ -19,8 +19,10 @@ import torch
 from _common import interleave, machine, ratio, show, spread, table
 from torchvision.transforms import v2
 
-from cobaye import kinds, networks, recipes, splits
-from cobaye.augmentations import Augmentation
+from cobaye import kinds, recipes
+from cobaye.data.normalization import Normalization
+from cobaye.models import networks
+from cobaye.training.augmentations import Augmentation
 
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
 OURS = {
@@ -66,7 +68,7 @@ def whole_batches(images: torch.Tensor, which: str, size: int) -> Iterator[torch
     ]
     augment = Augmentation(asked)
     constants = (torch.tensor(each).view(3, 1, 1) for each in (MEAN, STD))
-    normalize = splits.Normalization(*constants).to(images.device)
+    normalize = Normalization(*constants).to(images.device)
     for number, batch in enumerate(torch.randperm(len(images)).split(size)):
         yield normalize(augment(images[batch.to(images.device)], number))
 

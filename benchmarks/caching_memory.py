@@ -18,7 +18,12 @@ import numpy as np
 import torch
 from _common import machine, table
 
-from cobaye import caching, checkpoints, datasets, files, networks, paths, recipes, splits
+from cobaye import recipes
+from cobaye.data import datasets
+from cobaye.data.normalization import normalization_of
+from cobaye.features import caching
+from cobaye.models import networks
+from cobaye.storage import checkpoints, manifests, paths
 
 MODEL = recipes.Kind("resnet-small", {})
 SIZE = 32
@@ -41,13 +46,13 @@ def prepare(root: Path, images: int) -> None:
     folder = root / paths.DATASET.format(dataset="d")
     made = datasets.write(prepared, folder)
     info = {"classes": 2, "shape": [1, SIZE, SIZE], "form": "images"}
-    manifest = files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info)
+    manifest = manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info)
     manifest.write(folder / "manifest.json")
     network = networks.build(MODEL, (1, SIZE, SIZE), 2)
-    constants = splits.normalization_of(torch.zeros(1, 1, 1, 1, dtype=torch.uint8), "global")
+    constants = normalization_of(torch.zeros(1, 1, 1, 1, dtype=torch.uint8), "global")
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, {**network.state_dict(), **constants.tensors()})
-    backbone = files.Manifest(
+    backbone = manifests.Manifest(
         "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
     )
     backbone.write(path.with_suffix(".json"))

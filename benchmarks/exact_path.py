@@ -34,8 +34,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.linear_model._linear_loss import LinearModelLoss
 from threadpoolctl import threadpool_limits
 
-from cobaye import solvers
-from cobaye.full_batch import FullBatch
+from cobaye.objective import solvers
+from cobaye.objective.full_batch import FullBatch
 
 LAMBDAS = (1e-2, 3.162e-3, 1e-3, 3.162e-4, 1e-4, 3.162e-5, 1e-5, 3.162e-6, 1e-6, 1e-7)
 N, D, K = 12_000, 256, 200

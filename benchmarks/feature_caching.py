@@ -26,8 +26,12 @@ import torch
 from _common import machine, show, spread, table
 from PIL import Image
 
-from cobaye import backbones, caching, checkpoints, files, paths, readers, recipes, splits
-from cobaye.networks import torchvision as zoo
+from cobaye import recipes
+from cobaye.data.normalization import normalization_of
+from cobaye.features import caching, readers
+from cobaye.models import backbones
+from cobaye.models.networks import torchvision as zoo
+from cobaye.storage import checkpoints, files, manifests, paths
 
 RESIZE = {"resize": 256, "crop": 224, "interpolation": "bilinear"}
 CACHING = {"batch_size": 32, "storage": "float32"}
@@ -54,16 +58,16 @@ def prepare(root: Path, name: str, count: int) -> None:
     folder = root / paths.DATASET.format(dataset="d")
     index = folder / "train/index.json"
     sha = files.write_json(index, {"root": str(root / "images"), "paths": names})
-    made = {"train/index.json": files.describe(index, sha)}
+    made = {"train/index.json": manifests.describe(index, sha)}
     info = {"classes": 2, "shape": None, "form": "files"}
-    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
     network = zoo.cut(zoo.create(name, num_classes=1000), name)
-    constants = splits.normalization_of(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), "none")
+    constants = normalization_of(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), "none")
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, {**network.state_dict(), **constants.tensors()})
-    files.Manifest(
+    manifests.Manifest(
         "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": RESIZE}
     ).write(path.with_suffix(".json"))
 

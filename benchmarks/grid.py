@@ -18,9 +18,13 @@ import json
 import torch
 from _common import interleave, machine, show, spread
 
-from cobaye import datasets, networks, recipes, splits, training
-from cobaye.datasets import digits
-from cobaye.engines.together import Engine
+from cobaye import recipes
+from cobaye.data import datasets, splits
+from cobaye.data.datasets import digits
+from cobaye.data.normalization import normalization_of
+from cobaye.models import networks
+from cobaye.training import loop
+from cobaye.training.engines.batched import Engine
 
 WIDTHS, RATES, EPOCHS = (10, 25, 50, 100), (0.1, 0.01, 0.001, 0.0001), (10, 20, 50, 100)
 PREFIX = sum(EPOCHS) / max(EPOCHS)
@@ -33,7 +37,7 @@ def members(batch: int) -> list[recipes.Training]:
     return [
         recipes.Training(
             data=recipes.Data("digits", None),
-            engine="together",
+            engine="batched",
             model=recipes.Kind("mlp", {"widths": (width,)}),
             optimizer=recipes.Optimizer(sgd, rate, constant, batch, max(EPOCHS), "global"),
             weight_decay=0.0,
@@ -58,7 +62,7 @@ def plain(
     for recipe, network in group:
         optimizer = torch.optim.SGD(network.parameters(), lr=recipe.optimizer.learning_rate)
         for epoch in range(1, epochs + 1):
-            order = training.batch_order(0, epoch, len(labels))
+            order = loop.batch_order(0, epoch, len(labels))
             total = torch.zeros(())
             for rows in order.split(recipe.optimizer.batch_size):
                 loss = torch.nn.functional.cross_entropy(network(inputs[rows]), labels[rows])
@@ -71,7 +75,7 @@ def plain(
 def ours(engine: Engine, epochs: int):
     """Train them all at once."""
     for epoch in range(1, epochs + 1):
-        order = training.batch_order(0, epoch, len(engine.split.labels))
+        order = loop.batch_order(0, epoch, len(engine.split.labels))
         engine.epoch(order, [each.optimizer.learning_rate for each in engine.members])
 
 
@@ -90,7 +94,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     split = load()
-    normalization = splits.normalization_of(split.inputs, "global")
+    normalization = normalization_of(split.inputs, "global")
     inputs = normalization(split.inputs)
     total = {"ours": [0.0] * asked.repeats, "plain": [0.0] * asked.repeats}
     print("| batch size | ours, ms/epoch of 16 | plain, ms/epoch of 16 | side by side |")

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from cobaye.engines.linear import Engine
+from cobaye.training.engines.linear import Engine
 
 # images, features, classes, batch size
 SIZES = [(12_000, 256, 200, 256), (20_000, 2_048, 1_000, 256)]

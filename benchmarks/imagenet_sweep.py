@@ -28,8 +28,8 @@ import psutil
 import torch
 from _common import machine, table
 
-from cobaye.engines.linear import Engine
-from cobaye.training import batch_order
+from cobaye.training.engines.linear import Engine
+from cobaye.training.loop import batch_order
 
 RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
 

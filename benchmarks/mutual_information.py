@@ -21,7 +21,7 @@ import torch
 from _common import interleave, machine, ratio, show, spread, table
 from sklearn.metrics import normalized_mutual_info_score
 
-from cobaye.activations import bits
+from cobaye.inside.neurons import bits
 
 IMAGES, NEURONS, PAIRS = 1000, 8192, 10_000
 

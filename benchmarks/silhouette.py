@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from _common import interleave, machine, ratio, show, spread, table
 
-from cobaye.activations import neighbours
+from cobaye.inside.neurons import neighbours
 
 IMAGES, INPUTS, CENTRES, NEAR = 1000, 576, 0.1, 0.2
 

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from cobaye import datasets, files, kinds, paths, schema
+from cobaye import kinds
+from cobaye.config import schema
+from cobaye.data import datasets
+from cobaye.storage import manifests, paths
 
 
-def prepare(root: Path, kind: str, **options: Any) -> tuple[files.Manifest, Path]:
+def prepare(root: Path, kind: str, **options: Any) -> tuple[manifests.Manifest, Path]:
     """Prepare a dataset as config and rule would; return its checked manifest and its folder."""
     given = schema.checked_kind("datasets", kind, options, Path("datasets.yaml"), "d")
     path = datasets.prepare(given, {"dataset": "d"}, "c0de", root)
@@ -174,7 +177,7 @@ def write_blots(root: Path, name: str, shape: tuple[int, ...], per_class: int = 
     made = datasets.write(datasets.Prepared([{"name": str(i)} for i in range(10)], parts), folder)
     counts = dict.fromkeys(paths.SPLITS, 10 * per_class)
     info = {"classes": 10, "shape": list(shape), "form": "images", "images": counts}
-    files.Manifest("prepare_dataset", {"dataset": name}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": name}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
 

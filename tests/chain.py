@@ -9,21 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cobaye import (
-    backbones,
-    caching,
-    datasets,
-    evaluation,
-    features,
-    figures,
-    files,
-    kinds,
-    measuring,
-    paths,
-    recipes,
-    tables,
-    training,
-)
+from cobaye import figures, kinds, recipes
+from cobaye.data import datasets
+from cobaye.evaluation import evaluate
+from cobaye.features import caching, gathering
+from cobaye.inside import inspecting
+from cobaye.models import backbones
+from cobaye.storage import manifests, paths
+from cobaye.tables import reading, tabulate
+from cobaye.training import loop
 
 CODE = "c0de"
 IMAGES, FEATURES = recipes.Data("d", None), recipes.Data("d", "b")
@@ -74,7 +68,7 @@ def training_of(run: dict[str, Any], **changes: Any) -> recipes.Training:
 
 def trained(run: dict[str, Any]) -> str:
     """Return the fingerprint of a run's training."""
-    return files.stage_fingerprint(recipes.plain(training_of(run)), CODE)
+    return manifests.stage_fingerprint(recipes.plain(training_of(run)), CODE)
 
 
 def _evaluation() -> recipes.Evaluation:
@@ -83,7 +77,7 @@ def _evaluation() -> recipes.Evaluation:
 
 def expected() -> dict[str, tuple[str, str]]:
     """Return what `tabulate` is told of its runs."""
-    evaluated = files.stage_fingerprint(recipes.plain(_evaluation()), CODE)
+    evaluated = manifests.stage_fingerprint(recipes.plain(_evaluation()), CODE)
     return {paths.RUN.format(**run): (trained(run), evaluated) for run in RUNS}
 
 
@@ -92,7 +86,7 @@ def stages(seed: int = 0) -> list[Stage]:
     options = {"classes": 3, "train": 4, "val": 2, "test": 3, "size": 8, "seed": seed}
     dataset = recipes.Kind("glyphs", options)
     run_recipe = {"run": BACKBONE_RUN, "model": recipes.plain(MODEL)}
-    runs = [{key: run[key] for key in tables.KEYS} for run in RUNS]
+    runs = [{key: run[key] for key in reading.KEYS} for run in RUNS]
     table_recipe = {"runs": runs, "baseline": False}
     found = [
         Stage(
@@ -119,7 +113,9 @@ def stages(seed: int = 0) -> list[Stage]:
         Stage(
             "tabulate",
             f"{paths.TABLES}/tables.json".format(study="s"),
-            lambda root: tables.tabulate({"study": "s"}, table_recipe, CODE, "d", expected(), root),
+            lambda root: tabulate.tabulate(
+                {"study": "s"}, table_recipe, CODE, "d", expected(), root
+            ),
         ),
         Stage(
             "plot",
@@ -135,7 +131,7 @@ def _train(run: dict[str, Any]) -> Stage:
     return Stage(
         "train",
         f"{paths.RUN}/train.json".format(**run),
-        lambda root: training.train(training_of(run), run, CODE, root=root),
+        lambda root: loop.train(training_of(run), run, CODE, root=root),
     )
 
 
@@ -143,7 +139,7 @@ def _evaluate(run: dict[str, Any]) -> Stage:
     return Stage(
         "evaluate",
         f"{paths.RUN}/evaluate.json".format(**run),
-        lambda root: evaluation.evaluate(_evaluation(), run, CODE, trained(run), root=root),
+        lambda root: evaluate.evaluate(_evaluation(), run, CODE, trained(run), root=root),
     )
 
 
@@ -163,21 +159,21 @@ def _measure(run: dict[str, Any]) -> Stage:
     return Stage(
         "measure_weights",
         f"{paths.MEASURE}/manifest.json".format(**identity),
-        lambda root: measuring.measure(identity, recipe, CODE, trained(run), root=root),
+        lambda root: inspecting.measure(identity, recipe, CODE, trained(run), root=root),
     )
 
 
 def _join() -> Stage:
     looked = [_looked_into(run) for run in RUNS]
     expected = {
-        paths.MEASURE.format(**identity): files.stage_fingerprint(recipe, CODE)
+        paths.MEASURE.format(**identity): manifests.stage_fingerprint(recipe, CODE)
         for identity, recipe in looked
     }
-    runs = [{key: identity[key] for key in (*tables.KEYS, "state")} for identity, _ in looked]
+    runs = [{key: identity[key] for key in (*reading.KEYS, "state")} for identity, _ in looked]
     return Stage(
         "analyse_weights",
         f"{paths.TABLES}/weights.json".format(study="s"),
-        lambda root: measuring.join(
+        lambda root: inspecting.join(
             {"study": "s", "analysis": "weights"}, {"measured": runs}, CODE, expected, root
         ),
     )
@@ -200,7 +196,7 @@ def _gather(split: str) -> Stage:
     return Stage(
         "gather_features",
         f"{paths.FEATURES}/manifest.json".format(**identity),
-        lambda root: features.gather(identity, {"shards": SHARDS}, CODE, root),
+        lambda root: gathering.gather(identity, {"shards": SHARDS}, CODE, root),
     )
 
 

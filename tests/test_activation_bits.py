@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import normalized_mutual_info_score
 
-from cobaye.activations import bits as b
+from cobaye.inside.neurons import bits as b
 
 N = 1000
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from cobaye import networks, recipes
-from cobaye.activations import capture
+from cobaye import recipes
 from cobaye.errors import ConfigError
+from cobaye.inside.neurons import capture
+from cobaye.models import networks
 
 N = capture.BATCH + 3
 MEMORY = 1e9

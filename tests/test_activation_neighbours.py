@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.metrics import silhouette_samples
 
-from cobaye.activations import neighbours as nb
+from cobaye.inside.neurons import neighbours as nb
 
 METRICS = ("euclidean", "cosine")
 N, D = 120, 9

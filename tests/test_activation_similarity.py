@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cobaye.activations import similarity
+from cobaye.inside.neurons import similarity
 
 N = 200
 

@@ -10,11 +10,12 @@ import torch
 from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
-from cobaye import kinds, networks, recipes
-from cobaye.activations import bits, capture, neighbours
+from cobaye import kinds, recipes
 from cobaye.analyses import _activations, activations
+from cobaye.data.splits import Split
 from cobaye.errors import ConfigError
-from cobaye.splits import Split
+from cobaye.inside.neurons import bits, capture, neighbours
+from cobaye.models import networks
 
 IMAGES = 300
 SMALL = {"images": 200, "histogram_images": 250, "sizes_images": 250, "pairs": 60, "neurons": 30}

@@ -16,8 +16,10 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import files, kinds, paths, resume, training
+from cobaye import kinds
 from cobaye.errors import UnwritableFile
+from cobaye.storage import files, paths, resume
+from cobaye.training import loop
 from tests import chain
 
 SAID, UNEXPECTED = 7, 1
@@ -37,7 +39,7 @@ def root(chained, tmp_path):
 
 
 def train(root, recipe=RECIPE):
-    training.train(recipe, RUN, chain.CODE, root=root)
+    loop.train(recipe, RUN, chain.CODE, root=root)
     return chain.contents(root)
 
 
@@ -160,7 +162,7 @@ def test_an_orphaned_training_and_its_successor(root, tmp_path, monkeypatch):
     """While the orphan is at work its successor says so; once it has ended, nothing is redone."""
     expected = train(chain.clone(root, tmp_path / "expected"))
     ready, go = (os.pipe() for _ in range(2))
-    order = training.batch_order
+    order = loop.batch_order
 
     def held_at_the_third(*key):
         if key[1] == 3:
@@ -168,7 +170,7 @@ def test_an_orphaned_training_and_its_successor(root, tmp_path, monkeypatch):
             os.read(go[0], 1)
         return order(*key)
 
-    monkeypatch.setattr(training, "batch_order", held_at_the_third)
+    monkeypatch.setattr(loop, "batch_order", held_at_the_third)
     orphan = os.fork()
     if orphan == 0:
         try:

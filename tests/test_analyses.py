@@ -10,9 +10,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cobaye import files, story, story_per_class, tables
 from cobaye.analyses import _images, _predictions, classes
 from cobaye.recipes import Data
+from cobaye.storage import files, manifests
+from cobaye.story import class_decay, story
+from cobaye.tables import reading
 
 LABELS = ["0", "1e-3", "1e-2"]
 OPTIONS = classes.Options(draws=100, splits=20)
@@ -225,9 +227,11 @@ def test_every_number_of_the_story_is_in_a_table():
 @pytest.mark.slow
 def test_the_stage_writes_what_its_manifest_says(built):
     folder = built.path("results/tiny/tables")
-    manifest = files.read_manifest(folder / "classes.json", "analyse_classes", {"study": "tiny"})
+    manifest = manifests.read_manifest(
+        folder / "classes.json", "analyse_classes", {"study": "tiny"}
+    )
     assert set(manifest.files) == set(classes.TABLES.values())
-    frames, inputs = tables.read_all("tiny", classes.TABLES, built.folder)
+    frames, inputs = reading.read_all("tiny", classes.TABLES, built.folder)
     assert set(inputs) == {"results/tiny/tables/classes.json"}
     effects = frames["class-effects"]
     assert len(effects) == 6 * 2
@@ -239,7 +243,7 @@ def test_the_stage_writes_what_its_manifest_says(built):
     assert first["pixels"] == pixels[first["image"]].tobytes()
     text = built.path("results/tiny/story.md").read_text()
     assert "6 classes with 6 test images each" in text
-    classes_csv, _ = tables.read_all("tiny", ["classes", "best-lambda"], built.folder)
+    classes_csv, _ = reading.read_all("tiny", ["classes", "best-lambda"], built.folder)
     table = classes_csv["classes"]
     table = table[table["split"] == "test"].pivot(
         index="class", columns="weight_decay", values="loss"
@@ -255,7 +259,7 @@ def test_a_damaged_table_is_noticed_with_its_repair(copied):
     path = copied.path("results/tiny/tables/class-effects.csv")
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(files.CorruptFile, match=r"--forcerun .*classes\.json"):
-        tables.read_all("tiny", ["class-effects"], copied.folder)
+        reading.read_all("tiny", ["class-effects"], copied.folder)
 
 
 @pytest.mark.slow
@@ -276,14 +280,14 @@ def dataset(root, form, images):
     if form == "files":
         index = {"root": str(root), "paths": images}
         path = folder / "test/index.json"
-        made["test/index.json"] = files.describe(path, files.write_json(path, index))
+        made["test/index.json"] = manifests.describe(path, files.write_json(path, index))
     if form == "images":
         path = folder / "test/images.npy"
         np.save(path, images)
-        made["test/images.npy"] = files.describe(path)
+        made["test/images.npy"] = manifests.describe(path)
     info = {"form": form, "images": {"test": len(images)}}
     told = ("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info)
-    files.Manifest(*told).write(folder / "manifest.json")
+    manifests.Manifest(*told).write(folder / "manifest.json")
 
 
 def test_an_image_is_that_of_its_row_where_others_were_skipped(tmp_path):
@@ -294,7 +298,7 @@ def test_an_image_is_that_of_its_row_where_others_were_skipped(tmp_path):
     identity = {"dataset": "d", "backbone": "b", "split": "test"}
     path = tmp_path / "results/features/d/b/test/manifest.json"
     info = {"skipped": {"1": "broken", "2": "broken"}}
-    files.Manifest("gather_features", identity, {}, "", info=info).write(path)
+    manifests.Manifest("gather_features", identity, {}, "", info=info).write(path)
     some = _images.reader(Data("d", "b"), "test", tmp_path)
     np.testing.assert_array_equal(some(1), images[3].transpose(1, 2, 0))
 
@@ -331,12 +335,12 @@ def test_the_story_tells_of_a_lambda_for_each_class_what_its_table_says():
             row |= {f"{measure}_{end}": value for end, value in ends}
         rows.append(row)
     table = pd.DataFrame(rows)
-    text = story_per_class.tell(pd.Series(), {"per-class": table})
+    text = class_decay.tell(pd.Series(), {"per-class": table})
     assert "Choosing by the cross-fitted hypergradient beats one λ" in text
     assert "choosing by each class's lowest validation loss is worse" in text
     assert "−0.0050 (−0.0070 to −0.0030) in test loss" in text
-    text = story_per_class.tell(pd.Series(), {"per-class": table[:3]})
+    text = class_decay.tell(pd.Series(), {"per-class": table[:3]})
     assert "No way is known to beat one λ for all" in text
     assert "beats" not in text
-    text = story_per_class.tell(pd.Series(), {"per-class": table[:1].assign(loss_difference=None)})
+    text = class_decay.tell(pd.Series(), {"per-class": table[:1].assign(loss_difference=None)})
     assert "No classifier with one stayed finite" in text

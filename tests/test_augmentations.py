@@ -10,9 +10,10 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional
 
-from cobaye import files, kinds, recipes
-from cobaye.augmentations import Augmentation, _images, colour, crop, rotation, zoom
+from cobaye import kinds, recipes
 from cobaye.errors import DataError
+from cobaye.storage import files
+from cobaye.training.augmentations import Augmentation, _images, colour, crop, rotation, zoom
 from tests import test_training as base
 
 root = base.root

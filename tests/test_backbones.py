@@ -11,20 +11,15 @@ import torch
 from PIL import Image
 from torchvision import models
 
-from cobaye import (
-    backbones,
-    caching,
-    checkpoints,
-    datasets,
-    features,
-    files,
-    networks,
-    paths,
-    recipes,
-    splits,
-)
+from cobaye import recipes
+from cobaye.data.normalization import Normalization
 from cobaye.errors import ConfigError, DataError
-from cobaye.networks import torchvision as zoo
+from cobaye.features import caching, gathering
+from cobaye.models import backbones, networks
+from cobaye.models.networks import torchvision as zoo
+from cobaye.recipes.study import Backbone
+from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.storage.arrays import save_array
 
 # The smallest of each family; SqueezeNet has no linear layer.
 FAMILIES = {
@@ -87,7 +82,7 @@ def test_an_unknown_network_gets_the_nearest_name():
 
 
 def origin(**changes):
-    return recipes.Backbone("b", CACHING, 1, model=MODEL, weights="DEFAULT", **changes)
+    return Backbone("b", CACHING, 1, model=MODEL, weights="DEFAULT", **changes)
 
 
 def test_missing_weights_are_told_before_any_job(tmp_path, monkeypatch):
@@ -119,16 +114,16 @@ def root(tmp_path):
     folder = tmp_path / paths.DATASET.format(dataset="d")
     index = {"root": str(source), "paths": names}
     made = {
-        "train/index.json": files.describe(
+        "train/index.json": manifests.describe(
             folder / "train/index.json", files.write_json(folder / "train/index.json", index)
         )
     }
     labels = np.arange(9, dtype=np.int64)
-    made["train/labels.npy"] = files.describe(
-        folder / "train/labels.npy", datasets.save_array(folder / "train/labels.npy", labels)
+    made["train/labels.npy"] = manifests.describe(
+        folder / "train/labels.npy", save_array(folder / "train/labels.npy", labels)
     )
     info = {"classes": 9, "shape": None, "form": "files"}
-    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
     torch.manual_seed(0)
@@ -148,7 +143,7 @@ def cache(root, shards=1, workers=0, **changes):
         identity = {**IDENTITY, "shard": shard, "shards": shards}
         recipe = dataclasses.replace(CACHING, **changes)
         caching.cache_shard(recipe, MODEL, identity, "", workers=workers, root=root)
-    features.gather(IDENTITY, {"shards": shards}, "", root)
+    gathering.gather(IDENTITY, {"shards": shards}, "", root)
     folder = root / paths.FEATURES.format(**IDENTITY)
     arrays = [np.load(file) for file in sorted(folder.glob("shard-*.npy"))]
     return np.concatenate(arrays), np.load(folder / "labels.npy")
@@ -244,7 +239,7 @@ def test_features_and_folded_head_of_a_network_that_normalises_its_outputs():
     for _ in range(60):  # running statistics approach the batch's
         network(images / 255)
     network.eval()
-    constants = splits.Normalization(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
+    constants = Normalization(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
     tensors = {**network.state_dict(), **constants.tensors()}
     found = backbones.Penultimate(model, tensors, (1, 32, 32))
     head = backbones.Backbone(tensors, None, "").head()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from cobaye.datasets import features as kind
+from cobaye.data.datasets import features as kind
 from cobaye.errors import ConfigError, DataError
 from tests.archives import Planted, prepare
 from tests.own_features import COUNTS, SUFFIXES, features_of, labels_of, options_of, save, written

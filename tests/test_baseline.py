@@ -9,10 +9,15 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import backbones, baseline, checkpoints, files, kinds, networks, recipes, splits
+from cobaye import kinds, recipes
+from cobaye.data import splits
+from cobaye.data.normalization import without_normalization
 from cobaye.errors import DataError
+from cobaye.evaluation import baseline
 from cobaye.figures import render
 from cobaye.figures import test_curves as curves
+from cobaye.models import backbones, networks
+from cobaye.storage import checkpoints, files, manifests
 from tests.test_figures import study
 
 RESNET = kinds.options("networks", "resnet-small")()
@@ -24,7 +29,7 @@ DATA = recipes.Data("tiny-glyphs", "tiny-backbone")
 def test_the_baseline_is_the_whole_network_on_the_images(built):
     run = "results/tiny-backbone/runs/resnet/sgd/wd-1e-3/seed-0"
     tensors = checkpoints.load(built.path(f"{run}/checkpoints/epoch-002.safetensors"))
-    own, normalization = splits.without_normalization(tensors)
+    own, normalization = without_normalization(tensors)
     network = networks.build(MODEL, (1, 32, 32), 6)
     network.load_state_dict(own)
     table = pd.read_csv(built.path("results/tiny/tables/baseline.csv"), index_col="split")
@@ -60,16 +65,18 @@ def root(tmp_path):
 def write(root, classes, categories):
     folder = root / "resources/datasets/tiny-glyphs"
     names = [{"name": name} for name in classes]
-    made = files.describe(folder / "classes.json", files.write_json(folder / "classes.json", names))
+    made = manifests.describe(
+        folder / "classes.json", files.write_json(folder / "classes.json", names)
+    )
     info = {"classes": len(classes), "form": "images"}
-    files.Manifest(
+    manifests.Manifest(
         "prepare_dataset", {"dataset": "tiny-glyphs"}, {}, "", {}, {"classes.json": made}, info
     ).write(folder / "manifest.json")
     place = root / "resources/backbones/tiny-backbone.safetensors"
     shape = (len(categories), 4)
     tensors = {"head.weight": torch.ones(shape), "head.bias": torch.zeros(shape[0])}
     entry = checkpoints.save(place, tensors)
-    files.Manifest(
+    manifests.Manifest(
         "prepare_backbone",
         {"backbone": "tiny-backbone"},
         {},
@@ -90,7 +97,7 @@ def write(root, classes, categories):
 def test_a_head_of_other_classes_is_refused(root, classes, expected):
     write(root, classes, ["a", "b", "c"])
     with pytest.raises(DataError) as said:
-        baseline.evaluate(DATA, {"study": "tiny"}, "", root=root)
+        baseline.evaluate_baseline(DATA, {"study": "tiny"}, "", root=root)
     for part in ("tiny-backbone", "tiny-glyphs", *expected):
         assert part in str(said.value)
     assert not (root / "results").exists()

@@ -9,11 +9,14 @@ import shutil
 import pytest
 import yaml
 
-from cobaye import figures, files, kinds, products, provenance, recipes, table_files
-from cobaye.config import Config
+from cobaye import figures, kinds, recipes
+from cobaye.config import Config, output_keys
 from cobaye.errors import ConfigError
-from cobaye.plan import Plan, Stage, gpu_wanted
-from cobaye.staleness import is_stale
+from cobaye.planning import code_digest
+from cobaye.planning.plan import Plan, Stage, gpu_wanted
+from cobaye.recipes.study import Run
+from cobaye.storage import manifests, table_names
+from cobaye.storage.staleness import is_stale
 from tests.conftest import ROOT, TINY, edit, load
 
 STUDY = "studies/tiny.yaml"
@@ -36,7 +39,7 @@ def test_the_tiny_config_is_read(folder):
     study = config.studies["tiny"]
     assert study.data == recipes.Data("tiny-glyphs", "tiny-backbone")
     assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
-    assert list(study.figures) == list(products.LAST_LAYER_FIGURES)
+    assert list(study.figures) == list(output_keys.LAST_LAYER_FIGURES)
     assert list(study.analyses) == ["classes"]
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
 
@@ -90,7 +93,7 @@ def test_an_optimizer_may_have_some_of_the_lambdas(folder):
     plan = Plan(config, SCRIPTS)
     assert len(plan.tabulate("tiny").recipe["runs"]) == 6
     with pytest.raises(ConfigError, match=r"no run .*/one/wd-0/seed-0"):
-        plan.train("tiny", recipes.Run("linear", "one", "0", 0))
+        plan.train("tiny", Run("linear", "one", "0", 0))
 
 
 def test_where_each_optimizer_has_one_lambda_no_figure_is_about_it(folder):
@@ -391,7 +394,7 @@ def test_a_run_is_told_what_its_study_says(folder):
     extra = "seeds: [0, 3]\npenalize_bias: false\ntrain_epochs: last\nthreads: 2\n"
     path.write_text(path.read_text().replace("models:", extra + "models:", 1))
     config = load(folder)
-    run = recipes.Run("linear", "sgd", "1e-2", 3)
+    run = Run("linear", "sgd", "1e-2", 3)
     assert len(config.studies["tiny"].runs()) == 4
     assert config.studies["tiny"].threads == 2
     told = Plan(config, SCRIPTS).train("tiny", run)
@@ -441,7 +444,7 @@ def test_a_recipe_with_every_key_is_read_and_told(folder):
     path = folder / IMAGES
     text = path.read_text().replace("    epochs: 2\n", f"    epochs: 2{EVERY_KEY}")
     path.write_text(text.replace("models:", "penalize_scales: false\nmodels:", 1))
-    config, run = load(folder), recipes.Run("linear", "sgd", "1e-3", 0)
+    config, run = load(folder), Run("linear", "sgd", "1e-3", 0)
     plan = Plan(config, SCRIPTS)
     told = plan.train("tiny-images", run)
     # Images that change have no closed form.
@@ -462,8 +465,8 @@ def test_a_recipe_with_every_key_is_read_and_told(folder):
         ("optimizers", "sgd"),
         ("schedules", "constant"),
     ]
-    assert told.code == provenance.code_digest(SCRIPTS / "train.py", used)
-    assert told.code != provenance.code_digest(SCRIPTS / "train.py", used[1:])
+    assert told.code == code_digest.code_digest(SCRIPTS / "train.py", used)
+    assert told.code != code_digest.code_digest(SCRIPTS / "train.py", used[1:])
 
 
 def test_a_recipe_may_be_another_one_but_for_some_keys(folder):
@@ -481,7 +484,7 @@ def test_a_recipe_may_be_another_one_but_for_some_keys(folder):
 
 
 def test_a_network_of_several_layers_is_trained_on_normalised_images(folder):
-    run = recipes.Run("resnet", "sgd", "1e-3", 0)
+    run = Run("resnet", "sgd", "1e-3", 0)
     recipe = Plan(load(folder), SCRIPTS).train("tiny-backbone", run).recipe
     assert recipe["engine"] == "network"
     assert recipe["optimizer"]["normalize"] == "global"
@@ -489,7 +492,7 @@ def test_a_network_of_several_layers_is_trained_on_normalised_images(folder):
 
 
 def test_code_is_that_of_the_kinds_a_job_imports_by_name(folder):
-    plan, run = Plan(load(folder), SCRIPTS), recipes.Run("linear", "sgd", "0", 0)
+    plan, run = Plan(load(folder), SCRIPTS), Run("linear", "sgd", "0", 0)
     linear, resnet = ("networks", "linear"), ("networks", "resnet-small")
     trained = [("engines", "linear"), ("optimizers", "sgd"), ("schedules", "step")]
     found = {
@@ -500,11 +503,11 @@ def test_code_is_that_of_the_kinds_a_job_imports_by_name(folder):
         "plot": (plan.plot("tiny", "confusion"), [("figures", "confusion")]),
     }
     for rule, (stage, used) in found.items():
-        code = provenance.code_digest(SCRIPTS / f"{rule}.py", used)
+        code = code_digest.code_digest(SCRIPTS / f"{rule}.py", used)
         assert stage.code == code
         for one in used:
             rest = [other for other in used if other != one]
-            assert provenance.code_digest(SCRIPTS / f"{rule}.py", rest) != code
+            assert code_digest.code_digest(SCRIPTS / f"{rule}.py", rest) != code
 
 
 def test_a_study_may_change_what_a_figures_name_sets(folder):
@@ -518,7 +521,7 @@ def test_a_study_may_change_what_a_figures_name_sets(folder):
 def test_a_manifest_is_stale_if_it_is_of_something_else_or_cannot_be_read(tmp_path):
     path, stage = tmp_path / "train.json", Stage({}, {"r": 1}, "c0de")
     assert not is_stale(str(path), stage.fingerprint)
-    files.Manifest("train", {}, {"r": 1}, "c0de").write(path)
+    manifests.Manifest("train", {}, {"r": 1}, "c0de").write(path)
     assert not is_stale(str(path), stage.fingerprint)
     assert is_stale(str(path), Stage({}, {"r": 2}, "c0de").fingerprint)
     assert is_stale(str(path), Stage({}, {"r": 1}, "c0df").fingerprint)
@@ -578,8 +581,8 @@ def test_a_figure_reads_a_table_it_likes_where_the_study_makes_it(folder):
 
 
 def test_tables_have_names_and_files_of_their_own():
-    everyone = [table_files.TABULATE, *kinds.names("analyses")]
-    found = [pair for maker in everyone for pair in table_files.made_by(maker).items()]
+    everyone = [table_names.TABULATE, *kinds.names("analyses")]
+    found = [pair for maker in everyone for pair in table_names.made_by(maker).items()]
     assert len({name for name, _ in found}) == len({file for _, file in found}) == len(found)
 
 
@@ -588,7 +591,7 @@ def test_a_warm_start_is_from_the_next_larger_lambda(folder):
     text = path.read_text().replace(EXACT, "    algorithm: {kind: exact, warm_start: true}\n")
     path.write_text(text.replace('["0", "1e-2"]', '["1e-3", "0", "1e-2"]'))
     plan = Plan(load(folder), SCRIPTS)
-    runs = {label: recipes.Run("linear", "sgd", label, 0) for label in ("0", "1e-3", "1e-2")}
+    runs = {label: Run("linear", "sgd", label, 0) for label in ("0", "1e-3", "1e-2")}
     starts = {label: plan.train("tiny", run).recipe["warm_start"] for label, run in runs.items()}
     assert starts == {"0": "1e-3", "1e-3": "1e-2", "1e-2": None}
     told = plan.train("tiny", runs["0"])

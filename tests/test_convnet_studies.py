@@ -8,9 +8,12 @@ import itertools
 import pandas as pd
 import pytest
 
-from cobaye import figures, files, layers, paths, recipes, training
+from cobaye import figures, recipes
 from cobaye.config import Config
-from cobaye.plan import Plan
+from cobaye.models import layers
+from cobaye.planning.plan import Plan
+from cobaye.storage import files, paths
+from cobaye.training import loop
 from tests import archives
 from tests.conftest import ROOT
 
@@ -48,7 +51,7 @@ def test_the_first_epochs_of_a_faithful_study(config, part, tmp_path):
         recipe = recipes.parse(recipes.Training, told.recipe)
         short = dataclasses.replace(recipe.optimizer, epochs=2)
         recipe = dataclasses.replace(recipe, optimizer=short)
-        folder = training.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
         history = pd.read_csv(folder / "history.csv")
         assert list(history["epoch"]) == [0, 1, 2]
         # The first of each study is plain SGD with a small step, here of the whole split at once.
@@ -102,7 +105,7 @@ def test_the_twins_train_on_grey_images(config, tmp_path):
     run = config.studies[study].runs()[-2]
     told = plan.train(study, run)
     recipe = recipes.parse(recipes.Training, told.recipe)
-    folder = training.train(recipe, told.identity, told.code, root=tmp_path).parent
+    folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
     state = files.read_json(folder / "run.json")
     assert run.optimizer == "lr1e6-batch16"
     assert state["stopped"].startswith("diverged in epoch"), state["stopped"]

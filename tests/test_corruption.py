@@ -11,7 +11,9 @@ import sys
 
 import pytest
 
-from cobaye import errors, files, paths, resume, training
+from cobaye import errors
+from cobaye.storage import files, manifests, paths, resume
+from cobaye.training import loop
 from tests import chain
 
 DATASET = "resources/datasets/d"
@@ -106,7 +108,7 @@ def damages(data: bytes) -> dict[str, bytes]:
 
 def of_the_future(data: bytes) -> bytes:
     """Return a manifest as a later version of this project might seal it."""
-    return resealed(data, format=files.FORMAT + 1)
+    return resealed(data, format=manifests.FORMAT + 1)
 
 
 def resealed(data: bytes, **changes: object) -> bytes:
@@ -181,18 +183,18 @@ def begun(states, tmp_path, monkeypatch):
     """A training that was killed after its first epoch of two, and what it gives undisturbed."""
     before, _ = states[f"{RUN}/train.json"]
     undisturbed = chain.clone(before, tmp_path / "undisturbed")
-    training.train(BEGUN, chain.RUNS[0], chain.CODE, root=undisturbed)
+    loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=undisturbed)
     root = chain.clone(before, tmp_path / "root")
-    order = training.batch_order
+    order = loop.batch_order
 
     def stop_at_the_second(*key):
         if key[1] == 2:
             raise KeyboardInterrupt
         return order(*key)
 
-    monkeypatch.setattr(training, "batch_order", stop_at_the_second)
+    monkeypatch.setattr(loop, "batch_order", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        training.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
+        loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
     monkeypatch.undo()
     return root, chain.contents(undisturbed)
 
@@ -206,7 +208,7 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
     whole = (left / RUN / resume.FOLDER / name).read_bytes()
     found = damages(whole)
     if name == resume.STATE:
-        future = {**json.loads(whole)["fingerprint"], "format": files.FORMAT + 1}
+        future = {**json.loads(whole)["fingerprint"], "format": manifests.FORMAT + 1}
         found["future"] = resealed(whole, fingerprint=future)
     else:
         checkpoints = left / RUN / resume.FOLDER / resume.CHECKPOINTS
@@ -214,7 +216,7 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
     for damage, data in found.items():
         root = chain.clone(left, tmp_path / damage.replace(" ", "-"))
         put(root / RUN / resume.FOLDER / name, data)
-        training.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
+        loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
         said = capsys.readouterr().err
         assert "resume state not used" in said, damage
         assert ("format: 2 → 1" if damage == "future" else name) in said
@@ -225,7 +227,7 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
 def test_whole_resume_state_is_used(begun, capsys):
     """So that the tests around this one can fail."""
     root, expected = begun
-    training.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
+    loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
     assert files.read_json(root / RUN / "run.json")["resumed_from"] == [1]
     assert "not used" not in capsys.readouterr().err
     assert chain.contents(root) == expected
@@ -246,7 +248,7 @@ def test_whole_resume_state_is_used(begun, capsys):
 def test_resume_state_of_another_recipe_is_named_and_not_used(begun, capsys, changes, said):
     root, _ = begun
     recipe = dataclasses.replace(BEGUN, **changes)
-    training.train(recipe, chain.RUNS[0], chain.CODE, root=root)
+    loop.train(recipe, chain.RUNS[0], chain.CODE, root=root)
     assert f"it is of another run: {said}\n" in capsys.readouterr().err
     assert files.read_json(root / RUN / "run.json")["resumed_from"] == []
 
@@ -255,7 +257,7 @@ def test_resume_state_of_another_run_moved_here_is_not_used(begun, capsys):
     root, _ = begun
     (root / OTHER_RUN).parent.mkdir(parents=True, exist_ok=True)
     (root / RUN).rename(root / OTHER_RUN)
-    training.train(BEGUN, chain.RUNS[1], chain.CODE, root=root)
+    loop.train(BEGUN, chain.RUNS[1], chain.CODE, root=root)
     assert "another run: identity.weight_decay: 0 → 1e-2" in capsys.readouterr().err
     assert files.read_json(root / OTHER_RUN / "run.json")["resumed_from"] == []
 

@@ -11,9 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cobaye import datasets, files, kinds, recipes, schema, yaml_files
-from cobaye.datasets import ImageFiles, Prepared, Rows, _arrays
+from cobaye import kinds, recipes
+from cobaye.config import schema, yaml_files
+from cobaye.data import datasets
+from cobaye.data.datasets import ImageFiles, Prepared, Rows
 from cobaye.errors import DataError, UnwritableFile
+from cobaye.storage import arrays, files, manifests
+from cobaye.storage.arrays import ArrayFile, save_array
 from tests import archives
 from tests.conftest import ROOT
 
@@ -52,22 +56,22 @@ def npy_bytes(array):
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
 def test_a_streamed_array_is_what_numpy_writes(tmp_path, monkeypatch, array, block):
-    monkeypatch.setattr(_arrays, "BLOCK", block)
-    digest = datasets.save_array(tmp_path / "a.npy", array)
+    monkeypatch.setattr(arrays, "BLOCK", block)
+    digest = save_array(tmp_path / "a.npy", array)
     assert (tmp_path / "a.npy").read_bytes() == npy_bytes(array)
     assert digest == files.sha256(tmp_path / "a.npy")
-    assert datasets.ArrayFile(tmp_path / "a.npy").shape == array.shape
+    assert ArrayFile(tmp_path / "a.npy").shape == array.shape
 
 
 @pytest.mark.parametrize("block", [1, 50, 1 << 23])
 def test_rows_of_several_sources(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(_arrays, "BLOCK", block)
+    monkeypatch.setattr(arrays, "BLOCK", block)
     sources = {"a": images(5), "b": images(7)[:, ::-1], "c": images(1)}
     whole = np.concatenate(list(sources.values()))
     for index in ([0, 1, 12], [4, 5], [6, 11], list(range(13))):
         rows = Rows(sources, np.array(index))
         assert rows.shape == (len(index), 3, 2, 2)
-        datasets.save_array(tmp_path / "a.npy", rows)
+        save_array(tmp_path / "a.npy", rows)
         assert (tmp_path / "a.npy").read_bytes() == npy_bytes(whole[index])
     assert rows.origin(6) == "row 1 of 'b'"
 
@@ -79,8 +83,8 @@ def test_memory_does_not_grow_with_the_dataset(tmp_path):
         code = f"""
 import resource, sys
 import numpy as np
-from cobaye import datasets
-from cobaye.datasets._columns import open_column
+from cobaye.data import datasets
+from cobaye.data.datasets._columns import open_column
 from pathlib import Path
 rows, folder = {rows}, Path({str(tmp_path)!r})
 file = np.lib.format.open_memmap(folder / "a.npy", "w+", np.float32, (rows, 256))
@@ -144,11 +148,11 @@ def test_a_failure_while_writing_leaves_what_stood(tmp_path, monkeypatch):
 
     def declare(prepared):
         entries = datasets.write(prepared, folder)
-        manifest = files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, entries)
+        manifest = manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, entries)
         manifest.write(folder / "manifest.json")
 
     def standing():
-        manifest = files.read_manifest(
+        manifest = manifests.read_manifest(
             folder / "manifest.json", "prepare_dataset", {"dataset": "d"}
         )
         for name in manifest.files:

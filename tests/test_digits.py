@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from cobaye.datasets import digits
+from cobaye.data.datasets import digits
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from cobaye import full_batch, objective, optimality, recipes, solvers
-from cobaye.engines import exact, linear
-from cobaye.full_batch import FullBatch
-from cobaye.hypergradient import hypergradient
-from cobaye.rows import MappedRows
+from cobaye import objective, recipes
+from cobaye.objective import full_batch, solvers
+from cobaye.objective.full_batch import FullBatch
+from cobaye.objective.implicit_gradient import hypergradient
+from cobaye.storage.mapped_rows import MappedRows
+from cobaye.tables import optimality
+from cobaye.training.engines import exact, linear
 
 K, D, N = 5, 6, 230
 PER_CLASS = torch.linspace(0.01, 0.3, K, dtype=torch.float64)

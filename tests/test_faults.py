@@ -11,8 +11,9 @@ import traceback
 import pytest
 import torch
 
-from cobaye import figures, files, kinds
+from cobaye import figures, kinds
 from cobaye.errors import CorruptFile, UnwritableFile
+from cobaye.storage import files, manifests
 from tests import chain
 
 CRASHED, SAID, COMPLETE, UNEXPECTED = 9, 7, 0, 1
@@ -125,7 +126,7 @@ def vouched(root, stage) -> dict[str, bytes] | None:
     path = root / stage.manifest
     try:
         content = files.read_json(path)
-        manifest = files.read_manifest(path, stage.rule, content["identity"])
+        manifest = manifests.read_manifest(path, stage.rule, content["identity"])
         found = {name: manifest.check(path.parent, name).read_bytes() for name in manifest.files}
     except CorruptFile:
         return None
@@ -196,10 +197,10 @@ MAKES_FILES = {
 }
 METHODS = {"write_text", "write_bytes", "touch", "to_csv", "to_parquet", "tofile", "open"}
 # Into memory: a text that `files` then writes, a buffer; and files that are read.
-IN_MEMORY = {("tables.py", "table.to_csv"), ("layers.py", "frame.to_csv")}
+IN_MEMORY = {("reading.py", "table.to_csv"), ("layers.py", "frame.to_csv")}
 IN_MEMORY |= {("readers.py", "Image.open")}
 IN_MEMORY |= {("image_folder_resized.py", "Image.open"), ("_images.py", "Image.open")}
-IN_MEMORY |= {("__init__.py", "table.to_csv"), ("__init__.py", "table.to_parquet")}
+IN_MEMORY |= {("writing.py", "table.to_csv"), ("writing.py", "table.to_parquet")}
 
 
 def writing_calls(file):

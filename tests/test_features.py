@@ -9,19 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from cobaye import (
-    backbones,
-    caching,
-    checkpoints,
-    datasets,
-    features,
-    files,
-    networks,
-    paths,
-    recipes,
-    splits,
-)
+from cobaye import recipes
+from cobaye.data import datasets, splits
+from cobaye.data.normalization import normalization_of, without_normalization
 from cobaye.errors import CorruptFile, DataError, StaleFile
+from cobaye.features import caching, gathering
+from cobaye.models import backbones, networks
+from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.storage.arrays import ArrayFile
 
 MODEL = recipes.Kind("resnet-small", recipes.plain({}))
 CACHING = recipes.Caching(batch_size=16, precision="float32", storage="float32")
@@ -47,16 +42,16 @@ def prepared(tmp_path_factory):
     folder = root / paths.DATASET.format(dataset="d")
     made = datasets.write(data, folder)
     info = {"classes": 5, "shape": [1, 16, 16], "form": "images"}
-    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
     images = torch.from_numpy(data.splits["train"][0])
-    normalization = splits.normalization_of(images, "global")
+    normalization = normalization_of(images, "global")
     network = networks.build(MODEL, (1, 16, 16), 5, seed=3)
     tensors = {**network.state_dict(), **normalization.tensors()}
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, tensors)
-    files.Manifest(
+    manifests.Manifest(
         "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
     ).write(path.with_suffix(".json"))
     logits = network.eval()(normalization(images)).detach().numpy()
@@ -73,7 +68,7 @@ def cache(root, shards, recipe=CACHING):
     for shard in range(shards):
         identity = {**IDENTITY, "shard": shard, "shards": shards}
         caching.cache_shard(recipe, MODEL, identity, "", root=root)
-    features.gather(IDENTITY, {"shards": shards}, "", root)
+    gathering.gather(IDENTITY, {"shards": shards}, "", root)
     return splits.load(recipes.Data("d", "b"), "train", root)
 
 
@@ -113,7 +108,7 @@ def test_a_damaged_shard_is_refused_by_name(copy):
     with pytest.raises(CorruptFile, match=r"shard-01-of-02\.npy: expected sha256"):
         splits.load(recipes.Data("d", "b"), "train", copy)
     with pytest.raises(CorruptFile, match=r"--forcerun .*shard-01-of-02\.json"):
-        features.gather(IDENTITY, {"shards": 2}, "", copy)
+        gathering.gather(IDENTITY, {"shards": 2}, "", copy)
 
 
 def test_exchanged_shards_are_refused(copy):
@@ -134,7 +129,7 @@ def test_infinite_features_stop_the_job_and_leave_nothing(copy):
     name = next(name for name in tensors if name.endswith("running_var"))
     tensors[name][0] = torch.nan
     entry = checkpoints.save(path, tensors)
-    files.Manifest(
+    manifests.Manifest(
         "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
     ).write(path.with_suffix(".json"))
     with pytest.raises(DataError, match="not finite"):
@@ -147,7 +142,7 @@ def test_normalisation_is_exact(how):
     generator = np.random.default_rng(1)
     images = generator.integers(0, 256, (40, 3, 5, 5), dtype=np.uint8)
     images[:, 1] //= 3
-    found = splits.normalization_of(torch.from_numpy(images), how)(torch.from_numpy(images)).numpy()
+    found = normalization_of(torch.from_numpy(images), how)(torch.from_numpy(images)).numpy()
     scaled = images / 255
     axes = {"global": (0, 1, 2, 3), "channel": (0, 2, 3), "none": None}[how]
     if axes is None:
@@ -160,7 +155,7 @@ def test_normalisation_is_exact(how):
 
 def test_a_constant_channel_is_centred():
     images = torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)
-    assert splits.normalization_of(images, "channel")(images).abs().max() < 1e-6
+    assert normalization_of(images, "channel")(images).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -193,14 +188,14 @@ def test_shards_of_two_backbones_are_not_mixed(copy):
     other = {"resources/backbones/b.json": "0" * 64}
     reseal(copy / "results/features/d/b/train/shard-01-of-02.json", inputs=other)
     with pytest.raises(StaleFile, match=r"shard-01-of-02\.json: inputs differs from shard 0's"):
-        features.gather(IDENTITY, {"shards": 2}, "", copy)
+        gathering.gather(IDENTITY, {"shards": 2}, "", copy)
 
 
 def test_shards_of_an_earlier_dataset_are_not_gathered(copy):
     cache(copy, 1)
     reseal(copy / "resources/datasets/d/manifest.json", code="newer")
     with pytest.raises(StaleFile, match=r"made from another resources/datasets/d/manifest\.json"):
-        features.gather(IDENTITY, {"shards": 1}, "", copy)
+        gathering.gather(IDENTITY, {"shards": 1}, "", copy)
 
 
 def test_more_shards_than_images_are_refused(copy):
@@ -220,13 +215,13 @@ def test_the_normalisation_moves_with_the_images(copy):
 def test_each_split_has_its_own_features_and_labels(copy, prepared):
     identity = {**IDENTITY, "split": "val"}
     caching.cache_shard(CACHING, MODEL, {**identity, "shard": 0, "shards": 1}, "", root=copy)
-    features.gather(identity, {"shards": 1}, "", copy)
+    gathering.gather(identity, {"shards": 1}, "", copy)
     split = splits.load(recipes.Data("d", "b"), "val", copy)
     images, labels = (
         np.load(copy / f"resources/datasets/d/val/{name}.npy") for name in ("images", "labels")
     )
     tensors = checkpoints.load(copy / "resources/backbones/b.safetensors")
-    (_, constants), network = splits.without_normalization(tensors), prepared[2]
+    (_, constants), network = without_normalization(tensors), prepared[2]
     with torch.no_grad():
         logits = network(constants(torch.from_numpy(images)))
         torch.testing.assert_close(network.head(split.inputs), logits, rtol=1e-4, atol=1e-5)
@@ -264,10 +259,10 @@ def flip_a_bit(path):
 def test_shards_that_miss_a_row_are_refused(copy):
     cache(copy, 1)
     path = copy / "results/features/d/b/train/shard-00-of-01.json"
-    found = files.read_manifest(path, "cache_features", {**IDENTITY, "shard": 0, "shards": 1})
+    found = manifests.read_manifest(path, "cache_features", {**IDENTITY, "shard": 0, "shards": 1})
     dataclasses.replace(found, info={**found.info, "rows": 49}).write(path)
     with pytest.raises(DataError, match=r"shard-00-of-01\.npy: expected 49 rows, found 50"):
-        features.gather(IDENTITY, {"shards": 1}, "", copy)
+        gathering.gather(IDENTITY, {"shards": 1}, "", copy)
 
 
 def test_features_that_are_infinite_but_no_nan_stop_the_job_too(copy):
@@ -293,7 +288,7 @@ def test_every_split_is_written_as_it_was_prepared(tmp_path):
     for split, (images, labels) in made.items():
         np.testing.assert_array_equal(np.load(tmp_path / split / "images.npy"), images)
         np.testing.assert_array_equal(np.load(tmp_path / split / "labels.npy"), labels)
-        rows = datasets.ArrayFile(tmp_path / split / "images.npy").read(1, 4)
+        rows = ArrayFile(tmp_path / split / "images.npy").read(1, 4)
         np.testing.assert_array_equal(rows, images[1:4])
         for name in ("images", "labels"):
             path = tmp_path / split / f"{name}.npy"
@@ -303,4 +298,4 @@ def test_every_split_is_written_as_it_was_prepared(tmp_path):
 @pytest.mark.parametrize("value", range(256))
 def test_a_constant_channel_has_standard_deviation_one(value):
     images = torch.full((4, 1, 2, 2), value, dtype=torch.uint8)
-    assert splits.normalization_of(images, "channel").std.item() == 1.0
+    assert normalization_of(images, "channel").std.item() == 1.0

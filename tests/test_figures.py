@@ -14,12 +14,13 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from cobaye import analyses, figures, kinds, table_files
-from cobaye import tables as table_reader
+from cobaye import analyses, figures, kinds
 from cobaye.analyses import _predictions
 from cobaye.analyses import classes as analysis
 from cobaye.errors import ConfigError
 from cobaye.figures import _curves, _lambdas, _style, confusion, three_classes
+from cobaye.storage import table_names
+from cobaye.tables import reading
 
 LAMBDAS = (
     *("0", "1e-7", "1e-6", "3.162e-6", "1e-5", "3.162e-5"),
@@ -240,7 +241,7 @@ INSIDE = {
     name
     for name, kind in figures.names().items()
     for table in kinds.constant("figures", kind, "TABLES")
-    if table_files.makers()[table] in ("weights", "pruning", "activations", "indicators")
+    if table_names.makers()[table] in ("weights", "pruning", "activations", "indicators")
 }
 FIGURES = sorted(figures.names().keys() - GRID - INSIDE)
 ONE_SPLIT = [name for name in FIGURES if not name.endswith(("-train", "-val"))]
@@ -309,10 +310,10 @@ def test_tables_are_read_as_they_were_written(tmp_path):
     """A λ that looks like a number is text when it is read, and a number is none."""
     given = study(("0", "1e-3", "1e-2"), 12, 2)
     for name, table in given.items():
-        path = tmp_path / table_files.file(name)
+        path = tmp_path / table_names.file(name)
         if path.suffix == ".csv":
             path.write_bytes(analyses._encoded(table, path.name))
-            found = table_reader.read_file(path)
+            found = reading.read_file(path)
             for column in set(table) - {"weight_decay"}:  # text, whatever it was
                 numbers = [pd.api.types.is_numeric_dtype(each[column]) for each in (table, found)]
                 assert numbers[0] == numbers[1] or table[column].isna().all(), (name, column)

@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from cobaye import files
 from cobaye.errors import CorruptFile, StaleFile, UnwritableFile, writable
+from cobaye.storage import files, manifests
 
 IDENTITY = {"dataset": "d"}
 REPAIR = "to repair: snakemake --cores all "
@@ -18,15 +18,19 @@ REPAIR = "to repair: snakemake --cores all "
 @pytest.fixture
 def made(tmp_path):
     """A folder with one file and its manifest."""
-    entry = files.describe(tmp_path / "a.bin", files.write_bytes(tmp_path / "a.bin", b"x" * 1000))
-    manifest = files.Manifest("prepare_dataset", IDENTITY, {"r": 1}, "c0de", {}, {"a.bin": entry})
+    entry = manifests.describe(
+        tmp_path / "a.bin", files.write_bytes(tmp_path / "a.bin", b"x" * 1000)
+    )
+    manifest = manifests.Manifest(
+        "prepare_dataset", IDENTITY, {"r": 1}, "c0de", {}, {"a.bin": entry}
+    )
     manifest.write(tmp_path / "manifest.json")
     return tmp_path
 
 
 def read(folder, **changes):
     expected = {"stage": "prepare_dataset", "identity": IDENTITY, **changes}
-    return files.read_manifest(folder / "manifest.json", **expected)
+    return manifests.read_manifest(folder / "manifest.json", **expected)
 
 
 def test_a_manifest_is_read_back(made):
@@ -100,7 +104,7 @@ def test_a_future_format_is_refused(made):
     path = made / "manifest.json"
     content = json.loads(path.read_text())
     del content["seal"]
-    content["format"] = files.FORMAT + 1
+    content["format"] = manifests.FORMAT + 1
     files.write_json(path, {**content, "seal": files.digest(content)})
     with pytest.raises(CorruptFile, match="expected format version 1, found 2"):
         read(made)
@@ -108,11 +112,11 @@ def test_a_future_format_is_refused(made):
 
 def test_another_recipe_or_code_is_stale(made):
     manifest = read(made)
-    now = files.stage_fingerprint({"r": 1}, "c0de")
-    files.require_fresh("m", manifest, now)
+    now = manifests.stage_fingerprint({"r": 1}, "c0de")
+    manifests.require_fresh("m", manifest, now)
     for recipe, code in [({"r": 2}, "c0de"), ({"r": 1}, "c0df")]:
         with pytest.raises(StaleFile, match=REPAIR):
-            files.require_fresh("m", manifest, files.stage_fingerprint(recipe, code))
+            manifests.require_fresh("m", manifest, manifests.stage_fingerprint(recipe, code))
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

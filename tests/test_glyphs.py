@@ -10,8 +10,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from cobaye import datasets, recipes
-from cobaye.datasets import _fonts, glyphs
+from cobaye import recipes
+from cobaye.data import datasets
+from cobaye.data.datasets import _fonts, glyphs
 from cobaye.errors import DataError
 
 SMALL = glyphs.Options(classes=80, train=5, val=2, test=3)

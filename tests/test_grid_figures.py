@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from cobaye import figures, grid_table, kinds
+from cobaye import figures, kinds
 from cobaye.figures import (
     _grid,
     _style,
@@ -19,6 +19,7 @@ from cobaye.figures import (
     grid_curves,
     random_search,
 )
+from cobaye.tables import grid_table
 
 FIGURES = ("grid-best-worst", "grid-scatter", "grid-correlation", "grid-curves", "random-search")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cobaye import files
+from cobaye.storage import files
 from tests.conftest import job_counts, new_project
 
 pytestmark = pytest.mark.slow

@@ -9,20 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cobaye import (
-    best,
-    figures,
-    files,
-    grid_table,
-    hyperparameters,
-    paths,
-    recipes,
-    tables,
-    training,
-)
+from cobaye import figures, recipes
 from cobaye.config import Config
 from cobaye.errors import ConfigError
-from cobaye.plan import Plan
+from cobaye.evaluation import best
+from cobaye.planning import hyperparameters
+from cobaye.planning.plan import Plan
+from cobaye.storage import manifests, paths
+from cobaye.tables import grid_table, reading
+from cobaye.training import loop
 from tests.conftest import ROOT
 from tests.test_training import IDENTITY, TRAINING, root  # noqa: F401 (a fixture)
 
@@ -188,7 +183,7 @@ def test_a_prefix_of_a_training_is_a_training_byte_for_byte(root):  # noqa: F811
             optimizer=dataclasses.replace(TRAINING.optimizer, epochs=epochs),
         )
         identity = {**IDENTITY, "optimizer": f"sgd-{epochs}"}
-        folders[epochs] = training.train(recipe, identity, "code", root=root).parent
+        folders[epochs] = loop.train(recipe, identity, "code", root=root).parent
     for epoch in range(3):
         name = f"checkpoints/{paths.checkpoint(epoch)}"
         assert (folders[2] / name).read_bytes() == (folders[4] / name).read_bytes()
@@ -262,7 +257,7 @@ def test_ranks_go_by_accuracy_then_loss_then_order():
 def test_whole_numbers_stay_whole(tmp_path):
     grid = {**GRID, "models": {"m": {"width_1": 8, "width_2": None}}}
     found = grid_table.table(raw(), grid)
-    tables.write(tmp_path / "grid.csv", found)
+    reading.write(tmp_path / "grid.csv", found)
     again = grid_table.whole_numbers(pd.read_csv(tmp_path / "grid.csv"))
     assert again["width_1"].tolist() == [8, 8, 8]
     assert "8.0" not in (tmp_path / "grid.csv").read_text()
@@ -276,28 +271,29 @@ def test_no_grid_no_rows():
 
 def test_only_the_best_on_validation_is_scored_on_test(root, monkeypatch):  # noqa: F811
     """The number is that of `evaluate` on the same checkpoint, and no other checkpoint is read."""
-    from cobaye import checkpoints, evaluation
+    from cobaye.evaluation import evaluate
+    from cobaye.storage import checkpoints
 
     recipe = dataclasses.replace(TRAINING, optimizer=dataclasses.replace(TRAINING.optimizer))
-    folder = training.train(recipe, IDENTITY, "code", root=root).parent
-    manifest = files.read_manifest(folder / "train.json", "train", IDENTITY)
-    fingerprint = files.stage_fingerprint(manifest.recipe, manifest.code)
+    folder = loop.train(recipe, IDENTITY, "code", root=root).parent
+    manifest = manifests.read_manifest(folder / "train.json", "train", IDENTITY)
+    fingerprint = manifests.stage_fingerprint(manifest.recipe, manifest.code)
     asked = recipes.Evaluation(TRAINING.data, TRAINING.model, "last")
-    evaluation.evaluate(asked, IDENTITY, "code", fingerprint, root=root)
+    evaluate.evaluate(asked, IDENTITY, "code", fingerprint, root=root)
     metrics = pd.read_parquet(folder / "metrics.parquet")
 
-    row = {**{key: IDENTITY[key] for key in tables.KEYS}, "epochs": 3, "epoch": 3, "finite": True}
-    entry = tables.write(
+    row = {**{key: IDENTITY[key] for key in reading.KEYS}, "epochs": 3, "epoch": 3, "finite": True}
+    entry = reading.write(
         root / "results/s/tables/grid.csv",
         pd.DataFrame([{**row, "epoch": 1, "rank": 2}, {**row, "rank": 1}]),
     )
-    made = files.Manifest("tabulate", {"study": "s"}, {}, "", {}, {"grid.csv": entry})
+    made = manifests.Manifest("tabulate", {"study": "s"}, {}, "", {}, {"grid.csv": entry})
     made.write(root / "results/s/tables/tables.json")
     read = []
     load = checkpoints.load
     monkeypatch.setattr(checkpoints, "load", lambda path: read.append(path.name) or load(path))
     told = {"data": recipes.plain(TRAINING.data), "split": "test", "derived": False}
-    path = best.evaluate({"study": "s"}, told, "code", root=root)
+    path = best.evaluate_best({"study": "s"}, told, "code", root=root)
     found = pd.read_csv(path.with_name("best.csv")).iloc[0]
     expected = metrics[(metrics["epoch"] == 3) & (metrics["split"] == "test")].iloc[0]
     for name in ("loss", "accuracy", "top5"):

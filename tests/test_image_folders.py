@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cobaye import datasets
-from cobaye.datasets import _folders, image_folder, image_folder_resized
+from cobaye.data import datasets
+from cobaye.data.datasets import _folders, image_folder, image_folder_resized
 from cobaye.errors import ConfigError, DataError
 from tests import archives
 from tests.archives import arrays, grey_of, prepare

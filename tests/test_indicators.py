@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from cobaye import tables
 from cobaye.analyses import indicators
+from cobaye.tables import reading
 
 RUNS = 9
 ACCURACY = np.array([0.64, 0.75, 0.84, 0.66, 0.74, 0.86, 0.65, 0.73, 0.85])
@@ -132,4 +132,4 @@ def test_activations_of_untrained_networks_do_not_count():
 
 
 def test_a_run_is_known_by_the_keys_of_all_tables(found):
-    assert list(found.columns[:4]) == tables.KEYS
+    assert list(found.columns[:4]) == reading.KEYS

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cobaye.inference import choices, effects, reliability, shrinkage, worst
-from cobaye.inference.sample import Sample, by_class
+from cobaye.statistics import choices, effects, reliability, shrinkage, worst
+from cobaye.statistics.sample import Sample, by_class
 
 SIMULATIONS = 500
 
@@ -379,8 +379,8 @@ def test_draws_keep_images_whole_and_classes_apart():
 
 
 def test_blocks_of_draws_are_as_many_as_asked_for(monkeypatch):
-    monkeypatch.setattr("cobaye.inference.sample.BLOCK", 12)
-    monkeypatch.setattr("cobaye.inference.choices.BLOCK", 12)
+    monkeypatch.setattr("cobaye.statistics.sample.BLOCK", 12)
+    monkeypatch.setattr("cobaye.statistics.choices.BLOCK", 12)
     sample = Sample(np.arange(8.0).reshape(4, 2), np.array([2, 2]))
     assert [len(block) for block in sample.resampled(7, np.random.default_rng(0))] == [3, 3, 1]
     shrunk = shrinkage.shrink(sample.relative_to(0), 0)

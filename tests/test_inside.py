@@ -9,8 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import checkpoints, errors, files, measuring, paths, recipes, splits
-from cobaye.inside import Inside
+from cobaye import errors, recipes
+from cobaye.data import splits
+from cobaye.inside import inspecting
+from cobaye.inside.opened_run import Inside
+from cobaye.storage import checkpoints, manifests, paths
 from tests import chain
 
 RUN, OTHER = chain.RUNS
@@ -31,7 +34,7 @@ def stage(rule, manifest=""):
 
 
 def opened(root, state, split="test"):
-    trained = files.read_manifest(root / PLACE / "train.json", "train", RUN)
+    trained = manifests.read_manifest(root / PLACE / "train.json", "train", RUN)
     data = splits.load(chain.FEATURES, split, root) if split else None
     return Inside(root / PLACE, trained, chain.MODEL, "cross-entropy", state, data)
 
@@ -50,7 +53,7 @@ def test_its_network_is_the_one_of_its_state(root):
 
 def test_what_prepares_images_is_what_the_training_did(root):
     run = opened(root, "trained")
-    trained = files.read_manifest(
+    trained = manifests.read_manifest(
         root / paths.RUN.format(**chain.BACKBONE_RUN) / "train.json", "train", chain.BACKBONE_RUN
     )
     folder = root / paths.RUN.format(**chain.BACKBONE_RUN)
@@ -79,7 +82,7 @@ def test_a_damaged_checkpoint_is_refused(root):
 def diverge(root):
     """Have the manifest of the first run say that it diverged."""
     path = root / PLACE / "train.json"
-    manifest = files.read_manifest(path, "train", RUN)
+    manifest = manifests.read_manifest(path, "train", RUN)
     path.unlink()
     dataclasses.replace(manifest, info={**manifest.info, "finite": False}).write(path)
 
@@ -119,7 +122,7 @@ def test_a_measure_of_other_options_is_not_joined(root, monkeypatch):
     assert content["recipe"]["options"] == {"near": 0.1}
     identity, recipe = chain._looked_into(RUN)
     other = {**recipe, "options": {"near": 0.2}}
-    trained = files.stage_fingerprint(recipes.plain(chain.training_of(RUN)), chain.CODE)
-    measuring.measure(identity, other, chain.CODE, trained, root=root)
+    trained = manifests.stage_fingerprint(recipes.plain(chain.training_of(RUN)), chain.CODE)
+    inspecting.measure(identity, other, chain.CODE, trained, root=root)
     with pytest.raises(errors.StaleFile):
         joined(root)

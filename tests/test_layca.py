@@ -10,8 +10,10 @@ import shutil
 import pytest
 import torch
 
-from cobaye import files, kinds, optimizers, recipes
-from cobaye.optimizers import layca
+from cobaye import kinds, recipes
+from cobaye.storage import files
+from cobaye.training import optimizers
+from cobaye.training.optimizers import layca
 from tests import test_training as base
 
 root = base.root

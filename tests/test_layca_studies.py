@@ -7,9 +7,10 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from cobaye import figures, phases, recipes, training
+from cobaye import figures, recipes
 from cobaye.config import Config
-from cobaye.plan import Plan
+from cobaye.planning.plan import Plan
+from cobaye.training import loop, phases
 from tests import archives
 from tests.conftest import ROOT
 
@@ -98,7 +99,7 @@ def test_the_first_epochs_of_a_study(config, study, shape, chosen, tmp_path):
         ]
         optimizer = dataclasses.replace(recipe.optimizer, epochs=3, phases=tuple(shorter))
         recipe = dataclasses.replace(recipe, optimizer=optimizer)
-        folder = training.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
         history = pd.read_csv(folder / "history.csv")
         assert list(history["epoch"]) == [0, 1, 2, 3]
         assert history["loss"][3] < history["loss"][1]

@@ -6,8 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cobaye import datasets, files, kinds, layers, paths, recipes
+from cobaye import kinds, recipes
+from cobaye.data import datasets
 from cobaye.errors import CorruptFile
+from cobaye.models import layers
+from cobaye.storage import manifests, paths
 
 
 def described(kind, shape, classes=10, *, train_only=(), loss="cross-entropy", batch_size=5, **own):
@@ -170,7 +173,7 @@ def root(tmp_path):
     made = datasets.write(datasets.Prepared([{"name": f"c{i}"} for i in range(3)], parts), folder)
     counts = {split: len(labels) for split, (_, labels) in parts.items()}
     info = {"classes": 3, "shape": [1, 6, 6], "form": "images", "images": counts}
-    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
     return tmp_path
@@ -184,7 +187,7 @@ def test_both_tables_are_written_and_covered(root):
         },
     }
     path = layers.describe({"study": "s"}, recipe, "code", root)
-    manifest = files.read_manifest(path, "describe_models", {"study": "s"})
+    manifest = manifests.read_manifest(path, "describe_models", {"study": "s"})
     rows = pd.read_csv(manifest.check(path.parent, "layers.csv"))
     assert list(rows.columns) == [
         *("model", "number", "layer", "kind", "output", "parameters", "trained")
@@ -195,7 +198,7 @@ def test_both_tables_are_written_and_covered(root):
     assert set(rows["model"]) == {"linear", "mlp"}
     first = manifest.files
     layers.describe({"study": "s"}, recipe, "code", root)
-    assert files.read_manifest(path, "describe_models", {"study": "s"}).files == first
+    assert manifests.read_manifest(path, "describe_models", {"study": "s"}).files == first
     (path.parent / "layers.csv").write_text("model\n")
     with pytest.raises(CorruptFile, match=r"--forcerun .*layers\.json"):
         manifest.check(path.parent, "layers.csv")

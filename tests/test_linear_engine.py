@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from cobaye import objective
-from cobaye.engines import _cross_entropy
-from cobaye.engines.linear import Engine
+from cobaye.training.engines import _cross_entropy
+from cobaye.training.engines.linear import Engine
 
 N, D, K, BATCH = 75, 6, 4, 32  # batches of 32, 32 and 11
 RATE = 0.3

@@ -9,8 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import checkpoints, datasets, evaluation, files, objective, paths, recipes, training
-from cobaye.engines import _cross_entropy, linear
+from cobaye import objective, recipes
+from cobaye.data import datasets
+from cobaye.evaluation import evaluate
+from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.training import loop
+from cobaye.training.engines import _cross_entropy, linear
 
 K, D, N, BATCH = 5, 4, 23, 6
 SQUARED = {"loss": "squared-error"}
@@ -130,7 +134,7 @@ def root(tmp_path):
     folder = tmp_path / paths.DATASET.format(dataset="d")
     made = datasets.write(datasets.Prepared([{"name": f"c{i}"} for i in range(K)], parts), folder)
     info = {"classes": K, "shape": [1, 3, 3], "form": "images"}
-    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
     return tmp_path
@@ -159,10 +163,10 @@ def recipe_of(model, engine, **changes):
 def run(root, recipe, name="m"):
     """Train and evaluate; return the folder of the run."""
     identity = {**IDENTITY, "model": name}
-    path = training.train(recipe, identity, "code", root=root)
+    path = loop.train(recipe, identity, "code", root=root)
     told = recipes.Evaluation(recipe.data, recipe.model, "every", recipe.loss)
-    expected = files.stage_fingerprint(recipes.plain(recipe), "code")
-    evaluation.evaluate(told, identity, "code", expected, root=root)
+    expected = manifests.stage_fingerprint(recipes.plain(recipe), "code")
+    evaluate.evaluate(told, identity, "code", expected, root=root)
     return path.parent
 
 
@@ -218,7 +222,7 @@ def test_float64_is_a_recipe_for_every_engine(root, model, engine):
 def test_a_float64_run_resumes_as_it_was(root, monkeypatch):
     recipe = recipe_of("mlp", "numpy", precision="float64")
     whole = run(root, recipe)
-    save, calls = training.checkpoints.save, []
+    save, calls = loop.checkpoints.save, []
 
     def dying(path, tensors):
         calls.append(path)
@@ -226,9 +230,9 @@ def test_a_float64_run_resumes_as_it_was(root, monkeypatch):
             raise KeyboardInterrupt
         return save(path, tensors)
 
-    monkeypatch.setattr(training.checkpoints, "save", dying)
+    monkeypatch.setattr(loop.checkpoints, "save", dying)
     with pytest.raises(KeyboardInterrupt):
-        training.train(recipe, {**IDENTITY, "model": "killed"}, "code", root=root)
+        loop.train(recipe, {**IDENTITY, "model": "killed"}, "code", root=root)
     monkeypatch.undo()
     killed = run(root, recipe, "killed")
     assert files.read_json(killed / "run.json")["resumed_from"]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cobaye import checkpoints
+from cobaye.storage import checkpoints
 
 pytestmark = pytest.mark.slow
 RUN = "results/tiny-images/runs/linear/sgd/wd-1e-3/seed-0"

@@ -8,11 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import backbones, checkpoints, figures, files, kinds, recipes, training
+from cobaye import figures, kinds, recipes
 from cobaye.config import Config
 from cobaye.errors import ConfigError
-from cobaye.networks import torchvision as zoo
-from cobaye.plan import Plan
+from cobaye.models import backbones
+from cobaye.models.networks import torchvision as zoo
+from cobaye.planning.plan import Plan
+from cobaye.recipes.study import Run
+from cobaye.storage import checkpoints, files
+from cobaye.training import loop
 from tests import archives
 from tests.conftest import ROOT, edit, load
 
@@ -22,7 +26,7 @@ LINEAR = "  linear: {kind: linear}\n"
 
 
 def training_of(folder, model, study="tiny-images"):
-    run = recipes.Run(model, "sgd", "1e-3", 0)
+    run = Run(model, "sgd", "1e-3", 0)
     return Plan(load(folder), SCRIPTS).train(study, run)
 
 
@@ -55,7 +59,7 @@ def test_a_model_says_what_it_minimises_and_where_it_starts(folder):
     assert told["tuned"]["start"] == {"backbone": "tiny-backbone", "fresh": ["head"]}
     assert told["head"]["train_only"] == ["head"]
     # What is evaluated, cached or described is the network alone, and the loss it was trained with.
-    run = recipes.Run("squared", "sgd", "1e-3", 0)
+    run = Run("squared", "sgd", "1e-3", 0)
     evaluated = Plan(load(folder), SCRIPTS).evaluate("tiny-images", run).recipe
     assert evaluated["model"] == {"kind": "linear", "options": {}}
     assert evaluated["loss"] == "squared-error"
@@ -196,7 +200,7 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
         recipe = dataclasses.replace(
             recipe, optimizer=dataclasses.replace(recipe.optimizer, epochs=2)
         )
-        folder = training.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
         assert files.read_json(folder / "run.json")["finite"], run
         rows = pd.read_csv(folder / "history.csv")
         # A step of 0.1 is too large for the hidden layer, one image at a time.
@@ -221,7 +225,7 @@ def test_the_first_epochs_of_resnet18_in_every_way_of_starting(tmp_path):
         recipe = dataclasses.replace(
             recipe, optimizer=dataclasses.replace(recipe.optimizer, epochs=2)
         )
-        folder = training.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
         found = files.read_json(folder / "run.json")
         assert found["finite"], run
         first, last = (

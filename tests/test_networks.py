@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cobaye import kinds, networks, recipes
+from cobaye import kinds, recipes
 from cobaye.errors import ConfigError
-from cobaye.networks import (
+from cobaye.models import networks
+from cobaye.models.networks import (
     _layers,
     convnet,
     linear,

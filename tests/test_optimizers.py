@@ -10,7 +10,9 @@ import shutil
 import pytest
 import torch
 
-from cobaye import files, kinds, optimizers, recipes
+from cobaye import kinds, recipes
+from cobaye.storage import files
+from cobaye.training import optimizers
 from tests import test_training as base
 
 root = base.root

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from cobaye.datasets._partition import divide, problems
+from cobaye.data.datasets._partition import divide, problems
 from cobaye.errors import DataError
 
 LAST = {"train": {"of": "train"}, "val": {"of": "train", "last": 10}, "test": {"of": "test"}}

@@ -8,13 +8,15 @@ import pytest
 import torch
 from scipy import stats
 
-from cobaye import class_decay, kinds, recipes, solvers
+from cobaye import kinds, recipes
 from cobaye.analyses import _judged
-from cobaye.class_decay import Images
-from cobaye.full_batch import FullBatch
-from cobaye.inference import choices, compared, shrinkage
-from cobaye.inference.sample import Sample, by_class
-from cobaye.ways import Given, hypergradient, shrunk, val
+from cobaye.derived import descent
+from cobaye.derived.descent import Images
+from cobaye.derived.ways import Given, hypergradient, shrunk, val
+from cobaye.objective import solvers
+from cobaye.objective.full_batch import FullBatch
+from cobaye.statistics import choices, compared, shrinkage
+from cobaye.statistics.sample import Sample, by_class
 
 K, D = 8, 12
 GRID = 10.0 ** np.arange(-3, 0.1, 0.25)
@@ -55,11 +57,11 @@ def ways(train, held):
     seen = by_class(np.array([losses(held, t) for t in grid]), held.labels.numpy(), K)
     best = int(np.argmin(seen.values.mean(axis=0)))
     curves = shrinkage.shrink(seen.relative_to(best), best)
-    parts = class_decay.folds(train, held, 4, 0, train_too=False)
+    parts = descent.folds(train, held, 4, 0, train_too=False)
     return GRID[best], {
         "val": GRID[choices.chosen_per_class(seen.means, best)],
         "shrunk": GRID[curves.chosen()],
-        "hypergradient": class_decay.choose(parts, K, GRID[best]).weight_decays,
+        "hypergradient": descent.choose(parts, K, GRID[best]).weight_decays,
     }
 
 
@@ -103,13 +105,13 @@ def test_a_planted_effect_is_exploited():
 def test_the_descent_finds_which_classes_want_more():
     scales = np.where(np.arange(K) % 2, 5.0, 0.1)
     train, held, _ = simulated(3, scales, held=2000)
-    found = class_decay.choose(class_decay.folds(train, held, 4, 0, train_too=False), K, 0.02)
+    found = descent.choose(descent.folds(train, held, 4, 0, train_too=False), K, 0.02)
     assert found.steps > 0
     assert found.weight_decays[::2].min() > found.weight_decays[1::2].max()
     # One row of losses per fold and shrinkage, from the common start; chosen where lowest.
-    assert found.losses.shape == (4, len(class_decay.SHRINKAGES), class_decay.STEPS + 1)
+    assert found.losses.shape == (4, len(descent.SHRINKAGES), descent.STEPS + 1)
     mean = found.losses.mean(axis=0)
-    place = class_decay.SHRINKAGES.index(found.shrinkage), found.steps
+    place = descent.SHRINKAGES.index(found.shrinkage), found.steps
     assert mean[place] == mean.min() < mean[0, 0]
 
 
@@ -118,8 +120,8 @@ def test_shrinkage_keeps_the_classes_together():
     train, held, _ = simulated(3, scales, held=2000)
     spread = []
     for shrinkage_ in (0.0, 0.5):
-        parts = class_decay.folds(train, held, 2, 0, train_too=False)
-        found = class_decay.choose(parts, K, 0.02, shrinkages=(shrinkage_,), steps=4)
+        parts = descent.folds(train, held, 2, 0, train_too=False)
+        found = descent.choose(parts, K, 0.02, shrinkages=(shrinkage_,), steps=4)
         assert found.steps == 4
         spread.append(np.log(found.weight_decays).std())
     assert spread[1] < 0.7 * spread[0]
@@ -133,31 +135,31 @@ def test_a_descent_that_helps_no_left_out_image_keeps_one_lambda(monkeypatch):
             chosen_on=Images(part.chosen_on.inputs, (part.chosen_on.labels + 3) % K),
             stopped_on=part.fitted,
         )
-        for part in class_decay.folds(train, held, 2, 0, train_too=False)
+        for part in descent.folds(train, held, 2, 0, train_too=False)
     ]
-    found = class_decay.choose(parts, K, 1e-2)
+    found = descent.choose(parts, K, 1e-2)
     assert found.steps == 0
     np.testing.assert_allclose(found.weight_decays, 1e-2)
     with pytest.raises(ValueError, match="above 0"):
-        class_decay.choose(parts, K, 0.0)
+        descent.choose(parts, K, 0.0)
 
 
 def test_folds_deal_classes_evenly_and_leave_out_what_they_say():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, 97)
-    dealt = class_decay.dealt(labels, 4, 1)
+    dealt = descent.dealt(labels, 4, 1)
     for one in range(5):
         counts = np.bincount(dealt[labels == one], minlength=4)
         assert np.ptp(counts) <= 1
     assert np.ptp(np.bincount(dealt)) <= 1
-    assert (dealt != class_decay.dealt(labels, 4, 2)).any()
+    assert (dealt != descent.dealt(labels, 4, 2)).any()
 
     def numbered(start, count):
         return Images(torch.arange(start, start + count)[:, None], torch.from_numpy(labels[:count]))
 
     train, held = numbered(0, 60), numbered(100, 40)
     stopped = []
-    for part in class_decay.folds(train, held, 4, 0, train_too=True):
+    for part in descent.folds(train, held, 4, 0, train_too=True):
         own = [set(each.inputs[:, 0].tolist()) for each in part[:3]]
         assert own[0] | own[1] | own[2] == {*range(60), *range(100, 140)}
         assert sum(map(len, own)) == 100
@@ -167,7 +169,7 @@ def test_folds_deal_classes_evenly_and_leave_out_what_they_say():
         assert part.whole == 60
         stopped += own[2]
     assert sorted(stopped) == list(range(100, 140))
-    for part in class_decay.folds(train, held, 4, 0, train_too=False):
+    for part in descent.folds(train, held, 4, 0, train_too=False):
         assert len(part.fitted) == 60
         assert len(part.chosen_on) == 30
 
@@ -175,8 +177,8 @@ def test_folds_deal_classes_evenly_and_leave_out_what_they_say():
 def test_lambda_weighs_the_same_where_a_fold_leaves_images_out():
     """Beside the sum of losses stands λN/2 ‖θ‖², N being all the training images."""
     train, held, _ = simulated(0, np.full(K, 1.0))
-    part = class_decay.Fold(train, held, held, whole=2 * len(train))
-    found = class_decay.choose([part], K, 0.01, steps=1)
+    part = descent.Fold(train, held, held, whole=2 * len(train))
+    found = descent.choose([part], K, 0.01, steps=1)
     alone = losses(held, fitted(train, 0.02)).mean()
     np.testing.assert_allclose(found.losses[0, :, 0], alone, rtol=1e-3)
     assert abs(losses(held, fitted(train, 0.01)).mean() / alone - 1) > 3e-3
@@ -220,8 +222,8 @@ def test_hypergradient_is_the_descent_and_says_how_it_ended(capsys):
     images = {"train": train, "val": held}.__getitem__
     options = hypergradient.Options(folds=2, steps=2)
     found = hypergradient.choose(given({}, images), options)
-    parts = class_decay.folds(train, held, 2, 0, train_too=False)
-    alike = class_decay.choose(parts, K, 1e-2, steps=2)
+    parts = descent.folds(train, held, 2, 0, train_too=False)
+    alike = descent.choose(parts, K, 1e-2, steps=2)
     np.testing.assert_array_equal(found.weight_decays, alike.weight_decays)
     assert found.info["steps"] == alike.steps
     assert found.info["train_joins"] is False

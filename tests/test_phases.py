@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import engines, files, kinds, phases, recipes, splits, starts, stopping, training
+from cobaye import kinds, recipes
+from cobaye.data import splits
+from cobaye.data.normalization import fit_normalization
+from cobaye.models import starts
+from cobaye.storage import files
+from cobaye.training import engines, loop, phases, stopping
 from tests import test_training as base
 
 root = base.root
@@ -87,11 +92,11 @@ def continued(root, folder, phase, after):
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, weight_decay=decay)
     split = splits.load(recipe.data, "train", root, 0.5)
     network, _ = starts.network(recipe, split, root)
-    fitted = training.normalization(split, optimizer)
+    fitted = fit_normalization(split, optimizer)
     engine = engines.build(recipe, network, split, fitted, "cpu")
     own = base.weights(folder, after)
     engine.restore({name: own[name] for name in engine.tensors()}, {})
-    order = training.batch_order(recipe.seed, after + 1, len(split.labels))
+    order = loop.batch_order(recipe.seed, after + 1, len(split.labels))
     return engine.epoch(order, phase.learning_rate), engine.tensors()
 
 

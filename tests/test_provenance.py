@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from cobaye import kinds, provenance
+from cobaye import kinds
+from cobaye.planning import code_digest
 from tests.conftest import ROOT
 
 USED = [("networks", "linear"), ("engines", "linear"), ("optimizers", "sgd")]
@@ -16,33 +17,33 @@ USED = [("networks", "linear"), ("engines", "linear"), ("optimizers", "sgd")]
 def library(tmp_path, monkeypatch):
     """A copy of the library, to change."""
     shutil.copytree(ROOT / "workflow", tmp_path / "workflow")
-    for module in (provenance, kinds):
+    for module in (code_digest, kinds):
         monkeypatch.setattr(module, "ROOT", tmp_path / "workflow/cobaye")
     return tmp_path / "workflow"
 
 
 def digest(library, script="train"):
-    for cached in (provenance._digest, provenance.normalised_source, provenance._imports):
+    for cached in (code_digest._digest, code_digest.normalised_source, code_digest._imports):
         cached.cache_clear()
-    return provenance.code_digest(library / f"scripts/{script}.py", USED)
+    return code_digest.code_digest(library / f"scripts/{script}.py", USED)
 
 
 @pytest.mark.parametrize(
     ("file", "counts"),
     [
         ("scripts/train.py", True),
-        ("cobaye/training.py", True),
+        ("cobaye/training/loop.py", True),
         ("cobaye/randomness.py", True),  # by way of training
-        ("cobaye/engines/__init__.py", True),
-        ("cobaye/engines/_cross_entropy.py", True),  # by way of a kind
-        ("cobaye/networks/linear.py", True),
-        ("cobaye/optimizers/sgd.py", True),
+        ("cobaye/training/engines/__init__.py", True),
+        ("cobaye/training/engines/_cross_entropy.py", True),  # by way of a kind
+        ("cobaye/models/networks/linear.py", True),
+        ("cobaye/training/optimizers/sgd.py", True),
         ("cobaye/errors.py", False),  # words of messages only
-        ("cobaye/engines/network.py", False),
-        ("cobaye/networks/resnet_small.py", False),
-        ("cobaye/augmentations/crop.py", False),
-        ("cobaye/evaluation.py", False),
-        ("cobaye/plan.py", False),
+        ("cobaye/training/engines/network.py", False),
+        ("cobaye/models/networks/resnet_small.py", False),
+        ("cobaye/training/augmentations/crop.py", False),
+        ("cobaye/evaluation/evaluate.py", False),
+        ("cobaye/planning/plan.py", False),
     ],
 )
 def test_a_change_of_code_counts_where_the_code_is_run(library, file, counts):
@@ -62,9 +63,9 @@ def test_comments_docstrings_and_layout_do_not_count(library):
 def test_the_place_of_the_library_does_not_count(library):
     assert digest(library) == digest(library.parent / "workflow")
     copied = digest(library)
-    for cached in (provenance._digest, provenance._imports):
+    for cached in (code_digest._digest, code_digest._imports):
         cached.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (provenance, kinds):
+        for module in (code_digest, kinds):
             patch.setattr(module, "ROOT", ROOT / "workflow/cobaye")
         assert digest(ROOT / "workflow") == copied

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from cobaye import kinds, pruning, scoring
+from cobaye import kinds
 from cobaye.analyses import pruning as analysis
-from cobaye.splits import Split
+from cobaye.data.splits import Split
+from cobaye.inside import pruned_networks
+from cobaye.models import scoring
 
 
 def by_hand():
@@ -32,7 +34,7 @@ def by_hand():
 def curves(network, split, fractions, repeats=3, seed=0):
     kernels = [network[0].weight, network[2].weight]
     with torch.inference_mode():
-        return pruning.curves(
+        return pruned_networks.curves(
             kernels, lambda: scoring.means(network, split, "cpu"), fractions, repeats, seed
         )
 
@@ -83,7 +85,7 @@ def removed(fraction, **asked):
         return scoring.means(network, split, "cpu")
 
     with torch.inference_mode():
-        pruning.curves(kernels, evaluate, [fraction], **asked)
+        pruned_networks.curves(kernels, evaluate, [fraction], **asked)
     return masks[1:]
 
 
@@ -111,9 +113,9 @@ def test_more_repeats_leave_the_first_as_they_were(repeats):
 def test_equal_weights_are_counted_exactly():
     kernel = nn.Parameter(torch.ones(10, 10))
     flat = kernel.detach().flatten()
-    *_, (how, _, order) = pruning.orders(flat, 1, 0)
+    *_, (how, _, order) = pruned_networks.orders(flat, 1, 0)
     assert how == "magnitude"
-    with pruning.pruned([kernel]) as (_, prune):
+    with pruned_networks.pruned([kernel]) as (_, prune):
         prune(order, 37)
         assert kernel.detach().flatten().nonzero().flatten().tolist() == list(range(37, 100))
 
@@ -134,9 +136,9 @@ def test_the_weights_are_restored(fails):
     kernels = [network[0].weight, network[2].weight]
     if fails:
         with pytest.raises(RuntimeError):
-            pruning.curves(kernels, evaluate, [0.5, 1], 3, 0)
+            pruned_networks.curves(kernels, evaluate, [0.5, 1], 3, 0)
     else:
-        pruning.curves(kernels, evaluate, [0.5, 1], 3, 0)
+        pruned_networks.curves(kernels, evaluate, [0.5, 1], 3, 0)
     after = network.state_dict()
     assert all(tensor.equal(after[name]) for name, tensor in before.items())
 

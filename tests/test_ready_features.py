@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file as save_torch
 
-from cobaye import datasets, yaml_files
+from cobaye.config import yaml_files
+from cobaye.data import datasets
 from tests.archives import arrays, form, prepare
 from tests.conftest import ROOT
 from tests.own_features import COUNTS, SUFFIXES, features_of, labels_of, options_of, save

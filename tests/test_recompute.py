@@ -8,14 +8,15 @@ import time
 
 import pytest
 
-from cobaye import files, products
+from cobaye.config import output_keys
+from cobaye.storage import files
 
 pytestmark = pytest.mark.slow
 
 # What comes of the finished runs of a study, figures aside.
 AFTER = {"tabulate": 1, "analyse_classes": 1, "tell_story": 1}
 HEAD = {"train": 2, "evaluate": 2, **AFTER}
-FIGURES = len(products.LAST_LAYER_FIGURES)
+FIGURES = len(output_keys.LAST_LAYER_FIGURES)
 
 
 def stages(jobs):

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from cobaye import engines, networks, objective, recipes
+from cobaye import objective, recipes
 from cobaye.errors import ConfigError
-from cobaye.regularization import Regularization, clip_norms
+from cobaye.models import networks
+from cobaye.objective.regularization import Regularization, clip_norms
+from cobaye.training import engines
 from tests import test_training as base
 from tests.test_linear_engine import BATCH, K, data, make, orders
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from cobaye import recipes, resources
+from cobaye import recipes
+from cobaye.planning import resources
+from cobaye.recipes.study import Dataset
 from tests.conftest import ROOT
 
 LINEAR, RESNET = recipes.Kind("linear", {}), recipes.Kind("resnet-small", {"features": 256})
 RESNET50 = recipes.Kind("torchvision", {"model": "resnet50"})
-GLYPHS = recipes.Dataset(
+GLYPHS = Dataset(
     "glyphs",
     recipes.Kind("glyphs", {"classes": 200, "train": 60, "val": 20, "test": 50, "size": 32}),
     shards=1,
@@ -69,7 +71,7 @@ def test_sizes_of_features_by_the_network_then_by_what_is_cached(tmp_path):
 
 def test_ready_made_features_are_as_wide_as_their_file(tmp_path):
     kind = recipes.Kind("features", {"parts": {}})
-    dataset = recipes.Dataset("own", kind, shards=1)
+    dataset = Dataset("own", kind, shards=1)
     assert resources.of_dataset(dataset, tmp_path).classes == 1000
     info = {"form": "features", "shape": [64], "classes": 4}
     info["images"] = {"train": 1000, "val": 10, "test": 10}

@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from cobaye import files, resume
+from cobaye.storage import files, resume
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow

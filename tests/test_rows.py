@@ -9,8 +9,14 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import datasets, engines, evaluation, files, networks, paths, recipes, splits, training
-from cobaye.rows import MappedRows, take
+from cobaye import recipes
+from cobaye.data import splits
+from cobaye.evaluation import evaluate
+from cobaye.models import networks
+from cobaye.storage import files, manifests, paths
+from cobaye.storage.arrays import save_array
+from cobaye.storage.mapped_rows import MappedRows, take
+from cobaye.training import engines, loop
 from tests.test_training import IDENTITY, OPTIMIZER, TRAINING
 
 DATA = recipes.Data("d", "b")
@@ -36,12 +42,12 @@ def write_features(root, storage="float32", scale=1.0):
             for i, part in enumerate(np.split(rows, np.cumsum(counts)[:-1]))
         }
         made = {
-            name: files.describe(folder / name, datasets.save_array(folder / name, array))
+            name: manifests.describe(folder / name, save_array(folder / name, array))
             for name, array in {**arrays, "labels.npy": labels}.items()
         }
         info = {"shards": list(arrays), "rows": len(labels), "classes": CLASSES}
         identity = {"dataset": "d", "backbone": "b", "split": split}
-        files.Manifest("gather_features", identity, {}, "", {}, made, info).write(
+        manifests.Manifest("gather_features", identity, {}, "", {}, made, info).write(
             folder / "manifest.json"
         )
     return root
@@ -55,11 +61,11 @@ def root(tmp_path):
 def run(root, recipe=RECIPE, memory=0.5, **identity):
     """Train and evaluate; return the run's folder."""
     told = {**IDENTITY, **identity}
-    path = training.train(recipe, told, "code", root=root, memory=memory)
+    path = loop.train(recipe, told, "code", root=root, memory=memory)
     manifest = files.read_json(path)
-    expected = files.stage_fingerprint(manifest["recipe"], manifest["code"])
+    expected = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
     asked = recipes.Evaluation(DATA, recipe.model, "every")
-    evaluation.evaluate(asked, told, "code", expected, root=root, memory=memory)
+    evaluate.evaluate(asked, told, "code", expected, root=root, memory=memory)
     return path.parent
 
 
@@ -100,20 +106,20 @@ def test_features_are_held_once(root):
 
 @pytest.mark.parametrize("images", [1, 255, 256, 40_000])
 def test_a_blocks_order_visits_each_image_once_in_runs(images):
-    orders = [training.batch_order(0, epoch, images, "blocks") for epoch in (1, 1, 2)]
+    orders = [loop.batch_order(0, epoch, images, "blocks") for epoch in (1, 1, 2)]
     assert torch.equal(orders[0], orders[1])
     assert torch.equal(orders[0].sort().values, torch.arange(images))
     if images == 40_000:
         assert not torch.equal(orders[0], orders[2])
         # A window reads at most WINDOW runs of BLOCK rows.
-        first = orders[0][: training.BLOCK * training.WINDOW]
-        assert len((first // training.BLOCK).unique()) <= training.WINDOW
+        first = orders[0][: loop.BLOCK * loop.WINDOW]
+        assert len((first // loop.BLOCK).unique()) <= loop.WINDOW
 
 
 def test_blocks_learns_as_full_does(root, monkeypatch):
     """Over seeds, the difference in final test loss is within what seeds themselves make."""
-    monkeypatch.setattr(training, "BLOCK", 16)
-    monkeypatch.setattr(training, "WINDOW", 8)
+    monkeypatch.setattr(loop, "BLOCK", 16)
+    monkeypatch.setattr(loop, "WINDOW", 8)
     losses = {}
     for shuffle in ("full", "blocks"):
         optimizer = dataclasses.replace(RECIPE.optimizer, shuffle=shuffle)

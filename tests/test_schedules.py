@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from cobaye import kinds, phases, recipes, schedules
+from cobaye import kinds, recipes
+from cobaye.training import phases, schedules
 
 EPOCHS = 7
 

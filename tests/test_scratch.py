@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from cobaye import engines, kinds, networks, phases, recipes, splits, training
-from cobaye.scratch import equations, functions, initialization, lesson
-from cobaye.scratch.networks import DeepNetwork, LinearNetwork
-from cobaye.scratch.sgd import SGD
-from cobaye.scratch.tensor import Module, Parameter, Tensor
+from cobaye import kinds, recipes
+from cobaye.data import splits
+from cobaye.data.normalization import normalization_of
+from cobaye.models import networks
+from cobaye.training import engines, loop, phases
+from cobaye.training.scratch import equations, functions, initialization, lesson
+from cobaye.training.scratch.networks import DeepNetwork, LinearNetwork
+from cobaye.training.scratch.sgd import SGD
+from cobaye.training.scratch.tensor import Module, Parameter, Tensor
 from tests.conftest import ROOT
 
 N, D, K = 23, 7, 4
@@ -229,7 +233,7 @@ def recipe_of(model, **changes):
 def trained(recipe, engine, epochs=3, resume_after=None):
     """Return the engine after some epochs, and what it says of each."""
     recipe = dataclasses.replace(recipe, engine=engine)
-    normalization = splits.normalization_of(SPLIT.inputs, recipe.optimizer.normalize)
+    normalization = normalization_of(SPLIT.inputs, recipe.optimizer.normalize)
 
     def build():
         network = networks.build(recipe.model, (1, 3, 4), K, recipe.seed)
@@ -238,7 +242,7 @@ def trained(recipe, engine, epochs=3, resume_after=None):
     own, seen = build(), []
     for epoch in range(1, epochs + 1):
         torch.manual_seed(epoch)
-        order = training.batch_order(recipe.seed, epoch, len(LABELS))
+        order = loop.batch_order(recipe.seed, epoch, len(LABELS))
         seen.append(own.epoch(order, phases.learning_rate(recipe.optimizer, epoch)))
         if epoch == resume_after:
             tensors = {name: t.clone() for name, t in own.tensors().items()}
@@ -370,4 +374,6 @@ def test_nothing_but_numpy_is_imported():
             )
             for name in names:
                 standard = {"__future__", "collections.abc", "itertools", "math", "typing"}
-                assert name in standard | {"numpy"} or name.startswith("cobaye.scratch"), file
+                assert name in standard | {"numpy"} or name.startswith("cobaye.training.scratch"), (
+                    file
+                )

@@ -10,8 +10,11 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from cobaye import datasets, errors, figures, files, kinds, paths, table_files, tables
+from cobaye import errors, figures, kinds
 from cobaye.config import Config
+from cobaye.data import datasets
+from cobaye.storage import manifests, paths, table_names
+from cobaye.tables import reading
 from tests import chain
 from tests.conftest import TINY
 from tests.test_corruption import CASES, FEATURES, RUN, TABLES, put, resealed, states  # noqa: F401
@@ -61,7 +64,7 @@ def vouch_for(root, name, data) -> None:
         content = json.loads(path.read_bytes())
         for key in content.get("files", {}) if isinstance(content, dict) else {}:
             if path.parent / key == root / name:
-                entry = {**files.describe(root / name), "bytes": len(data)}
+                entry = {**manifests.describe(root / name), "bytes": len(data)}
                 entries = {**content["files"], key: {**content["files"][key], **entry}}
                 put(path, resealed(path.read_bytes(), files=entries))
 
@@ -152,7 +155,7 @@ def hostile(tmp_path, monkeypatch):
     folder = root / paths.DATASET.format(dataset="d")
     made = datasets.write(prepared, folder)
     info = {"classes": len(HOSTILE), "shape": [1, 4, 4], "form": "images"}
-    manifest = files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info)
+    manifest = manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info)
     manifest.write(folder / "manifest.json")
     for stage in chain.stages()[1:-1]:
         stage.run(root)
@@ -162,12 +165,12 @@ def hostile(tmp_path, monkeypatch):
 def test_hostile_class_names_are_text(hostile, tmp_path):
     """Through tables and every figure: nothing but the products appears, and no markup in them."""
     identity = {"study": "s"}
-    made = files.read_manifest(hostile / TABLES / "tables.json", "tabulate", identity)
-    read = tables.read(hostile / TABLES, "classes", made)
+    made = manifests.read_manifest(hostile / TABLES / "tables.json", "tabulate", identity)
+    read = reading.read(hostile / TABLES, "classes", made)
     assert list(read["name"].iloc[: len(HOSTILE)]) == HOSTILE
     for figure, kind in figures.names().items():
         read_by_it = kinds.constant("figures", kind, "TABLES")
-        if not set(read_by_it) <= set(table_files.FILES):
+        if not set(read_by_it) <= set(table_names.FILES):
             continue
         defaults = kinds.constant("figures", kind, "NAMES")[figure]
         recipe = {"kind": kind, "options": defaults, "tables": list(read_by_it)}

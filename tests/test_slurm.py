@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from cobaye import files, resume
 from cobaye.errors import CorruptFile
+from cobaye.storage import files, resume
 from tests import slurm
 from tests.conftest import new_project
 

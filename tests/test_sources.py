@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from cobaye import files, staleness
+from cobaye.storage import files, manifests, staleness
 from tests import archives
 from tests.archives import prepare
 from tests.own_features import COUNTS, features_of, options_of
@@ -20,7 +20,7 @@ def is_stale(folder):
     staleness._sha256.cache_clear()
     path = folder / "manifest.json"
     made = files.read_json(path)
-    fingerprint = files.stage_fingerprint(made["recipe"], made["code"])
+    fingerprint = manifests.stage_fingerprint(made["recipe"], made["code"])
     return staleness.is_stale(str(path), fingerprint)
 
 

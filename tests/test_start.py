@@ -10,22 +10,14 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import (
-    backbones,
-    checkpoints,
-    datasets,
-    engines,
-    files,
-    kinds,
-    networks,
-    paths,
-    recipes,
-    regularization,
-    splits,
-    starts,
-    training,
-)
+from cobaye import kinds, recipes
+from cobaye.data import datasets, splits
+from cobaye.data.normalization import normalization_of
 from cobaye.errors import DataError
+from cobaye.models import backbones, networks, starts
+from cobaye.objective import regularization
+from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.training import engines, loop
 
 K, SIZE = 4, 6
 RUN = {"study": "s", "model": "m", "optimizer": "o", "weight_decay": "0", "seed": 0}
@@ -65,7 +57,7 @@ def dataset(root, name, classes=K):
     names = [{"name": f"c{i}"} for i in range(classes)]
     made = datasets.write(datasets.Prepared(names, parts), folder)
     info = {"classes": classes, "shape": [1, SIZE, SIZE], "form": "images"}
-    files.Manifest("prepare_dataset", {"dataset": name}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": name}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
 
@@ -76,12 +68,12 @@ def shared(tmp_path_factory):
     root = tmp_path_factory.mktemp("start")
     dataset(root, "d")
     dataset(root, "other", classes=3)
-    training.train(TRAINING, RUN, "code", root=root)
+    loop.train(TRAINING, RUN, "code", root=root)
     backbones.prepare(
         {"backbone": "b"},
         {"model": recipes.plain(RESNET), "run": RUN},
         "code",
-        files.stage_fingerprint(recipes.plain(TRAINING), "code"),
+        manifests.stage_fingerprint(recipes.plain(TRAINING), "code"),
         root,
     )
     return root
@@ -95,7 +87,7 @@ def begun(root, recipe=TRAINING, **changes):
 
 def train(root, name, recipe=TRAINING, **changes):
     recipe = dataclasses.replace(recipe, **changes)
-    return training.train(recipe, {**RUN, "model": name}, "code", root=root).parent
+    return loop.train(recipe, {**RUN, "model": name}, "code", root=root).parent
 
 
 def last(folder, epoch=2):
@@ -192,7 +184,7 @@ def test_a_head_on_frozen_layers_is_softmax_regression_on_their_features():
     """The objective's θ is what learns: the closed-form engine, on the features, agrees."""
     images = torch.randint(0, 256, (31, 1, 3, 3), generator=torch.Generator().manual_seed(0))
     split = splits.Split(images.to(torch.uint8), torch.arange(31) % K, K, {})
-    normalization = splits.normalization_of(split.inputs, "global")
+    normalization = normalization_of(split.inputs, "global")
     recipe = dataclasses.replace(
         TRAINING, model=model("mlp", widths=(7,)), precision="float64", train_only=("head",)
     )
@@ -210,7 +202,7 @@ def test_a_head_on_frozen_layers_is_softmax_regression_on_their_features():
     told = splits.Split(features, split.labels, K, {})
     reference = engines.build(on_features, other, told, None, "cpu")
     for epoch in (1, 2):
-        order = training.batch_order(0, epoch, 31)
+        order = loop.batch_order(0, epoch, 31)
         found, expected = own.epoch(order, 0.1), reference.epoch(order, 0.1)
         assert found.loss == pytest.approx(expected.loss, rel=1e-12)
         assert found.penalty == pytest.approx(expected.penalty, rel=1e-12)
@@ -222,7 +214,7 @@ def test_a_head_on_frozen_layers_is_softmax_regression_on_their_features():
 def test_a_killed_training_that_started_elsewhere_resumes(shared, monkeypatch, train_only):
     changes = {"start": BACKBONE, "train_only": train_only}
     whole = train(shared, f"whole{len(train_only)}", **changes)
-    save, calls = training.checkpoints.save, []
+    save, calls = loop.checkpoints.save, []
 
     def dying(path, tensors):
         calls.append(path)
@@ -230,7 +222,7 @@ def test_a_killed_training_that_started_elsewhere_resumes(shared, monkeypatch, t
             raise KeyboardInterrupt
         return save(path, tensors)
 
-    monkeypatch.setattr(training.checkpoints, "save", dying)
+    monkeypatch.setattr(loop.checkpoints, "save", dying)
     with pytest.raises(KeyboardInterrupt):
         train(shared, f"killed{len(train_only)}", **changes)
     monkeypatch.undo()
@@ -271,9 +263,9 @@ def test_resnet18_from_torchvisions_weights(tmp_path, channels, classes, fresh):
     pixels = torch.zeros(1, 3, 1, 1, dtype=torch.uint8)
     made = backbones.checkpoints.save(
         tmp_path / "resources/backbones/b.safetensors",
-        {**theirs.state_dict(), **splits.normalization_of(pixels, "none").tensors()},
+        {**theirs.state_dict(), **normalization_of(pixels, "none").tensors()},
     )
-    files.Manifest(
+    manifests.Manifest(
         *("prepare_backbone", {"backbone": "b"}, {}, "code", {}),
         {"b.safetensors": made},
         {"resize": None, "manifest": "b.json"},

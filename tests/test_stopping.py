@@ -10,7 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cobaye import datasets, files, history, recipes, stopping, training
+from cobaye import recipes
+from cobaye.data import datasets
+from cobaye.storage import files
+from cobaye.training import history, loop, stopping
 from tests import test_training as base
 
 root = base.root
@@ -168,7 +171,7 @@ def test_training_stops_at_an_accuracy(root):
 )
 def test_val_is_read_by_those_that_watch_it(schedule, stop, needed):
     optimizer = dataclasses.replace(base.OPTIMIZER, schedule=schedule, stop=stop)
-    assert stopping.needs_val(optimizer) is needed
+    assert recipes.needs_val(optimizer) is needed
 
 
 def test_val_is_checked_before_it_is_watched(root):
@@ -181,13 +184,13 @@ def test_val_is_checked_before_it_is_watched(root):
 
 def test_other_val_features_are_other_data(root, monkeypatch):
     """Features have a manifest per split: the run that watches val is covered by both."""
-    load = training.splits.load
+    load = loop.splits.load
 
     def with_own_manifest(data, split, *more):
         found = load(data, split, *more)
         return dataclasses.replace(found, manifest={f"{split}.json": "sha"})
 
-    monkeypatch.setattr(training.splits, "load", with_own_manifest)
+    monkeypatch.setattr(loop.splits, "load", with_own_manifest)
     _, manifest = base.train(root, watching())
     assert manifest["inputs"] == {"train.json": "sha", "val.json": "sha"}
     _, manifest = base.train(root, model="other")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from cobaye import tables
+from cobaye.tables import tabulate
 
 RUN = {"model": "m", "optimizer": "o"}
 
@@ -50,7 +50,7 @@ def metrics(val, test, seeds=(0,)):
 
 def best(val, test, **more):
     table = metrics(val, test)
-    return tables.best_lambda(tables.final_metrics(table, runs(val, **more)))
+    return tabulate.best_lambda(tabulate.final_metrics(table, runs(val, **more)))
 
 
 def test_best_is_chosen_on_val_and_reported_on_test():
@@ -73,8 +73,8 @@ def test_only_finite_runs_are_compared():
 
 def test_seeds_are_averaged():
     losses = {"0": 0.5, "1e-3": 0.4}
-    final = tables.final_metrics(metrics(losses, losses, (0, 1)), runs(losses, (0, 1)))
-    assert tables.best_lambda(final)["val_loss"].item() == pytest.approx(0.405)
+    final = tabulate.final_metrics(metrics(losses, losses, (0, 1)), runs(losses, (0, 1)))
+    assert tabulate.best_lambda(final)["val_loss"].item() == pytest.approx(0.405)
 
 
 def test_what_a_class_pays():
@@ -102,7 +102,7 @@ def test_what_a_class_pays():
         ]
     )
     overall = pd.DataFrame([{**RUN, "weight_decay": "1e-3"}])
-    found = tables.best_lambda_per_class(classes, runs(["0", "1e-3"]), overall).set_index("class")
+    found = tabulate.best_lambda_per_class(classes, runs(["0", "1e-3"]), overall).set_index("class")
     assert list(found["weight_decay"]) == ["0", "1e-3"]
     assert found.loc[0, "paid"] == pytest.approx(2.5 - 1.5)
     assert found.loc[1, "paid"] == pytest.approx(0.0)
@@ -148,7 +148,7 @@ def test_no_class_chooses_a_diverged_run_or_chooses_without_images_in_val():
     )
     overall = pd.DataFrame([{**RUN, "weight_decay": "1e-3"}])
     table = runs(["0", "1e-3", "1e-2"], diverged=("0",))
-    found = tables.best_lambda_per_class(classes, table, overall)
+    found = tabulate.best_lambda_per_class(classes, table, overall)
     assert found[["class", "weight_decay"]].to_numpy().tolist() == [[0, "1e-3"]]
 
 

@@ -12,24 +12,16 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import (
-    checkpoints,
-    engines,
-    evaluation,
-    figures,
-    files,
-    journal,
-    networks,
-    paths,
-    recipes,
-    resume,
-    splits,
-    together,
-    training,
-)
+from cobaye import figures, recipes
 from cobaye.config import Config
-from cobaye.engines.together import Engine
-from cobaye.grid_plan import GridPlan
+from cobaye.data import splits
+from cobaye.data.normalization import fit_normalization
+from cobaye.evaluation import evaluate
+from cobaye.models import networks
+from cobaye.planning.grid_plan import GridPlan
+from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
+from cobaye.training import engines, loop, together
+from cobaye.training.engines.batched import Engine
 from tests import archives
 from tests.conftest import ROOT
 from tests.test_training import CLASSES, SIZE, TRAINING, root  # noqa: F401 (a fixture)
@@ -59,7 +51,7 @@ def member(widths, rate, momentum=0.0, weight_decay=0.0, **more):
 
 
 def engine_of(members, split):
-    normalization = training.normalization(split, members[0].optimizer)
+    normalization = fit_normalization(split, members[0].optimizer)
     made = [networks.build(r.model, (1, SIZE, SIZE), CLASSES, r.seed) for r in members]
     return Engine(members, made, split, normalization, "cpu")
 
@@ -91,12 +83,12 @@ def test_each_network_learns_as_if_alone(root, name, precision, monkeypatch):  #
     In float64 to 1e-12 of the largest weight, in float32 to 1e-5: rounding.
     """
     # Chunks of a few batches, so that there are several in an epoch.
-    monkeypatch.setattr(engines.together, "HELD", 3 * 16 * SIZE * SIZE)
+    monkeypatch.setattr(engines.batched, "HELD", 3 * 16 * SIZE * SIZE)
     tolerance = {"float64": 1e-12, "float32": 1e-5}[precision]
     members = [dataclasses.replace(each, precision=precision) for each in GROUPS[name]]
     split = splits.load(TRAINING.data, "train", root)
     group = engine_of(members, split)
-    normalization = training.normalization(split, members[0].optimizer)
+    normalization = fit_normalization(split, members[0].optimizer)
     alone = [
         engines.build(
             dataclasses.replace(each, engine="network"),
@@ -108,7 +100,7 @@ def test_each_network_learns_as_if_alone(root, name, precision, monkeypatch):  #
         for each in members
     ]
     for epoch in (1, 2, 3):
-        order = training.batch_order(0, epoch, len(split.labels))
+        order = loop.batch_order(0, epoch, len(split.labels))
         rates = [each.optimizer.learning_rate / epoch for each in members]
         found = group.epoch(order, rates)
         for number, (one, rate) in enumerate(zip(alone, rates, strict=True)):
@@ -126,7 +118,7 @@ def test_each_network_learns_as_if_alone(root, name, precision, monkeypatch):  #
 def test_networks_do_not_touch_each_other(root):  # noqa: F811
     """One that diverges leaves the bytes of the others as they are; so does its place."""
     split = splits.load(TRAINING.data, "train", root)
-    order = training.batch_order(0, 1, len(split.labels))
+    order = loop.batch_order(0, 1, len(split.labels))
     wild, calm = member((7,), 1e30), member((7,), 0.1)
     beside_wild, beside_calm = engine_of([wild, calm], split), engine_of([calm, calm], split)
     for _ in range(2):
@@ -142,7 +134,7 @@ def test_networks_do_not_touch_each_other(root):  # noqa: F811
 def told(members):
     return [
         together.Told(
-            dataclasses.replace(each, engine="together"),
+            dataclasses.replace(each, engine="batched"),
             {"study": "s", "model": f"m{i}", "optimizer": "o", "weight_decay": "0", "seed": 0},
             f"code{i}",
         )
@@ -166,7 +158,7 @@ def test_the_files_are_those_of_runs_trained_alone(root, name):  # noqa: F811
     made = together.train(told(members), GROUP, root=root)
     for number, (path, recipe) in enumerate(zip(made, members, strict=True)):
         identity = {**told(members)[number].identity, "optimizer": "alone"}
-        alone = training.train(recipe, identity, f"code{number}", root=root).parent
+        alone = loop.train(recipe, identity, f"code{number}", root=root).parent
         own = path.parent
         assert {p.name for p in own.iterdir()} == {p.name for p in alone.iterdir()} - {
             resume.FOLDER
@@ -302,18 +294,18 @@ def test_a_group_is_evaluated_as_its_runs_would_be(root):  # noqa: F811
     made = together.train(told(GROUPS["plain"]), GROUP, root=root)
     runs = []
     for path, one in zip(made, told(GROUPS["plain"]), strict=True):
-        manifest = files.read_manifest(path, "train", one.identity)
+        manifest = manifests.read_manifest(path, "train", one.identity)
         recipe = recipes.Evaluation(
             TRAINING.data, one.recipe.model, "every", "cross-entropy", ("val",)
         )
-        expected = files.stage_fingerprint(manifest.recipe, manifest.code)
+        expected = manifests.stage_fingerprint(manifest.recipe, manifest.code)
         runs.append({"recipe": recipe, "identity": one.identity, "code": "c", "expected": expected})
-        evaluation.evaluate(**runs[-1], root=root)
+        evaluate.evaluate(**runs[-1], root=root)
     alone = products(path.parent for path in made)
     for path in made:
         for file in ("metrics.parquet", "evaluate.json"):
             (path.parent / file).unlink()
-    evaluation.evaluate_group(runs, GROUP, root=root)
+    evaluate.evaluate_group(runs, GROUP, root=root)
     assert products(path.parent for path in made) == alone
     assert not (root / paths.TOGETHER.format(**GROUP) / resume.FOLDER).exists()
     metrics = pd.read_parquet(made[0].parent / "metrics.parquet")

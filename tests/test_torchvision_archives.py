@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torchvision
 
-from cobaye import datasets
-from cobaye.datasets import torchvision as kind
+from cobaye.data import datasets
+from cobaye.data.datasets import torchvision as kind
 from cobaye.errors import ConfigError, DataError
 from tests import archives
 from tests.archives import arrays, prepare
@@ -164,7 +164,7 @@ def test_downloads_stay_in_the_project(tmp_path, folder):
 @pytest.mark.parametrize("name", sorted(kind.FILES))
 def test_missing_files_are_one_sentence_and_no_import(downloads, name):
     code = (
-        "import sys; from cobaye.datasets import torchvision as kind\n"
+        "import sys; from cobaye.data.datasets import torchvision as kind\n"
         f"print(*kind.problems(kind.Options({name!r}, {str(downloads)!r})), sep='\\n')\n"
         "assert not {'torch', 'torchvision'} & set(sys.modules)"
     )

@@ -13,30 +13,18 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import (
-    backbones,
-    checkpoints,
-    datasets,
-    engines,
-    evaluation,
-    figures,
-    files,
-    full_batch,
-    kinds,
-    networks,
-    optimizers,
-    paths,
-    recipes,
-    resume,
-    scoring,
-    splits,
-    table_files,
-    tables,
-    training,
-)
-from cobaye.engines import network
+from cobaye import figures, kinds, recipes
+from cobaye.data import datasets, splits
+from cobaye.data.normalization import without_normalization
 from cobaye.errors import StaleFile
-from cobaye.history import COLUMNS
+from cobaye.evaluation import evaluate
+from cobaye.models import backbones, networks, scoring
+from cobaye.objective import full_batch
+from cobaye.storage import checkpoints, files, manifests, paths, resume, table_names
+from cobaye.tables import reading, tabulate
+from cobaye.training import engines, loop, optimizers
+from cobaye.training.engines import network
+from cobaye.training.history import COLUMNS
 
 CLASSES, SIZE = 4, 6
 DATA = recipes.Data("d", None)
@@ -74,14 +62,14 @@ def root(tmp_path):
     folder = tmp_path / paths.DATASET.format(dataset="d")
     made = datasets.write(prepared, folder)
     info = {"classes": CLASSES, "shape": [1, SIZE, SIZE], "form": "images"}
-    files.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
+    manifests.Manifest("prepare_dataset", {"dataset": "d"}, {}, "", {}, made, info).write(
         folder / "manifest.json"
     )
     return tmp_path
 
 
 def train(root, recipe=TRAINING, **identity):
-    path = training.train(recipe, {**IDENTITY, **identity}, "code", root=root)
+    path = loop.train(recipe, {**IDENTITY, **identity}, "code", root=root)
     return path.parent, files.read_json(path)
 
 
@@ -124,7 +112,7 @@ def test_runs_of_one_seed_share_initial_weights_and_order(root):
     seeded, _ = train(root, dataclasses.replace(TRAINING, seed=1), seed=1)
     torch.testing.assert_close(weights(first, 0), weights(other, 0), rtol=0, atol=0)
     assert not torch.equal(weights(first, 0)["head.weight"], weights(seeded, 0)["head.weight"])
-    orders = [training.batch_order(0, epoch, 50) for epoch in (1, 1, 2)]
+    orders = [loop.batch_order(0, epoch, 50) for epoch in (1, 1, 2)]
     assert torch.equal(orders[0], orders[1])
     assert not torch.equal(orders[0], orders[2])
     assert sorted(orders[0].tolist()) == list(range(50))
@@ -169,8 +157,8 @@ def test_a_diverged_run_is_a_result_with_its_reason(root, engine):
 
 def evaluation_of(root, recipe, manifest, train_epochs="every"):
     told = recipes.Evaluation(DATA, recipe.model, train_epochs)
-    expected = files.stage_fingerprint(manifest["recipe"], manifest["code"])
-    return evaluation.evaluate(told, manifest["identity"], "code", expected, root=root).parent
+    expected = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
+    return evaluate.evaluate(told, manifest["identity"], "code", expected, root=root).parent
 
 
 def test_evaluation_agrees_with_float64_by_hand(root):
@@ -242,7 +230,7 @@ def test_confusion_counts_every_test_image_once(root):
     predictions = pd.read_parquet(folder / "predictions.parquet")
     keyed = predictions.assign(model="m", optimizer="o", weight_decay="0.01", seed=0)
     best = pd.DataFrame([{"model": "m", "optimizer": "o", "weight_decay": "0.01"}])
-    found = tables.confusion(keyed, best)
+    found = tabulate.confusion(keyed, best)
     labels = np.load(root / "resources/datasets/d/test/labels.npy")
     sizes = found.groupby("label")["n"].sum()
     np.testing.assert_array_equal(sizes, np.bincount(labels))
@@ -263,8 +251,8 @@ def test_a_run_on_earlier_data_is_not_evaluated(root):
 
 
 def test_every_epoch_has_the_order_of_its_seed_and_number(root, monkeypatch):
-    asked, order = [], training.batch_order
-    monkeypatch.setattr(training, "batch_order", lambda *key: asked.append(key) or order(*key))
+    asked, order = [], loop.batch_order
+    monkeypatch.setattr(loop, "batch_order", lambda *key: asked.append(key) or order(*key))
     train(root, dataclasses.replace(TRAINING, seed=5), seed=5)
     assert asked == [(5, epoch, 90, "full") for epoch in (1, 2, 3, 4)]
 
@@ -282,9 +270,9 @@ def interrupt(root, recipe=TRAINING, after=2):
             raise KeyboardInterrupt
         return order(seed, epoch, *more)
 
-    order = training.batch_order
+    order = loop.batch_order
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "batch_order", stop)
+        patch.setattr(loop, "batch_order", stop)
         with pytest.raises(KeyboardInterrupt):
             train(root, recipe)
 
@@ -309,7 +297,7 @@ def test_resume_state_of_other_code_is_not_used(root, capsys):
     interrupt(root)
     left = root / paths.RUN.format(**IDENTITY) / resume.FOLDER / "left"
     left.touch()
-    path = training.train(TRAINING, IDENTITY, "other", root=root)
+    path = loop.train(TRAINING, IDENTITY, "other", root=root)
     assert not left.exists()
     assert (
         "resume state not used, it is of another run: code: code → other" in capsys.readouterr()[1]
@@ -396,7 +384,7 @@ def test_manifests_are_written_last(root, monkeypatch):
 
 
 def test_infinite_weights_are_a_divergence_though_the_loss_is_finite(root, monkeypatch):
-    monkeypatch.setattr(training.engines, "norms", lambda _: (math.inf, math.inf))
+    monkeypatch.setattr(loop.engines, "norms", lambda _: (math.inf, math.inf))
     _, manifest = train(root)
     info = {key: manifest["info"][key] for key in ("epochs", "stopped", "finite")}
     assert info == {"epochs": 1, "stopped": "diverged in epoch 1", "finite": False}
@@ -421,7 +409,7 @@ def test_a_network_learns_by_batch_statistics_and_is_judged_by_running_ones(root
     moved = [not torch.equal(own[k], start[k]) for k in own if k.endswith("running_mean")]
     assert moved
     assert all(moved)
-    state, constants = splits.without_normalization(own)
+    state, constants = without_normalization(own)
     network = networks.build(model, (1, SIZE, SIZE), CLASSES)
     network.load_state_dict(state)
     split = splits.load(DATA, "val", root)
@@ -445,7 +433,7 @@ def test_blocks_of_any_size_give_the_same_scores(root, monkeypatch):
     names = ("metrics.parquet", "classes.parquet", "predictions.parquet")
     evaluation_of(root, TRAINING, manifest)
     whole = [pd.read_parquet(folder / name) for name in names]
-    monkeypatch.setattr(evaluation, "BLOCK", 7)
+    monkeypatch.setattr(evaluate, "BLOCK", 7)
     evaluation_of(root, TRAINING, manifest)
     for name, expected in zip(names, whole, strict=True):
         pd.testing.assert_frame_equal(pd.read_parquet(folder / name), expected, rtol=1e-5)
@@ -453,7 +441,7 @@ def test_blocks_of_any_size_give_the_same_scores(root, monkeypatch):
 
 def test_top5_is_the_share_of_images_with_fewer_than_five_classes_before_theirs():
     split = splits.Split(torch.zeros(7, 1), torch.arange(7), 7, {})
-    found = evaluation.Tables(7)
+    found = evaluate.Tables(7)
     found.add(
         0, "test", split, lambda rows: -torch.arange(7.0).expand(len(rows), 7), "cpu", is_last=False
     )
@@ -462,15 +450,15 @@ def test_top5_is_the_share_of_images_with_fewer_than_five_classes_before_theirs(
 
 
 def test_a_class_without_images_has_no_mean():
-    found = evaluation.per_class(np.array([0, 0, 2]), np.array([1.0, 3.0, 5.0]), 4)
+    found = evaluate.per_class(np.array([0, 0, 2]), np.array([1.0, 3.0, 5.0]), 4)
     np.testing.assert_array_equal(found, [2, np.nan, 5, np.nan])
 
 
 def test_evaluation_refuses_another_recipe_and_ends_the_resume_state(root):
     folder, manifest = train(root)
     told = recipes.Evaluation(DATA, TRAINING.model, "every")
-    with pytest.raises(files.StaleFile, match=r"--forcerun .*train\.json"):
-        evaluation.evaluate(told, IDENTITY, "code", "another", root=root)
+    with pytest.raises(StaleFile, match=r"--forcerun .*train\.json"):
+        evaluate.evaluate(told, IDENTITY, "code", "another", root=root)
     evaluation_of(root, TRAINING, manifest)
     assert not (folder / resume.FOLDER).exists()
 
@@ -484,9 +472,10 @@ def study(root):
         folder, trained = train(root, recipe, weight_decay=label)
         evaluation_of(root, recipe, trained)
         evaluated = files.read_json(folder / "evaluate.json")
-        runs.append({key: trained["identity"][key] for key in tables.KEYS})
+        runs.append({key: trained["identity"][key] for key in reading.KEYS})
         expected[str(folder.relative_to(root))] = tuple(
-            files.stage_fingerprint(made["recipe"], made["code"]) for made in (trained, evaluated)
+            manifests.stage_fingerprint(made["recipe"], made["code"])
+            for made in (trained, evaluated)
         )
     return {
         "recipe": {"runs": runs, "baseline": False},
@@ -498,14 +487,14 @@ def study(root):
 
 def tabulated(root, study):
     """Return a function that reads a table back as figures do."""
-    path = tables.tabulate({"study": "s"}, **study, root=root)
-    manifest = files.read_manifest(path, "tabulate", {"study": "s"})
-    return lambda name: tables.read(path.parent, name, manifest)
+    path = tabulate.tabulate({"study": "s"}, **study, root=root)
+    manifest = manifests.read_manifest(path, "tabulate", {"study": "s"})
+    return lambda name: reading.read(path.parent, name, manifest)
 
 
 def test_tables_keep_labels_and_names_and_the_last_epoch(root, study):
     read = tabulated(root, study)
-    for name in table_files.FILES:
+    for name in table_names.FILES:
         if name != "baseline":
             assert set(read(name)["weight_decay"]) <= {"0", "1e-2"}
     per_class, classes = read("best-lambda-per-class"), read("classes")
@@ -523,9 +512,9 @@ def test_tables_keep_labels_and_names_and_the_last_epoch(root, study):
 def test_a_class_may_be_named_na(tmp_path):
     names = ["c", "NA", "1", "null"]
     path, table = tmp_path / "best-lambda-per-class.csv", pd.DataFrame({"name": names})
-    entry = tables.write(path, table.assign(weight_decay="1e-2"))
-    made = files.Manifest("tabulate", {}, {}, "", {}, {path.name: entry})
-    assert list(tables.read(tmp_path, "best-lambda-per-class", made)["name"]) == names
+    entry = reading.write(path, table.assign(weight_decay="1e-2"))
+    made = manifests.Manifest("tabulate", {}, {}, "", {}, {path.name: entry})
+    assert list(reading.read(tmp_path, "best-lambda-per-class", made)["name"]) == names
 
 
 @pytest.mark.parametrize("position", [0, 1], ids=["train", "evaluate"])
@@ -535,16 +524,16 @@ def test_tables_refuse_a_run_of_another_recipe(root, study, position):
     fingerprints[position] = "another"
     study["expected"][place] = tuple(fingerprints)
     name = ("train", "evaluate")[position]
-    with pytest.raises(files.StaleFile, match=rf"--forcerun .*{name}\.json"):
+    with pytest.raises(StaleFile, match=rf"--forcerun .*{name}\.json"):
         tabulated(root, study)
 
 
 def test_tables_refuse_an_evaluation_of_another_training(root, study):
     place = next(iter(study["expected"]))
     path = root / place / "train.json"
-    trained = files.read_manifest(path, "train", {"study": "s", **study["recipe"]["runs"][0]})
+    trained = manifests.read_manifest(path, "train", {"study": "s", **study["recipe"]["runs"][0]})
     dataclasses.replace(trained, inputs={}).write(path)
-    with pytest.raises(files.StaleFile, match=r"evaluate\.json: made from another .*train\.json"):
+    with pytest.raises(StaleFile, match=r"evaluate\.json: made from another .*train\.json"):
         tabulated(root, study)
 
 
@@ -558,9 +547,9 @@ def test_a_flipped_bit_in_a_table_stops_the_figures(root, study):
 
 def test_a_backbone_is_the_last_checkpoint_of_its_run(root):
     folder, manifest = train(root)
-    fingerprint = files.stage_fingerprint(manifest["recipe"], manifest["code"])
+    fingerprint = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
     recipe = {"run": IDENTITY, "model": recipes.plain(TRAINING.model)}
-    with pytest.raises(files.StaleFile, match=r"--forcerun .*train\.json"):
+    with pytest.raises(StaleFile, match=r"--forcerun .*train\.json"):
         backbones.prepare({"backbone": "b"}, recipe, "", "another", root)
     backbones.prepare({"backbone": "b"}, recipe, "", fingerprint, root)
     tensors = backbones.load("b", root).tensors
@@ -664,10 +653,10 @@ def test_a_warm_start_begins_at_its_neighbour_and_says_so(root):
     for name, tensor in weights(cold, 1).items():
         torch.testing.assert_close(weights(folder, 1)[name], tensor, rtol=0, atol=1e-3)
     assert len(history(folder)) <= len(history(cold))
-    fingerprint = files.stage_fingerprint(manifest["recipe"], manifest["code"])
-    training.train(recipe, IDENTITY, "code", root=root, expected=fingerprint)
+    fingerprint = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
+    loop.train(recipe, IDENTITY, "code", root=root, expected=fingerprint)
     with pytest.raises(StaleFile, match="another recipe or code"):
-        training.train(recipe, IDENTITY, "code", root=root, expected="another")
+        loop.train(recipe, IDENTITY, "code", root=root, expected="another")
 
 
 def test_a_solve_that_is_killed_begins_again_and_ends_the_same(root, monkeypatch):

@@ -11,8 +11,9 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from cobaye import figures, kinds, weights
+from cobaye import figures, kinds
 from cobaye.figures import _families, _style, weight_histograms
+from cobaye.inside import rotations
 
 RUN = ["model", "optimizer", "weight_decay", "seed"]
 MINE = ("rotation", "rotation-terms", "pruning", "weight-histograms")
@@ -71,8 +72,8 @@ def _weights(rows, run, f, level, layers, size):
             kept = (1, 1 - turn * (0.4 + 0.03 * layer), (1 - turn**2) ** 0.5)[f % 3]
             now = kept * before + (1.5, 0.4 - 0.02 * layer, 1)[f % 3] * turn * other
             told = (*run, epoch, layer, f"conv{layer}", "conv", before.numel())
-            rows.append((*told, *weights.rotation(before, now, 0.1).values()))
-        table = weights.histograms(before, now)
+            rows.append((*told, *rotations.rotation(before, now, 0.1).values()))
+        table = rotations.histograms(before, now)
         table[[*RUN, "layer", "name"]] = *run, layer, f"conv{layer}"
         parts.append(table)
     return parts
@@ -245,7 +246,7 @@ def test_densities_are_of_one_and_know_their_distribution(size):
     """Uniform in ±a: 1/2a within, joined bins of small layers included."""
     limit = (6 / (size + size)) ** 0.5
     before = torch.linspace(-limit, limit, size * size).view(size, size)
-    table = weights.histograms(before, before)
+    table = rotations.histograms(before, before)
     values, edges = weight_histograms.density(table[table["quantity"] == "initial"])
     assert len(values) == {10: 27, 100: 243, 400: 243}[size]
     assert (values * np.diff(edges)).sum() == pytest.approx(1)

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import backbones, networks, recipes, splits, whitening
+from cobaye import recipes
+from cobaye.data.normalization import fit_zca, without_normalization
 from cobaye.errors import ConfigError
+from cobaye.models import backbones, networks
 from tests import test_training as base
 
 root = base.root
@@ -29,7 +31,7 @@ def images(count=900, shape=(3, 4, 5)):
 
 def test_whitened_training_images_have_the_identity_for_covariance():
     raw = images()
-    found = whitening.zca_of(raw, 1e-9)(raw)
+    found = fit_zca(raw, 1e-9)(raw)
     assert found.shape == raw.shape
     assert found.dtype == torch.float32
     flat = found.flatten(1).double()
@@ -39,7 +41,7 @@ def test_whitened_training_images_have_the_identity_for_covariance():
 
 def test_its_matrix_is_the_symmetric_root_and_epsilon_bounds_it():
     raw, epsilon = images(), 0.01
-    found = whitening.zca_of(raw, epsilon)
+    found = fit_zca(raw, epsilon)
     flat = raw.flatten(1).double().numpy() / 255
     covariance = np.cov(flat.T, bias=True) + epsilon * np.eye(60)
     matrix = found.matrix.double().numpy()
@@ -53,7 +55,7 @@ def test_its_matrix_is_the_symmetric_root_and_epsilon_bounds_it():
 def test_pixels_that_never_change_are_scaled_by_no_more_than_epsilon_says():
     raw = images()
     raw[:, 0, 0, 0] = 0
-    found = whitening.zca_of(raw, 1e-4)
+    found = fit_zca(raw, 1e-4)
     assert found(raw).isfinite().all()
     changed = raw.clone()
     changed[:, 0, 0, 0] = 255
@@ -63,7 +65,7 @@ def test_pixels_that_never_change_are_scaled_by_no_more_than_epsilon_says():
 
 def test_large_images_are_refused_with_their_size():
     with pytest.raises(ConfigError, match=r"zca: images of 3×64×64 = 12288 numbers: at most 4096"):
-        whitening.zca_of(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 1e-6)
+        fit_zca(torch.zeros(2, 3, 64, 64, dtype=torch.uint8), 1e-6)
 
 
 def test_a_checkpoint_carries_it_and_evaluation_applies_it(root):
@@ -77,7 +79,7 @@ def test_a_checkpoint_carries_it_and_evaluation_applies_it(root):
     loss = np.log(np.exp(logits).sum(1)) - logits[np.arange(40), labels]
     metrics = pd.read_parquet(folder / "metrics.parquet").set_index(["epoch", "split"])
     assert metrics.loc[(4, "test"), "loss"] == pytest.approx(loss.mean(), rel=1e-4)
-    _, normalization = splits.without_normalization(base.weights(folder, 4))
+    _, normalization = without_normalization(base.weights(folder, 4))
     assert torch.equal(normalization.matrix, base.weights(folder, 0)["normalization.matrix"])
 
 
@@ -94,7 +96,7 @@ def test_an_interrupted_run_on_whitened_images_ends_the_same(root):
 def test_a_backbone_that_was_trained_on_whitened_images_whitens_them():
     model = recipes.Kind("resnet-small", {"stem": 4, "widths": [4], "features": 4})
     network, raw = networks.build(model, (3, 8, 8), 5).eval(), images(200, (3, 8, 8))
-    normalization = whitening.zca_of(raw, 0.1)
+    normalization = fit_zca(raw, 0.1)
     tensors = {**network.state_dict(), **normalization.tensors()}
     found = backbones.Penultimate(model, tensors, (3, 8, 8))(raw[:20])
     network.head = torch.nn.Identity()

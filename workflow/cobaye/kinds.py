@@ -19,11 +19,23 @@ from typing import Any, Literal
 from cobaye.errors import ConfigError, nearest
 
 ROOT = Path(__file__).parent
+# Each family of kinds and the folder of its files.
+FAMILIES = {
+    "analyses": "analyses",
+    "augmentations": "training/augmentations",
+    "datasets": "data/datasets",
+    "engines": "training/engines",
+    "figures": "figures",
+    "networks": "models/networks",
+    "optimizers": "training/optimizers",
+    "schedules": "training/schedules",
+    "ways": "derived/ways",
+}
 
 
 def names(package: str) -> list[str]:
     """Return the names of all kinds of a package, sorted."""
-    files = (ROOT / package).glob("[a-z]*.py")
+    files = (ROOT / FAMILIES[package]).glob("[a-z]*.py")
     return sorted(file.stem.replace("_", "-") for file in files)
 
 
@@ -32,12 +44,12 @@ def path(package: str, name: str) -> Path:
     known = names(package)
     if name not in known:
         raise ConfigError(f"no {package.rstrip('s')} named {name!r}: {nearest(name, known)}")
-    return ROOT / package / f"{name.replace('-', '_')}.py"
+    return ROOT / FAMILIES[package] / f"{name.replace('-', '_')}.py"
 
 
 def load(package: str, name: str) -> ModuleType:
     """Import a kind."""
-    return importlib.import_module(f"cobaye.{package}.{path(package, name).stem}")
+    return importlib.import_module(f"{_dotted(package)}.{path(package, name).stem}")
 
 
 def options(package: str, name: str) -> type:
@@ -45,7 +57,7 @@ def options(package: str, name: str) -> type:
     for node in _tree(path(package, name)).body:
         if isinstance(node, ast.ClassDef) and node.name == "Options":
             scope = {
-                "__name__": f"cobaye.{package}.{name}",
+                "__name__": f"{_dotted(package)}.{name}",
                 "dataclass": dataclasses.dataclass,
                 "field": dataclasses.field,
                 "Literal": Literal,
@@ -69,6 +81,10 @@ def constant(package: str, name: str, variable: str, default: Any = None) -> Any
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == variable:
             return ast.literal_eval(node.value)
     return default
+
+
+def _dotted(family: str) -> str:
+    return f"cobaye.{FAMILIES[family]}".replace("/", ".")
 
 
 @functools.cache

@@ -10,12 +10,14 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 # This tree's library, whatever else is installed.
 sys.path.insert(0, str(WORKFLOW))
 
-from cobaye import figures, kinds, paths, recipes, table_files, varied
+from cobaye import figures, kinds, recipes
 from cobaye.config import Config
 from cobaye.errors import CobayeError
-from cobaye.measure_plan import MeasurePlan, measured_kinds
-from cobaye.staleness import is_stale
-from cobaye.table_files import DESCRIPTIONS
+from cobaye.planning.measure_plan import MeasurePlan, measured_kinds
+from cobaye.recipes import study as study_recipes
+from cobaye.storage import paths, table_names as table_files
+from cobaye.storage.staleness import is_stale
+from cobaye.storage.table_names import DESCRIPTIONS
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
@@ -53,7 +55,7 @@ OPTIMIZERS = [name for of in CONFIG.studies.values() for name in of.optimizers]
 DERIVED = [run for of in CONFIG.studies.values() for run in of.derived_runs()]
 LABELS = [label for of in CONFIG.studies.values() for label in of.weight_decays]
 WAYS = [way for of in CONFIG.studies.values() for way in of.per_class]
-PER_CLASS = [varied.per_class_label(way) for way in WAYS]
+PER_CLASS = [study_recipes.per_class_label(way) for way in WAYS]
 
 
 wildcard_constraints:
@@ -91,7 +93,7 @@ def features_stage(wildcards):
 
 
 def run_of(wildcards):
-    return recipes.Run(
+    return study_recipes.Run(
         wildcards.model, wildcards.optimizer, wildcards.weight_decay, int(wildcards.seed)
     )
 
@@ -223,7 +225,7 @@ def refuse_missing_data():
             problems += [f"config/datasets.yaml: {name}: {problem}" for problem in found]
         elif job.rule.name == "prepare_backbone" and not PLAN.backbone_run(job.wildcards.backbone):
             # Only here, and only for these: it imports torch.
-            from cobaye import backbones
+            from cobaye.models import backbones
 
             name = job.wildcards.backbone
             found = backbones.problems(CONFIG.backbones[name])

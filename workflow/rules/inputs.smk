@@ -63,17 +63,17 @@ def products_of(runs, products):
 
 def of_all_runs(*products):
     """Of those in the product of its models, optimizers, λ and seeds."""
-    return products_of(recipes.Study.runs, products)
+    return products_of(study_recipes.Study.runs, products)
 
 
 def of_all_derived_runs(*products):
     """Of those that repeat what a table found."""
-    return products_of(recipes.Study.derived_runs, products)
+    return products_of(study_recipes.Study.derived_runs, products)
 
 
 def of_all_per_class_runs(*products):
     """Of those with a λ for each class."""
-    return products_of(recipes.Study.per_class_runs, products)
+    return products_of(study_recipes.Study.per_class_runs, products)
 
 
 def split_of_measure(analysis, product):

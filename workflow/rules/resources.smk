@@ -2,8 +2,9 @@
 
 import dataclasses
 
-from cobaye import group_resources, kinds, recipes, resources
-from cobaye.plan import gpu_wanted
+from cobaye import kinds, recipes
+from cobaye.planning import group_resources, resources
+from cobaye.planning.plan import gpu_wanted
 
 
 def GPU(wildcards):

@@ -1,7 +1,8 @@
 """Cache one shard of a split's penultimate features."""
 
 from _worker import device, job
-from cobaye import caching, recipes
+from cobaye import recipes
+from cobaye.features import caching
 
 with job(snakemake) as told:
     caching.cache_shard(

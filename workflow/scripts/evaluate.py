@@ -1,10 +1,11 @@
 """Evaluate every checkpoint of a run on every split."""
 
 from _worker import device, job
-from cobaye import evaluation, recipes
+from cobaye import recipes
+from cobaye.evaluation import evaluate
 
 with job(snakemake) as told:
-    evaluation.evaluate(
+    evaluate.evaluate(
         recipes.parse(recipes.Evaluation, told["recipe"]),
         told["identity"],
         told["code"],

@@ -1,10 +1,11 @@
 """Evaluate the last layer that a backbone came with."""
 
 from _worker import device, job
-from cobaye import baseline, recipes
+from cobaye import recipes
+from cobaye.evaluation import baseline
 
 with job(snakemake) as told:
-    baseline.evaluate(
+    baseline.evaluate_baseline(
         recipes.parse(recipes.Data, told["recipe"]),
         told["identity"],
         told["code"],

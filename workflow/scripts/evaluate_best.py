@@ -1,10 +1,10 @@
 """Evaluate on test the configuration that is best on validation."""
 
 from _worker import device, job
-from cobaye import best
+from cobaye.evaluation import best
 
 with job(snakemake) as told:
-    best.evaluate(
+    best.evaluate_best(
         **told,
         device=device(snakemake),
         memory=snakemake.config.get("memory_share", 0.5),

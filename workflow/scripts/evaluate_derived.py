@@ -1,10 +1,10 @@
 """Evaluate every checkpoint of a derived run."""
 
 from _worker import device, job
-from cobaye import derived
+from cobaye.derived import retrained
 
 with job(snakemake) as told:
-    derived.evaluate(
+    retrained.evaluate(
         **told,
         expected=snakemake.params.expected,
         device=device(snakemake),

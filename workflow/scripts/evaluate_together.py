@@ -1,10 +1,11 @@
 """Evaluate the runs of a group, one after the other in one process."""
 
 from _worker import device, job
-from cobaye import evaluation, recipes
+from cobaye import recipes
+from cobaye.evaluation import evaluate
 
 with job(snakemake) as told:
-    evaluation.evaluate_group(
+    evaluate.evaluate_group(
         [
             {**run, "recipe": recipes.parse(recipes.Evaluation, run["recipe"])}
             for run in told["recipe"]["runs"]

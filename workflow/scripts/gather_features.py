@@ -1,7 +1,7 @@
 """Gather a split's shards of features: check them against each other, add the labels."""
 
 from _worker import job
-from cobaye import features
+from cobaye.features import gathering
 
 with job(snakemake) as told:
-    features.gather(**told)
+    gathering.gather(**told)

@@ -1,7 +1,7 @@
 """Join what an analysis found inside each run of a study."""
 
 from _worker import job
-from cobaye import measuring
+from cobaye.inside import inspecting
 
 with job(snakemake) as told:
-    measuring.join(**told, expected=snakemake.params.expected)
+    inspecting.join(**told, expected=snakemake.params.expected)

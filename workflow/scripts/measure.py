@@ -1,10 +1,10 @@
 """Look inside one run: a kind of analysis, from its checkpoints to small tables."""
 
 from _worker import device, job
-from cobaye import measuring
+from cobaye.inside import inspecting
 
 with job(snakemake) as told:
-    measuring.measure(
+    inspecting.measure(
         **told,
         expected=snakemake.params.expected,
         device=device(snakemake),

@@ -1,7 +1,8 @@
 """Prepare a dataset: images, labels and class names as plain arrays, and their manifest."""
 
 from _worker import job
-from cobaye import datasets, recipes
+from cobaye import recipes
+from cobaye.data import datasets
 
 with job(snakemake) as told:
     kind = recipes.parse(recipes.Kind, told["recipe"])

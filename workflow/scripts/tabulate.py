@@ -1,7 +1,7 @@
 """Make a study's tables from its evaluated runs."""
 
 from _worker import job
-from cobaye import tables
+from cobaye.tables import tabulate
 
 with job(snakemake) as told:
-    tables.tabulate(**told, dataset=snakemake.params.dataset, expected=snakemake.params.expected)
+    tabulate.tabulate(**told, dataset=snakemake.params.dataset, expected=snakemake.params.expected)

@@ -1,7 +1,7 @@
 """Make the tables of a study's derived runs."""
 
 from _worker import job
-from cobaye import derived
+from cobaye.derived import retrained
 
 with job(snakemake) as told:
-    derived.tabulate(**told, expected=snakemake.params.expected)
+    retrained.tabulate(**told, expected=snakemake.params.expected)

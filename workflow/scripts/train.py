@@ -1,10 +1,11 @@
 """Train one run, from its last complete epoch if it was begun."""
 
 from _worker import device, job
-from cobaye import recipes, training
+from cobaye import recipes
+from cobaye.training import loop
 
 with job(snakemake) as told:
-    training.train(
+    loop.train(
         recipes.parse(recipes.Training, told["recipe"]),
         told["identity"],
         told["code"],

@@ -1,10 +1,10 @@
 """Train a derived run, from its last complete epoch if it was begun."""
 
 from _worker import device, job
-from cobaye import derived
+from cobaye.derived import retrained
 
 with job(snakemake) as told:
-    derived.train(
+    retrained.train(
         **told,
         device=device(snakemake),
         memory=snakemake.config.get("memory_share", 0.5),

@@ -1,10 +1,10 @@
 """Train a run with a λ for each class, from its last complete epoch if it was begun."""
 
 from _worker import device, job
-from cobaye import per_class
+from cobaye.derived import class_decay
 
 with job(snakemake) as told:
-    per_class.train(
+    class_decay.train(
         **told,
         device=device(snakemake),
         memory=snakemake.config.get("memory_share", 0.5),

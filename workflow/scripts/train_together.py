@@ -1,7 +1,8 @@
 """Train the runs of a group side by side, from their last complete epoch if they were begun."""
 
 from _worker import device, job
-from cobaye import recipes, together
+from cobaye import recipes
+from cobaye.training import together
 
 with job(snakemake) as told:
     together.train(

@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from cobaye.activations import bits as neuron_bits
-from cobaye.activations import neighbours
-from cobaye.activations.bits import Bits
-from cobaye.activations.capture import Layer
+from cobaye.inside.neurons import bits as neuron_bits
+from cobaye.inside.neurons import neighbours
+from cobaye.inside.neurons.bits import Bits
+from cobaye.inside.neurons.capture import Layer
 
 METRICS = ("euclidean", "cosine")
 # Neurons at a time.

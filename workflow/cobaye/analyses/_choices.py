@@ -11,8 +11,8 @@ import pandas as pd
 from cobaye.analyses._images import typical
 from cobaye.analyses._predictions import Predictions
 from cobaye.analyses._view import View
-from cobaye.inference import choices, effects, reliability, shrinkage
-from cobaye.inference.sample import Sample, by_class
+from cobaye.statistics import choices, effects, reliability, shrinkage
+from cobaye.statistics.sample import Sample, by_class
 
 WAYS = ("naive", "honest", "shrunk")
 _EACH = 4  # typical images of a class

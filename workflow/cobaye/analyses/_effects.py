@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from cobaye.analyses._view import View
-from cobaye.inference import choices, effects, reliability, worst
+from cobaye.statistics import choices, effects, reliability, worst
 
 
 def class_effects(view: View) -> pd.DataFrame:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cobaye import datasets, files, paths
+from cobaye.data import datasets
 from cobaye.recipes import Data
+from cobaye.storage import files, manifests, paths
+from cobaye.storage.arrays import ArrayFile
 
 _SIDE = 64  # pixels, of an image that comes from a file
 
@@ -32,7 +34,7 @@ def reader(data: Data, split: str, root: Path = Path()) -> Callable[[int], np.nd
         return lambda row: None
     rows = _rows(data, split, manifest.info["images"][split], root)
     if form == "images":
-        array = datasets.ArrayFile(manifest.check(folder, f"{split}/images.npy"))
+        array = ArrayFile(manifest.check(folder, f"{split}/images.npy"))
         return lambda row: array.read(rows[row], rows[row] + 1)[0].transpose(1, 2, 0)
     index = files.read_json(manifest.check(folder, f"{split}/index.json"))
     return lambda row: _decoded(Path(index["root"], index["paths"][rows[row]]))
@@ -45,7 +47,7 @@ def _rows(data: Data, split: str, count: int, root: Path) -> np.ndarray:
         return rows
     identity = {"dataset": data.dataset, "backbone": data.backbone, "split": split}
     path = root / paths.split_manifest(data, split)
-    skipped = files.read_manifest(path, "gather_features", identity).info["skipped"]
+    skipped = manifests.read_manifest(path, "gather_features", identity).info["skipped"]
     return np.delete(rows, [int(row) for row in skipped])
 
 

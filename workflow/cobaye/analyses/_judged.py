@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.inference import choices, compared
-from cobaye.inference.sample import Sample, by_class
 from cobaye.randomness import derived_seed
+from cobaye.statistics import choices, compared
+from cobaye.statistics.sample import Sample, by_class
 
 # What float32 losses tell apart: an optimum is the same from every start.
 _RESOLVED = 1e-5

@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cobaye import runs
 from cobaye.errors import CorruptFile
-from cobaye.paths import SPLITS
+from cobaye.storage import finished_runs
+from cobaye.storage.paths import SPLITS
 
 Group = tuple[str, str]
 
@@ -72,7 +72,7 @@ def sweeps(
     """
     found: dict[Group, dict[tuple[str, int], dict[str, np.ndarray]]] = {}
     for run in asked:
-        done = runs.finished({**identity, **run}, expected, inputs, root)
+        done = finished_runs.finished({**identity, **run}, expected, inputs, root)
         if done.trained.info["finite"] and _is_number(run["weight_decay"]):
             own = found.setdefault((run["model"], run["optimizer"]), {})
             path = done.evaluated.check(done.folder, "predictions.parquet")

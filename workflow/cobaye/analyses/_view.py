@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from cobaye.analyses._predictions import Sweep
-from cobaye.inference import reliability, shrinkage
-from cobaye.inference.sample import Sample, by_class
 from cobaye.randomness import derived_seed
+from cobaye.statistics import reliability, shrinkage
+from cobaye.statistics.sample import Sample, by_class
 
 # Images drawn for one bootstrap, all draws together: bounds its time on a large training split.
 _MOST_DRAWN = 200_000_000

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from cobaye import randomness, rows
-from cobaye.activations import bits, capture, similarity
-from cobaye.activations.bits import Bits
-from cobaye.activations.capture import Layer
+from cobaye import randomness
 from cobaye.analyses import _activations
 from cobaye.errors import ConfigError
-from cobaye.inside import Inside
+from cobaye.inside.neurons import bits, capture, similarity
+from cobaye.inside.neurons.bits import Bits
+from cobaye.inside.neurons.capture import Layer
+from cobaye.inside.opened_run import Inside
+from cobaye.storage import mapped_rows
 
 TABLES = {
     "activations": "activations.csv",
@@ -103,7 +104,7 @@ def _sample(run: Inside, images: int, seed: int) -> tuple[Tensor, np.ndarray]:
     chosen = torch.from_numpy(order.permutation(len(run.split.labels))[:images])
     inputs = run.split.inputs
     taken = inputs.new_empty(len(chosen), *inputs.shape[1:])
-    rows.take(inputs, chosen, taken)
+    mapped_rows.take(inputs, chosen, taken)
     return taken, run.split.labels[chosen].numpy()
 
 

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye import analyses, datasets, files, paths, recipes
+from cobaye import recipes
 from cobaye.analyses import _choices, _effects, _images, _predictions
 from cobaye.analyses._view import View
+from cobaye.data import datasets
+from cobaye.storage import files, paths
+from cobaye.tables import writing
 
 TABLES = {
     "class-effects": "class-effects.csv",
@@ -75,7 +78,7 @@ def analyse(
     options = Options(**recipe["options"])
     made = tables(sweeps, names, options, _images.reader(learned, "test", root))
     told = {"identity": identity, "recipe": recipe, "code": code}
-    return analyses.write("classes", told, inputs, made, root)
+    return writing.write("classes", told, inputs, made, root)
 
 
 def tables(

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cobaye import analyses, tables
+from cobaye.tables import reading, writing
 
 TABLES = {"indicators": "indicators.csv", "indicator-ranks": "indicator-ranks.csv"}
 # The analyses that it reads, of which a study has one at least, and the table of each.
 READS = {"weights": "rotation", "pruning": "pruning", "activations": "activations"}
-KEYS = tables.KEYS
+KEYS = reading.KEYS
 OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero", "near_own_zero")
 OF_ACTIVATIONS = (
     "zeros",
@@ -51,11 +51,11 @@ def analyse(
 
     recipe: {"tables"}: metrics, and those of `READS` that the study has.
     """
-    read, inputs = tables.read_all(identity["study"], recipe["tables"], root)
+    read, inputs = reading.read_all(identity["study"], recipe["tables"], root)
     found = indicators(read)
     made = {"indicators": found, "indicator-ranks": ranks(found)}
     told = {"identity": identity, "recipe": recipe, "code": code}
-    return analyses.write("indicators", told, inputs, made, root)
+    return writing.write("indicators", told, inputs, made, root)
 
 
 def indicators(read: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -10,19 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye import (
-    analyses,
-    checkpoints,
-    datasets,
-    files,
-    paths,
-    per_class,
-    runs,
-    tables,
-    varied,
-)
 from cobaye.analyses import _judged
 from cobaye.analyses._predictions import read_predictions
+from cobaye.data import datasets
+from cobaye.derived import class_decay
+from cobaye.recipes.study import per_class_label
+from cobaye.storage import checkpoints, files, finished_runs, paths
+from cobaye.tables import reading, writing
 
 TABLES = {"per-class": "per-class.csv", "per-class-lambda": "per-class-lambda.csv"}
 
@@ -59,17 +53,17 @@ def analyse(
     """
     place = paths.DATASET.format(dataset=dataset)
     names = datasets.names(dataset, root)
-    frames, inputs = tables.read_all(identity["study"], ["best-lambda"], root)
+    frames, inputs = reading.read_all(identity["study"], ["best-lambda"], root)
     inputs[f"{place}/manifest.json"] = files.sha256(root / place / "manifest.json")
     study = _Study(identity, expected, inputs, root)
-    chosen = {way: per_class.read(identity["study"], way, root, inputs) for way in recipe["ways"]}
+    chosen = {way: class_decay.read(identity["study"], way, root, inputs) for way in recipe["ways"]}
     options = Options(**recipe["options"])
     judged, lambdas = [], []
     for _, best in frames["best-lambda"].iterrows():
-        group = {key: best[key] for key in tables.GROUP}
+        group = {key: best[key] for key in reading.GROUP}
         columns = {"one": study.runs(recipe["runs"], {**group, "weight_decay": best.weight_decay})}
         for way in recipe["ways"]:
-            named = {**group, "weight_decay": varied.per_class_label(way)}
+            named = {**group, "weight_decay": per_class_label(way)}
             columns[way] = study.runs(recipe["per_class_runs"], named)
         seen = _judged.Seen(group, best.weight_decay, names, columns)
         judged.append(_judged.table(seen, options.draws, options.level, options.seed))
@@ -82,7 +76,7 @@ def analyse(
         name: pd.concat(parts, ignore_index=True) if parts else empty
         for name, parts in made.items()
     }
-    return analyses.write("per-class", told, inputs, whole, root)
+    return writing.write("per-class", told, inputs, whole, root)
 
 
 class _Study:
@@ -99,11 +93,11 @@ class _Study:
 
     def _finished(
         self, asked: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]
-    ) -> dict[int, runs.Finished]:
+    ) -> dict[int, finished_runs.Finished]:
         """Return seed → run, of the finite runs that are wanted."""
         mine = [run for run in asked if all(run[key] == own for key, own in wanted.items())]
         done = {
-            run["seed"]: runs.finished(
+            run["seed"]: finished_runs.finished(
                 {**self.identity, **run}, self.expected, self.inputs, self.root
             )
             for run in mine

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from cobaye import pruning, randomness, rows, scoring, weights
-from cobaye.inside import Inside
-from cobaye.splits import Split
+from cobaye import randomness
+from cobaye.data.splits import Split
+from cobaye.inside import pruned_networks, rotations
+from cobaye.inside.opened_run import Inside
+from cobaye.models import scoring
+from cobaye.storage import mapped_rows
 
 TABLES = {"pruning": "pruning.csv"}
 COLUMNS = {"pruning": "how fraction repeat accuracy loss"}
@@ -58,10 +61,10 @@ def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     def evaluate() -> tuple[float, float]:
         return scoring.means(lambda rows: network(prepare(rows)), split, run.device, run.loss, size)
 
-    kernels = [network.get_parameter(kernel.parameter) for kernel in weights.kernels(network)]
+    kernels = [network.get_parameter(kernel.parameter) for kernel in rotations.kernels(network)]
     asked = (options.fractions, options.repeats, options.seed)
     with torch.inference_mode():
-        return {"pruning": pruning.curves(kernels, evaluate, *asked)}
+        return {"pruning": pruned_networks.curves(kernels, evaluate, *asked)}
 
 
 def drawn(split: Split, images: int, seed: int) -> Split:
@@ -71,5 +74,5 @@ def drawn(split: Split, images: int, seed: int) -> Split:
     generator = torch.Generator().manual_seed(randomness.derived_seed("pruning-images", seed))
     chosen = torch.randperm(len(split.labels), generator=generator)[:images].sort().values
     inputs = split.inputs.new_empty(images, *split.inputs.shape[1:])
-    rows.take(split.inputs, chosen, inputs)
+    mapped_rows.take(split.inputs, chosen, inputs)
     return dataclasses.replace(split, inputs=inputs, labels=split.labels[chosen])

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cobaye import weights
-from cobaye.inside import Inside
+from cobaye.inside import rotations
+from cobaye.inside.opened_run import Inside
 
 TABLES = {"rotation": "rotation.csv", "weight-histograms": "weight-histograms.parquet"}
 COLUMNS = {
@@ -34,15 +34,15 @@ class Options:
 def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     """Compare kernels after each epoch, and their distributions after the last, with epoch 0."""
     network, _ = run.forward()
-    kernels, initial = weights.kernels(network), run.tensors(0)
+    kernels, initial = rotations.kernels(network), run.tensors(0)
     rows = []
     for epoch in range(run.last + 1):
         now = run.tensors(epoch)
-        found = weights.rotations(kernels, initial, now, options.near)
+        found = rotations.rotations(kernels, initial, now, options.near)
         rows += [{"epoch": epoch, **row} for row in found]
     parts = []
     for kernel in kernels:
-        table = weights.histograms(initial[kernel.parameter], now[kernel.parameter])
+        table = rotations.histograms(initial[kernel.parameter], now[kernel.parameter])
         for at, (column, value) in enumerate(kernel.told.items(), start=1):
             table.insert(at, column, value)
         parts.append(table)

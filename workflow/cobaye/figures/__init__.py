@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cobaye import files, kinds, paths, recipes
+from cobaye import kinds, recipes
+from cobaye.storage import files, manifests, paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,15 +63,17 @@ def plot(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path
     identity: {"study", "figure"}. recipe: the figure's kind and options, and the tables it reads.
     Writes .svg, .pdf, .png.
     """
-    from cobaye import tables
+    pass
 
-    frames, inputs = tables.read_all(identity["study"], recipe["tables"], root)
+    from cobaye.tables import reading
+
+    frames, inputs = reading.read_all(identity["study"], recipe["tables"], root)
     options = recipes.parse(kinds.options("figures", recipe["kind"]), recipe["options"])
     base = root / paths.FIGURES.format(**identity) / identity["figure"]
     entries = {}
     for suffix, data in render(recipe["kind"], frames, options).items():
         path = base.with_name(f"{base.name}.{suffix}")
-        entries[path.name] = files.describe(path, files.write_bytes(path, data))
+        entries[path.name] = manifests.describe(path, files.write_bytes(path, data))
     manifest = base.with_name(f"{base.name}.json")
-    files.Manifest("plot", identity, recipe, code, inputs, entries).write(manifest)
+    manifests.Manifest("plot", identity, recipe, code, inputs, entries).write(manifest)
     return manifest

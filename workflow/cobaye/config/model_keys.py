@@ -1,0 +1,159 @@
+"""A study's models, checked: networks, what they minimise, where they start, who trains them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from cobaye import kinds, recipes
+from cobaye.config import schema
+from cobaye.errors import ConfigError
+from cobaye.recipes.study import Backbone, Study
+
+
+def read(entry: schema.ModelEntry, file: Path, where: str) -> recipes.Model:
+    """Return a model; raises ConfigError for options or parts that its network does not have."""
+    network = schema.checked_kind("networks", entry.kind, entry.options(), file, where)
+    start = entry.start and recipes.Start(entry.start.backbone, tuple(entry.start.fresh))
+    model = recipes.Model(
+        network.kind,
+        network.options,
+        entry.loss or kinds.constant("networks", network.kind, "LOSS", "cross-entropy"),
+        start,
+        tuple(entry.train_only or ()),
+    )
+    _refuse_parts(model.train_only, network.kind, file, f"{where}.train_only")
+    if start:
+        _refuse_parts(start.fresh, network.kind, file, f"{where}.start.fresh")
+    return model
+
+
+def _refuse_parts(parts: Iterable[str], kind: str, file: Path, where: str) -> None:
+    known = kinds.constant("networks", kind, "PARTS", ())
+    for part in parts:
+        schema.refuse_unknown(part, known, file, where, f"part of {kind}")
+
+
+def general(optimizer: recipes.Optimizer) -> bool:
+    """Tell whether a recipe asks for what the closed form of a linear model does not do."""
+    return bool(optimizer.augment or optimizer.phases)
+
+
+@functools.cache
+def engine(chosen: str, network: str, general: bool) -> str:
+    """Return the kind of engine that trains a kind of network, by what a study chose."""
+    if chosen == "auto" and not general:
+        return kinds.constant("networks", network, "ENGINE", "network")
+    return "numpy" if chosen == "numpy" else "network"
+
+
+def refuse_starts(
+    studies: Mapping[str, Study],
+    backbones: Mapping[str, Backbone],
+    folder: Path,
+) -> None:
+    """Raise ConfigError for a start from no backbone, from another network, or from itself."""
+    for study in studies.values():
+        file = folder / "studies" / f"{study.name}.yaml"
+        for name, model in study.models.items():
+            if model.start is None:
+                continue
+            where = f"models.{name}.start.backbone"
+            schema.refuse_unknown(model.start.backbone, backbones, file, where, "backbone")
+            backbone = backbones[model.start.backbone]
+            origin = backbone.model or studies[backbone.study].models[backbone.run.model]
+            if _architecture(origin) != _architecture(model):
+                raise ConfigError(
+                    f"{file}: {where}: {backbone.name!r} is a network of the kind "
+                    f"{_architecture(origin)!r}, and this model one of {_architecture(model)!r}"
+                )
+            _refuse_circle(study.name, name, studies, backbones, f"{file}: {where}")
+
+
+def _architecture(model: recipes.Kind) -> str:
+    return model.options["model"] if model.kind == "torchvision" else model.kind
+
+
+def _refuse_circle(
+    study: str,
+    model: str,
+    studies: Mapping[str, Study],
+    backbones: Mapping[str, Backbone],
+    where: str,
+) -> None:
+    """Follow the starts from a model on; each has at most one, so a circle comes back to one."""
+    seen = []
+    while (study, model) not in seen:
+        seen.append((study, model))
+        start = studies[study].models[model].start
+        if start is None or backbones[start.backbone].run is None:
+            return
+        study, model = backbones[start.backbone].study, backbones[start.backbone].run.model
+    chain = " → ".join("/".join(each) for each in [*seen, (study, model)])
+    raise ConfigError(f"{where}: it starts from itself: {chain}")
+
+
+def refuse_numpy(study: Study, file: Path) -> None:
+    """Raise ConfigError for what the NumPy engine does not have, if a study asks for it."""
+    if study.engine != "numpy":
+        return
+    for name, model in study.models.items():
+        _refuse_unwritten("networks", model, f"{file}: models.{name}", *SCRATCH)
+        if model.train_only:
+            raise ConfigError(f"{file}: models.{name}.train_only: engine: numpy trains all parts")
+    for name, optimizer in study.optimizers.items():
+        where = f"{file}: optimizers.{name}"
+        _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *SCRATCH)
+        for key in ("l1", "max_norm", "augment", "phases"):
+            if getattr(optimizer, key):
+                raise ConfigError(f"{where}.{key}: engine: numpy has none")
+
+
+def refuse_together(study: Study, file: Path) -> None:
+    """Raise ConfigError for what cannot be trained side by side, if a study asks for it."""
+    if not study.together:
+        return
+    if study.engine == "numpy":
+        raise ConfigError(f"{file}: together: true, but engine: numpy trains one run at a time")
+    for name, model in study.models.items():
+        where = f"{file}: models.{name}"
+        _refuse_unwritten("networks", model, where, *TOGETHER)
+        if model.loss != "cross-entropy":
+            raise ConfigError(
+                f"{where}.loss: {model.loss!r}: together: true has cross-entropy only"
+            )
+        if model.start or model.train_only:
+            raise ConfigError(
+                f"{where}: start and train_only: together: true starts from random weights and "
+                "trains all of them"
+            )
+    for name, optimizer in study.optimizers.items():
+        where = f"{file}: optimizers.{name}"
+        _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *TOGETHER)
+        for key in ("l1", "max_norm", "augment", "phases"):
+            if getattr(optimizer, key):
+                raise ConfigError(f"{where}.{key}: together: true has none")
+        if recipes.needs_val(optimizer):
+            raise ConfigError(f"{where}: together: true does not look at val while it trains")
+
+
+# The constant by which a kind says what is written for it, and how the config asks for it.
+SCRATCH = ("SCRATCH", "engine: numpy")
+TOGETHER = ("TOGETHER", "together: true")
+
+
+def _refuse_unwritten(
+    package: str, kind: recipes.Kind, where: str, constant: str, asked: str
+) -> None:
+    """Refuse a kind without this constant, and the options that it leaves out."""
+    written = {name: kinds.constant(package, name, constant) for name in kinds.names(package)}
+    known = [name for name, limits in written.items() if limits is not None]
+    if kind.kind not in known:
+        raise ConfigError(f"{where}.kind: {kind.kind!r}: {asked} has {', '.join(known)} only")
+    for option, allowed in written[kind.kind].items():
+        if kind.options[option] not in allowed:
+            raise ConfigError(
+                f"{where}.{option}: {kind.options[option]!r}: {asked} has "
+                f"{', '.join(map(repr, allowed))} only"
+            )

@@ -1,0 +1,227 @@
+"""A study file, checked: from its keys to a plain `recipes.Study`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cobaye import kinds, recipes
+from cobaye.config import (
+    class_decay_keys,
+    grids,
+    model_keys,
+    optimizer_keys,
+    output_keys,
+    schema,
+    yaml_files,
+)
+from cobaye.errors import ConfigError
+from cobaye.recipes.study import Backbone, Dataset, Study
+from cobaye.storage import table_names
+from cobaye.storage.paths import RESERVED, SPLITS
+
+LABEL = re.compile(r"[0-9.]+(e[-+]?[0-9]+)?")
+NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+
+
+def read(
+    file: Path,
+    datasets: Mapping[str, Dataset],
+    backbones: Mapping[str, Backbone],
+    figures: Mapping[str, str],
+) -> Study:
+    """Return the study of a file.
+
+    datasets, backbones: those that it may name. figures: figure name → kind. Raises ConfigError.
+    """
+    return _Reader(file, datasets, backbones, figures).study()
+
+
+def name(given: Any, path: Path) -> str:
+    """Return a name that may stand in paths; raises ConfigError for another."""
+    if not isinstance(given, str) or not NAME.fullmatch(given):
+        raise ConfigError(
+            f"{path}: name {given!r}: it stands in paths: small letters, digits, '-' and '.'"
+        )
+    return given
+
+
+class _Reader:
+    def __init__(
+        self,
+        file: Path,
+        datasets: Mapping[str, Dataset],
+        backbones: Mapping[str, Backbone],
+        figures: Mapping[str, str],
+    ):
+        self.file, self.datasets, self.backbones = file, datasets, backbones
+        self.known_figures = figures
+
+    def study(self) -> Study:
+        own = name(self.file.stem, self.file)
+        if own in RESERVED:
+            raise ConfigError(f"{self.file}: a study may not be named {own!r}")
+        content, grid = grids.expand(yaml_files.read_yaml(self.file), self.file)
+        raw = schema.checked(schema.StudyFile, content, self.file)
+        schema.refuse_unknown(raw.dataset, self.datasets, self.file, "dataset", "dataset")
+        self._check_form(raw)
+        if raw.backbone is not None:
+            schema.refuse_unknown(raw.backbone, self.backbones, self.file, "backbone", "backbone")
+        pairs = grids.pairs(raw, grid, self.file)
+        labels = self._labels(raw.weight_decays)
+        own_decays = optimizer_keys.weight_decays(raw.optimizers, labels, self.file)
+        splits = self._splits(raw.evaluate_splits)
+        analyses = self._analyses(raw, splits)
+        study = Study(
+            name=own,
+            data=recipes.Data(raw.dataset, raw.backbone),
+            models={
+                name(key, self.file): model_keys.read(model, self.file, f"models.{key}")
+                for key, model in raw.models.items()
+            },
+            optimizers={
+                name(key, self.file): self._optimizer(raw, key, pairs) for key in raw.optimizers
+            },
+            weight_decays=labels,
+            seeds=self._unique("seeds", raw.seeds),
+            penalize_bias=raw.penalize_bias,
+            penalize_scales=raw.penalize_scales,
+            train_epochs=raw.train_epochs,
+            threads=raw.threads,
+            figures=self._figures(raw, analyses, own_decays),
+            analyses=analyses,
+            baseline=raw.baseline,
+            engine=raw.engine,
+            precision=raw.precision,
+            grid=grid,
+            pairs=pairs,
+            evaluate_splits=splits,
+            together=raw.together,
+            derived=grids.derived(raw, grid, self.file),
+            per_class=class_decay_keys.read(raw, analyses, self.file),
+            own_decays=own_decays,
+        )
+        for each in study.derived:
+            name(each.name, self.file)
+        output_keys.refuse_networks(study, self.file)
+        model_keys.refuse_numpy(study, self.file)
+        model_keys.refuse_together(study, self.file)
+        grids.refuse_readings(study, self.file)
+        return study
+
+    def _check_form(self, raw: schema.StudyFile) -> None:
+        """Refuse a backbone for ready-made features, and training on files without one."""
+        if raw.baseline and raw.backbone is None:
+            raise ConfigError(f"{self.file}: baseline: true, but the study has no backbone")
+        kind = self.datasets[raw.dataset].kind.kind
+        form = kinds.constant("datasets", kind, "FORM", "images")
+        if form == "features" and raw.backbone is not None:
+            raise ConfigError(f"{self.file}: backbone: {raw.dataset} holds features, not images")
+        if form == "files" and raw.backbone is None:
+            raise ConfigError(
+                f"{self.file}: backbone: missing: {raw.dataset} holds image files, which only a "
+                "backbone reads (or resize them all: kind image-folder-resized)"
+            )
+        given_features = form == "features" or raw.backbone is not None
+        for name, model in raw.models.items():
+            known = model.kind in kinds.names("networks")
+            takes = kinds.constant("networks", model.kind, "INPUT") if known else None
+            if given_features and takes == "images":
+                raise ConfigError(
+                    f"{self.file}: models.{name}.kind: {model.kind!r} takes images, and this study "
+                    "trains on features"
+                )
+        for name, optimizer in raw.optimizers.items():
+            if optimizer.normalize != "none" and given_features:
+                raise ConfigError(
+                    f"{self.file}: optimizers.{name}.normalize: {optimizer.normalize!r} is for "
+                    "images; features are used as they are: none"
+                )
+            if optimizer.augment and given_features:
+                raise ConfigError(
+                    f"{self.file}: optimizers.{name}.augment: augmentation is for images, and this "
+                    "study trains on features"
+                )
+
+    def _optimizer(
+        self, study: schema.StudyFile, name: str, pairs: tuple[tuple[str, str], ...] | None
+    ) -> recipes.Optimizer:
+        raw, where = study.optimizers[name], f"optimizers.{name}"
+        fitted = {
+            key: model
+            for key, model in study.models.items()
+            if pairs is None or (key, name) in pairs
+        }
+        return optimizer_keys.read(raw, fitted, self.file, where)
+
+    def _labels(self, labels: list[Any]) -> tuple[str, ...]:
+        values: dict[float, str] = {}
+        for label in labels:
+            where = f"{self.file}: weight_decays: {label!r}"
+            if not isinstance(label, str):
+                raise ConfigError(f"{where}: write it in quotes, as it shall stand in paths")
+            value = _number(label)
+            if value is None or not LABEL.fullmatch(label) or not math.isfinite(value):
+                raise ConfigError(
+                    f"{where}: a weight decay is a finite number ≥ 0 such as '0', '1e-4' or '0.01'"
+                )
+            if value in values:
+                raise ConfigError(f"{where}: the same number as {values[value]!r}")
+            values[value] = label
+        return tuple(labels)
+
+    def _unique(self, key: str, values: list[Any]) -> tuple[Any, ...]:
+        if len(set(values)) < len(values):
+            raise ConfigError(f"{self.file}: {key}: {values}: a value stands twice")
+        return tuple(values)
+
+    def _splits(self, values: list[recipes.Split]) -> tuple[recipes.Split, ...]:
+        if "val" not in values:
+            raise ConfigError(f"{self.file}: evaluate_splits: {values}: val is needed, to choose")
+        return tuple(split for split in SPLITS if split in self._unique("evaluate_splits", values))
+
+    def _analyses(
+        self, raw: schema.StudyFile, splits: tuple[recipes.Split, ...]
+    ) -> dict[str, recipes.Kind]:
+        """Return the analyses, all of which are of test: where that is left out, there are none."""
+        if "test" in splits:
+            return output_keys.analyses(raw.analyses, self.file)
+        if raw.analyses:
+            raise ConfigError(
+                f"{self.file}: analyses: they are of the split 'test', and evaluate_splits: "
+                f"{list(splits)} leaves it out"
+            )
+        return {}
+
+    def _figures(
+        self,
+        raw: schema.StudyFile,
+        analyses: Mapping[str, recipes.Kind],
+        own_decays: Mapping[str, tuple[str, ...]],
+    ) -> dict[str, recipes.Kind]:
+        made = [*analyses, *([table_names.DERIVED] if raw.derived else [])]
+        most = max(len(own_decays.get(name, raw.weight_decays)) for name in raw.optimizers)
+        one_lambda = most == 1
+        figures = output_keys.figures(raw.figures, made, self.known_figures, one_lambda, self.file)
+        for name, figure in figures.items():
+            self._refuse_splits(name, figure, raw.evaluate_splits)
+        return figures
+
+    def _refuse_splits(self, name: str, figure: recipes.Kind, evaluated: list[str]) -> None:
+        """Refuse a figure of a split that the study does not evaluate."""
+        needed = kinds.constant("figures", figure.kind, "SPLITS", ())
+        for split in {figure.options.get("split", "val"), *needed} - set(evaluated):
+            raise ConfigError(
+                f"{self.file}: figures: {name!r} shows the split {split!r}, and evaluate_splits: "
+                f"{evaluated} leaves it out"
+            )
+
+
+def _number(label: str) -> float | None:
+    try:
+        return float(label)
+    except ValueError:
+        return None

@@ -1,0 +1,135 @@
+"""Datasets: images or features with integer labels and class names, prepared once as plain files.
+
+A kind is a file here: ``FORM`` (what it gives: "images" unless it says "features" or "files"),
+``Options``, ``problems(options)`` (what would stop it, as sentences), ``prepare(options,
+progress)`` and, if it reads files, ``sources(options)`` (which; of folders, the names in them).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from cobaye import kinds, recipes
+from cobaye.data.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
+from cobaye.errors import DataError
+from cobaye.storage import files, manifests, paths, staleness
+from cobaye.storage.arrays import ArrayFile, Rows, load_array, save_array
+from cobaye.storage.manifests import Manifest
+from cobaye.storage.paths import SPLITS
+
+__all__ = [
+    "ArrayFile",
+    "ImageFiles",
+    "Prepared",
+    "Rows",
+    "check",
+    "load_array",
+    "prepare",
+    "save_array",
+    "write",
+]
+
+# The file of a split's inputs, by the form of the dataset.
+INPUTS = {"images": "images.npy", "features": "features.npy", "files": "index.json"}
+
+
+def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path = Path()) -> Path:
+    """Prepare a dataset under `root`; return its manifest.
+
+    Raises DataError for options that cannot be met and for data that contradict themselves; nothing
+    is written then.
+    """
+    module = kinds.load("datasets", kind.kind)
+    options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+    if problems := module.problems(options):
+        raise DataError("\n".join(f"{identity['dataset']}: {problem}" for problem in problems))
+    folder = root / paths.DATASET.format(**identity)
+    try:
+        with tqdm(desc=identity["dataset"], mininterval=1.0, delay=1.0) as bar:
+            prepared = module.prepare(options, lambda done, total: _show(bar, done, total))
+        made = write(prepared, folder)
+    except DataError as error:
+        raise DataError(f"{identity['dataset']}: {error}") from None
+    info = {
+        "form": form_of(prepared.splits["train"][0]),
+        "classes": len(prepared.classes),
+        "shape": shape_of(prepared.splits["train"][0]),
+        "images": {split: len(prepared.splits[split][1]) for split in SPLITS},
+        **prepared.info,
+    }
+    sources = module.sources(options) if hasattr(module, "sources") else []
+    inputs = {source: _content_sha256(source) for source in sources}
+    path = folder / "manifest.json"
+    Manifest("prepare_dataset", identity, recipes.plain(kind), code, inputs, made, info).write(path)
+    return path
+
+
+def _content_sha256(source: str) -> str:
+    return (staleness.listing_sha256 if os.path.isdir(source) else files.sha256)(source)
+
+
+def _show(bar: tqdm, done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def manifest(dataset: str, root: Path = Path()) -> Manifest:
+    """Return a prepared dataset's manifest, checked."""
+    path = root / paths.DATASET.format(dataset=dataset) / "manifest.json"
+    return manifests.read_manifest(path, "prepare_dataset", {"dataset": dataset})
+
+
+def write(prepared: Prepared, folder: Path) -> dict[str, dict[str, Any]]:
+    """Write classes.json and each split's inputs and labels.npy; return manifest entries.
+
+    Everything is checked before, and written beside its place and moved there at the end. A
+    manifest that stands is removed first: it would vouch for files that are no longer there.
+    """
+    check(prepared)
+    target = folder / "prepared"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (target.name, *SPLITS):
+        files.remove_temporaries(folder / name)
+    staged = target.with_name(f"{files.TEMPORARY}{os.getpid()}-{target.name}")
+    try:
+        entries = {
+            f"{split}/{name}": entry
+            for split in SPLITS
+            for name, entry in _write_split(*prepared.splits[split], staged / split).items()
+        }
+        (folder / "manifest.json").unlink(missing_ok=True)
+        for split in SPLITS:
+            files.publish_directory(staged / split, folder / split)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    path = folder / "classes.json"
+    entries["classes.json"] = manifests.describe(path, files.write_json(path, prepared.classes))
+    return entries
+
+
+def _write_split(inputs: Any, labels: np.ndarray, folder: Path) -> dict[str, dict[str, Any]]:
+    name = INPUTS[form_of(inputs)]
+    if isinstance(inputs, ImageFiles):
+        index = {"root": inputs.root, "paths": inputs.paths}
+        written = {name: files.write_json(folder / name, index)}
+    else:
+        written = {name: save_array(folder / name, inputs)}
+    written["labels.npy"] = save_array(folder / "labels.npy", labels.astype(np.int64))
+    return {name: manifests.describe(folder / name, sha256) for name, sha256 in written.items()}
+
+
+def names(dataset: str, root: Path = Path()) -> list[str]:
+    """Return the names of a prepared dataset's classes, in label order, checked."""
+    folder = root / paths.DATASET.format(dataset=dataset)
+    return class_names(manifest(dataset, root).check(folder, "classes.json"))
+
+
+def class_names(path: Path | str) -> list[str]:
+    """Return the names in a dataset's classes.json, in label order."""
+    return [entry["name"] for entry in files.read_json(path)]

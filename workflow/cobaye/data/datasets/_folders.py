@@ -1,0 +1,131 @@
+"""Trees of images, one folder per class: shared by the kinds that read them.
+
+A part is a folder (``train/``, ``val/``, …) in torchvision's ImageFolder layout.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cobaye.data.datasets import _partition
+from cobaye.data.datasets._data import ImageFiles
+from cobaye.errors import DataError, nearest
+
+WNID = re.compile(r"n\d{8}")
+IMAGENET_CLASSES = 1000
+
+
+def problems(folder: str, splits: Mapping[str, Mapping[str, Any]], class_names: str) -> list[str]:
+    """Return what would stop `scan`, one sentence each; only folders are looked at."""
+    parts = _parts(splits)
+    if not Path(folder).is_dir():
+        there = " and ".join(f"{part}/<class>/" for part in parts)
+        whose, source = "the", ""
+        if class_names == "imagenet":
+            whose, source = "ImageNet's", " (from image-net.org, which asks for a registration)"
+        return [
+            f"{folder} is missing: put {whose} {there} folders of images{source} there, "
+            "or set folder: to where they lie"
+        ]
+    known = _subfolders(Path(folder))
+    found = [
+        f"{Path(folder, part)} is missing: the splits need it as a part "
+        f"({nearest(part, known)}): put it there, or name another in splits"
+        for part in parts
+        if not Path(folder, part).is_dir()
+    ]
+    if found:
+        return found
+    found = [
+        f"{Path(folder, part)} has no folders: put one folder of images per class there"
+        for part in parts
+        if not _subfolders(Path(folder, part))
+    ]
+    return found or _imagenet_problems(folder, splits, class_names)
+
+
+def _imagenet_problems(
+    folder: str, splits: Mapping[str, Mapping[str, Any]], class_names: str
+) -> list[str]:
+    names = _class_folders(folder, splits)
+    fitting = [name for name in names if WNID.fullmatch(name)]
+    if class_names == "folder" or len(fitting) == len(names) == IMAGENET_CLASSES:
+        return []
+    return [
+        f"class_names: 'imagenet' needs the {IMAGENET_CLASSES} folders n01440764 to n15075141, "
+        f"but {folder} has {len(names)} classes, {len(fitting)} of them named like that: "
+        "set class_names: folder"
+    ]
+
+
+def sources(folder: str, splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the folders of the parts."""
+    return [str(Path(folder, part)) for part in _parts(splits)]
+
+
+def scan(
+    folder: str, splits: Mapping[str, Mapping[str, Any]], class_names: str
+) -> tuple[list[dict[str, Any]], dict[str, tuple[ImageFiles, np.ndarray]]]:
+    """Return the classes, and split → image files and labels (N,) int64; nothing is decoded.
+
+    The classes are those of the train split's parts, sorted by folder name. Raises DataError for a
+    class of another part that is not among them.
+    """
+    names = _class_folders(folder, splits)
+    paths: list[str] = []
+    labels = {}
+    for part in _parts(splits):
+        found, labels[part] = _scan_part(folder, part, names)
+        paths += found
+    every = np.concatenate(list(labels.values()))
+    rows = _partition.divide(labels, splits)
+    divided = {
+        split: (ImageFiles(folder, [paths[row] for row in index]), every[index])
+        for split, index in rows.items()
+    }
+    return _classes(names, class_names), divided
+
+
+def _scan_part(folder: str, part: str, names: list[str]) -> tuple[list[str], np.ndarray]:
+    from torchvision.datasets import ImageFolder
+
+    found = ImageFolder(str(Path(folder, part)), allow_empty=True)
+    label_of = {name: label for label, name in enumerate(names)}
+    unknown = [name for name in found.classes if name not in label_of]
+    if unknown:
+        raise DataError(
+            f"{Path(folder, part, unknown[0])}: class {unknown[0]!r} is not one of train's "
+            f"({len(unknown)} such): {nearest(unknown[0], names)[:300]}"
+        )
+    paths = [f"{part}{path[len(found.root) :]}".replace(os.sep, "/") for path, _ in found.samples]
+    labels = [label_of[found.classes[target]] for target in found.targets]
+    return paths, np.array(labels, np.int64)
+
+
+def _classes(names: list[str], class_names: str) -> list[dict[str, Any]]:
+    if class_names == "folder":
+        return [{"name": name} for name in names]
+    from torchvision.models import ResNet50_Weights
+
+    words = ResNet50_Weights.IMAGENET1K_V2.meta["categories"]
+    return [{"name": word, "wnid": name} for word, name in zip(words, names, strict=True)]
+
+
+def _parts(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the parts that the splits are made of, sorted: in a config their order is nothing."""
+    return sorted({part for rule in splits.values() for part in _partition.pooled(rule)})
+
+
+def _class_folders(folder: str, splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    parts = _partition.pooled(splits["train"])
+    return sorted({name for part in parts for name in _subfolders(Path(folder, part))})
+
+
+def _subfolders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())

@@ -1,0 +1,60 @@
+"""The 1,797 handwritten 8×8 digits that ship inside scikit-learn: real, and always at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cobaye.data.datasets import Prepared
+
+FEWEST = 174  # images of a digit: of the eights
+
+
+@dataclass(frozen=True)
+class Options:
+    """val, test: shares of the images, drawn class by class from `seed`; the rest is train."""
+
+    val: float = 0.2
+    test: float = 0.3
+    seed: int = 0
+
+
+def problems(options: Options) -> list[str]:
+    """Return what would stop `prepare`, one sentence each."""
+    found = [
+        f"{key}: {share!r} must be a share above 0 and below 1, of at least one image per digit"
+        for key, share in (("val", options.val), ("test", options.test))
+        if not 0 < share < 1 or round(share * FEWEST) == 0
+    ]
+    if not found and round(options.val * FEWEST) + round(options.test * FEWEST) >= FEWEST:
+        found.append(
+            f"val: {options.val!r} and test: {options.test!r} leave nothing for train: "
+            "their sum must be below 1"
+        )
+    if options.seed < 0:
+        found.append(f"seed: {options.seed!r} must be at least 0")
+    return found
+
+
+def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
+    """Return images (N, 1, 8, 8) uint8 with values 0 to 16, split class by class."""
+    from sklearn.datasets import load_digits  # a second of imports, for this kind alone
+
+    bunch = load_digits()
+    images = bunch.images.astype(np.uint8)[:, None]
+    labels = bunch.target.astype(np.int64)
+    generator = np.random.default_rng(options.seed)
+    rows: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
+    for digit in range(10):
+        shuffled = generator.permutation(np.flatnonzero(labels == digit))
+        val, test = (round(share * len(shuffled)) for share in (options.val, options.test))
+        parts = np.split(shuffled, [val, val + test])
+        for split, part in zip(("val", "test", "train"), parts, strict=True):
+            rows[split].append(part)
+    splits = {split: np.sort(np.concatenate(parts)) for split, parts in rows.items()}
+    return Prepared(
+        classes=[{"name": str(digit)} for digit in range(10)],
+        splits={split: (images[index], labels[index]) for split, index in splits.items()},
+    )

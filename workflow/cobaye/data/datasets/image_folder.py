@@ -1,0 +1,50 @@
+"""A tree of images, one folder per class, decoded when a backbone's features are cached.
+
+ImageNet in its usual layout is one: ``train/<wnid>/`` and ``val/<wnid>/``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cobaye.data.datasets import Prepared, _folders
+
+FORM = "files"
+
+
+@dataclass(frozen=True)
+class Options:
+    """folder: holds one folder per part. class_names: as the folders, or ImageNet's in words.
+
+    splits: see `_partition`; the parts are the folders in `folder`.
+    """
+
+    folder: str
+    class_names: Literal["folder", "imagenet"] = "folder"
+    splits: dict[str, dict[str, object]] = field(
+        default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse splits that no data could meet."""
+        from cobaye.data.datasets._partition import problems
+
+        if found := problems(self.splits, None):
+            raise ValueError("; ".join(found))
+
+
+def problems(options: Options) -> list[str]:
+    """Return what would stop `prepare`, one sentence each."""
+    return _folders.problems(options.folder, options.splits, options.class_names)
+
+
+def sources(options: Options) -> list[str]:
+    """Return the folders of the parts."""
+    return _folders.sources(options.folder, options.splits)
+
+
+def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
+    """Return the image files of each split, none of them opened."""
+    return Prepared(*_folders.scan(options.folder, options.splits, options.class_names))

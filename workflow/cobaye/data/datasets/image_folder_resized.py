@@ -1,0 +1,144 @@
+"""A tree of images, one folder per class, stored as squares: for networks trained from pixels.
+
+Every image is decoded twice: once to learn which can be, so that nothing is written if one cannot,
+and once while it is written, so that they are never all in memory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from cobaye.data.datasets import Prepared, Rows, _folders
+from cobaye.data.datasets._data import ImageFiles
+from cobaye.errors import DataError
+
+CHUNK = 256  # files handed to the decoders at once
+SHOWN = 100  # unreadable images in a message; the manifest lists all that were skipped
+
+
+@dataclass(frozen=True)
+class Options:
+    """size: of the squares, pixels. skip_unreadable: leave out what cannot be decoded, and say so.
+
+    The others are those of `image_folder`. Sizes in `splits` count unreadable images too.
+    """
+
+    folder: str
+    size: int
+    skip_unreadable: bool = False
+    class_names: Literal["folder", "imagenet"] = "folder"
+    splits: dict[str, dict[str, object]] = field(
+        default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse a size, or splits, that no data could meet."""
+        from cobaye.data.datasets._partition import problems
+
+        found = problems(self.splits, None)
+        if self.size < 1:
+            found.append(f"size: {self.size!r} must be at least 1")
+        if found:
+            raise ValueError("; ".join(found))
+
+
+def problems(options: Options) -> list[str]:
+    """Return what would stop `prepare`, one sentence each."""
+    return _folders.problems(options.folder, options.splits, options.class_names)
+
+
+def sources(options: Options) -> list[str]:
+    """Return the folders of the parts."""
+    return _folders.sources(options.folder, options.splits)
+
+
+def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
+    """Return images (N, 3, size, size) uint8, decoded when they are read.
+
+    Raises DataError with the list of all images that cannot be decoded, unless they are skipped.
+    """
+    classes, divided = _folders.scan(options.folder, options.splits, options.class_names)
+    total = sum(len(images) for images, _ in divided.values())
+    splits, unreadable, done = {}, {}, 0
+    for split, (images, labels) in divided.items():
+        found = []
+        for row, reason in enumerate(_each(lambda path: _reason(path, options.size), images)):
+            if reason is not None:
+                found.append((row, reason))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        kept = np.setdiff1d(np.arange(len(images)), [row for row, _ in found])
+        unreadable[split] = [(images.paths[row], reason) for row, reason in found]
+        splits[split] = (Rows({split: _Squares(images, options.size)}, kept), labels[kept])
+    _refuse(options, [item for split in unreadable.values() for item in split])
+    skipped = {split: [path for path, _ in found] for split, found in unreadable.items()}
+    return Prepared(classes, splits, {"skipped": skipped})
+
+
+def _refuse(options: Options, unreadable: list[tuple[str, str]]) -> None:
+    if unreadable and not options.skip_unreadable:
+        lines = [f"  {Path(options.folder, path)}: {reason}" for path, reason in unreadable[:SHOWN]]
+        if len(unreadable) > SHOWN:
+            lines.append(f"  and {len(unreadable) - SHOWN} more")
+        raise DataError(
+            f"{len(unreadable)} images cannot be decoded: mend or remove them, or set "
+            "skip_unreadable: true\n" + "\n".join(lines)
+        )
+
+
+class _Squares:
+    """Image files as an array (N, 3, size, size) uint8 that is decoded when it is indexed."""
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, images: ImageFiles, size: int):
+        self.images, self.size = images, size
+        self.shape = (len(images), 3, size, size)
+
+    def __getitem__(self, index: np.ndarray) -> np.ndarray:
+        chosen = ImageFiles(self.images.root, [self.images.paths[row] for row in index])
+        found = np.empty((len(index), *self.shape[1:]), np.uint8)
+        for row, square in enumerate(_each(lambda path: decode(path, self.size), chosen)):
+            found[row] = square
+        return found
+
+
+def _each(work: Callable[[Path], Any], images: ImageFiles) -> Iterator[Any]:
+    """Yield work(path) of each file, in order, on all cores: decoders release Python's lock."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for start in range(0, len(images), CHUNK):
+            stop = min(start + CHUNK, len(images))
+            yield from pool.map(work, [images.path(row) for row in range(start, stop)])
+
+
+def _reason(path: Path, size: int) -> str | None:
+    """Return why a file cannot be decoded; None if it can."""
+    try:
+        decode(path, size)
+    except Exception as error:  # decoders raise whatever they like: all of it means unreadable
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def decode(path: Path, size: int) -> np.ndarray:
+    """Return the central square of an image, resized: (3, size, size) uint8, RGB.
+
+    What torchvision's Resize and CenterCrop give, but for rounding of the longer side; here they
+    are one step, so that a very long image is never enlarged whole.
+    """
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    square = image.resize((size, size), Image.Resampling.BILINEAR, box)
+    return np.asarray(square).transpose(2, 0, 1)

@@ -1,0 +1,175 @@
+"""MNIST, FashionMNIST, CIFAR-10 and CIFAR-100, as torchvision reads them.
+
+CIFAR's archives are pickles: a file is unpickled only once its md5 is that of its makers' file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from cobaye.data.datasets import Prepared, Rows
+from cobaye.data.datasets._partition import divide
+from cobaye.errors import DataError
+
+PARTS = ("train", "test")
+IDX = tuple(
+    f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")
+)
+# Where torchvision looks inside `folder`, and for which files.
+FILES = {
+    "MNIST": ("MNIST/raw", tuple(f"{name}-ubyte" for name in IDX)),
+    "FashionMNIST": ("FashionMNIST/raw", tuple(f"{name}-ubyte" for name in IDX)),
+    "CIFAR10": (
+        "cifar-10-batches-py",
+        (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch", "batches.meta"),
+    ),
+    "CIFAR100": ("cifar-100-python", ("train", "test", "meta")),
+}
+ARCHIVES = {"CIFAR10": "cifar-10-python.tar.gz", "CIFAR100": "cifar-100-python.tar.gz"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """name: torchvision's. folder: where its archive was unpacked, or is downloaded to.
+
+    splits: see `_partition`; the parts are train and test.
+    """
+
+    name: Literal["MNIST", "FashionMNIST", "CIFAR10", "CIFAR100"]
+    folder: str = "resources/downloads"
+    download: bool = False
+    splits: dict[str, dict[str, object]] = field(
+        default_factory=lambda: {
+            "train": {"of": "train"},
+            "val": {"of": "train", "last": 10000},
+            "test": {"of": "test"},
+        }
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse splits that no data could meet, and downloads to anywhere outside the project."""
+        from pathlib import PurePath
+
+        from cobaye.data.datasets._partition import problems
+
+        if found := problems(self.splits, ("train", "test")):
+            raise ValueError("; ".join(found))
+        folder = PurePath(self.folder)
+        if self.download and (folder.is_absolute() or ".." in folder.parts):
+            raise ValueError(
+                f"folder: {self.folder!r}: downloads stay in the project: a relative path without "
+                "'..' (it may be a link to another disk), or download: false"
+            )
+
+
+def problems(options: Options) -> list[str]:
+    """Return what would stop `prepare`, one sentence each; torchvision is not imported."""
+    if options.download:
+        return []
+    inside, names = FILES[options.name]
+    place = Path(options.folder, inside)
+    missing = [name for name in names if not (place / name).is_file()]
+    if not missing:
+        return []
+    what = f"{place}/" if len(missing) == len(names) else f"{place / missing[0]}"
+    if _archived(options, missing):
+        how = "set download: true to have the archive that lies there checked and unpacked"
+    else:
+        how = f"put {inside}/ there, set folder: to where it lies, or set download: true"
+    return [f"{options.name} is not in {options.folder} ({what} is missing): {how}"]
+
+
+def _archived(options: Options, missing: list[str]) -> bool:
+    """Tell whether what is missing is there, packed, so that torchvision need not download it."""
+    if options.name in ARCHIVES:
+        return Path(options.folder, ARCHIVES[options.name]).is_file()
+    place = Path(options.folder, FILES[options.name][0])
+    return all((place / f"{name}.gz").is_file() for name in missing)
+
+
+def sources(options: Options) -> list[str]:
+    """Return the files that torchvision reads."""
+    inside, names = FILES[options.name]
+    return [str(Path(options.folder, inside, name)) for name in names]
+
+
+def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
+    """Return images (N, 1, 28, 28) or (N, 3, 32, 32) uint8.
+
+    Raises DataError for a file that is not its makers', for one that cannot be read, and for a
+    download that failed.
+    """
+    loader = _loader(options)
+    parts = {part: _read(loader, options, part) for part in PARTS}
+    labels = {part: np.asarray(read.targets, np.int64) for part, read in parts.items()}
+    images = {part: _images(read.data) for part, read in parts.items()}
+    for part in PARTS:
+        if len(images[part]) != len(labels[part]):
+            raise DataError(
+                f"{options.name}: its {part} files hold {len(images[part])} images "
+                f"but {len(labels[part])} labels"
+            )
+    rows = divide(labels, options.splits)
+    every = np.concatenate(list(labels.values()))
+    return Prepared(
+        # MNIST's are "7 - seven".
+        classes=[{"name": name.partition(" - ")[0]} for name in parts["train"].classes],
+        splits={split: (Rows(images, index), every[index]) for split, index in rows.items()},
+    )
+
+
+def _loader(options: Options) -> Any:
+    """Return torchvision's class; CIFAR's files are checked, unless they may be downloaded."""
+    import torchvision
+
+    loader = getattr(torchvision.datasets, options.name)
+    if options.name in ARCHIVES:
+        if not options.download:
+            _check_md5(loader, options)
+        return loader
+    # torchvision prefers processed/*.pt, which are pickles; its folder has its class's name.
+    return type(options.name, (loader,), {"_check_legacy_exist": lambda self: False})
+
+
+def _check_md5(loader: Any, options: Options) -> None:
+    """Raise DataError unless every file is its makers'; nothing is unpickled before."""
+    from torchvision.datasets.utils import check_integrity
+
+    place = Path(options.folder, loader.base_folder)
+    meta = (loader.meta["filename"], loader.meta["md5"])
+    wrong = [
+        str(place / name)
+        for name, md5 in (*loader.train_list, *loader.test_list, meta)
+        if not check_integrity(place / name, md5)
+    ]
+    if wrong:
+        raise DataError(
+            f"{', '.join(wrong)}: not the file that the makers of {options.name} published (by its "
+            "md5), so it is not opened: get it again, or remove it and set download: true"
+        )
+
+
+def _read(loader: Any, options: Options, part: str) -> Any:
+    """Return a part as torchvision reads it. With `download`, it checks md5 before it unpickles."""
+    with warnings.catch_warnings():
+        # CIFAR was pickled by a NumPy of 2009, which versions 2.4.0 to 2.4.4 complain about.
+        warnings.filterwarnings("ignore", message=r"dtype\(\): align should be passed")
+        try:
+            return loader(options.folder, train=part == "train", download=options.download)
+        except (RuntimeError, OSError, ValueError, TypeError, KeyError, AssertionError) as error:
+            raise DataError(
+                f"{options.name}: torchvision cannot read its {part} files in "
+                f"{Path(options.folder, FILES[options.name][0])}: "
+                f"{type(error).__name__}: {error}"
+            ) from None
+
+
+def _images(data: Any) -> np.ndarray:
+    """Return (N, C, H, W) from torchvision's (N, H, W) tensor or (N, H, W, C) array."""
+    return data.numpy()[:, None] if data.ndim == 3 else data.transpose(0, 3, 1, 2)

@@ -1,0 +1,51 @@
+"""Ways to choose a λ for each class, one kind per file: from finished runs, never from test.
+
+A kind states ``TABLES`` (those it reads beside `best-lambda`), ``SPLITS`` (of what a study learns
+from, if it reads any), ``Options`` and ``choose(given, options) -> Choice``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cobaye import recipes
+    from cobaye.derived.descent import Images
+
+
+@dataclass(frozen=True)
+class Given:
+    """What is known of one (model, optimizer).
+
+    tables: its rows. best: the label of the best single λ. classes: K. training: its recipe, the λ
+    aside. images: split → its inputs as the model takes them, and labels. unseen: whether the
+    backbone never saw the training images. device: where to compute.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    best: str
+    classes: int
+    training: recipes.Training
+    images: Callable[[str], Images]
+    unseen: bool
+    device: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """weight_decays: (K,) float64. info: how they were found, JSON-ready."""
+
+    weight_decays: np.ndarray
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+def by_label(given: Given, labels: pd.Series) -> np.ndarray:
+    """Return λ (K,) from labels by class; a class that has none gets the best single λ."""
+    whole = labels.reindex(range(given.classes))
+    return whole.where(whole.notna(), given.best).astype(float).to_numpy()

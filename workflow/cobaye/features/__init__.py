@@ -1,0 +1,4 @@
+"""Penultimate features.
+
+In: a dataset and a backbone. Out: one array of features per split, checked.
+"""

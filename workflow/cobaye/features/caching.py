@@ -1,0 +1,161 @@
+"""Caching: the penultimate features of one shard of a split, batch by batch, straight to disk."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from cobaye import recipes
+from cobaye.errors import DataError
+from cobaye.features import readers
+from cobaye.models import backbones
+from cobaye.storage import files, machine, manifests, paths
+
+# Batches that a GPU may be given before the first of them is waited for.
+IN_FLIGHT = 2
+
+
+def shard_rows(images: int, shard: int, shards: int) -> range:
+    """Return the rows of a split that a shard holds: contiguous, sizes at most one apart."""
+    return range(images * shard // shards, images * (shard + 1) // shards)
+
+
+def cache_shard(
+    caching: recipes.Caching,
+    model: recipes.Kind,
+    identity: dict[str, Any],
+    code: str,
+    device: str = "cpu",
+    workers: int = 0,
+    root: Path = Path(),
+) -> Path:
+    """Compute one shard of penultimate features; return its manifest.
+
+    Writes shard-<i>-of-<n>.npy, (rows, D) in the storage dtype, then its .json. Images are read and
+    features written batch by batch, so memory does not grow with their number. Images that cannot
+    be read raise DataError with the list of all of them in this shard, or are left out and listed.
+    """
+    backbone = backbones.load(identity["backbone"], root)
+    reader = readers.open_split(identity["dataset"], identity["split"], backbone.resize, root)
+    rows = shard_rows(reader.count, identity["shard"], identity["shards"])
+    if not rows:
+        raise DataError(
+            f"config/datasets.yaml: {identity['dataset']}: shards: {identity['shards']} is more "
+            f"than the {reader.count} images of split {identity['split']}"
+        )
+    network = backbones.Penultimate(model, backbone.tensors, reader.shape).to(device)
+    labels = {key: paths.shard_label(identity[key]) for key in ("shard", "shards")}
+    base = root / paths.SHARD.format(**{**identity, **labels})
+    target = base.with_name(base.name + ".npy")
+    entry = _write_features(network, reader, rows, caching, target, device, workers)
+    manifest = manifests.Manifest(
+        stage="cache_features",
+        identity=identity,
+        recipe=recipes.plain(caching),
+        code=code,
+        inputs=_inputs(identity, root),
+        files={target.name: entry},
+        info={
+            "rows": len(rows),
+            "skipped": {str(row): said for row, said in sorted(reader.unreadable.items())},
+            "backbone": backbone.sha256,
+            "versions": machine.versions(),
+            "manifest": base.name + ".json",
+        },
+    )
+    path = base.with_name(base.name + ".json")
+    manifest.write(path)
+    return path
+
+
+def _inputs(identity: dict[str, Any], root: Path) -> dict[str, str]:
+    read = (
+        f"{paths.DATASET.format(**identity)}/manifest.json",
+        f"{paths.BACKBONE.format(**identity)}.json",
+    )
+    return {path: files.sha256(root / path) for path in read}
+
+
+def _write_features(
+    network: torch.nn.Module,
+    reader: readers.Reader,
+    rows: range,
+    caching: recipes.Caching,
+    target: Path,
+    device: str,
+    workers: int,
+) -> dict[str, Any]:
+    autocast = torch.autocast(
+        device, getattr(torch, caching.precision), enabled=caching.precision != "float32"
+    )
+    shape = None
+    with files.writing(target) as file, torch.inference_mode(), autocast:
+        with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar:
+            batches = reader.batches(rows, caching.batch_size, workers)
+            for features in _computed(network, batches, device):
+                block = features.numpy().astype(caching.storage)
+                if not np.isfinite(block).all():
+                    raise DataError(f"{target}: features near row {bar.n} are not finite")
+                if shape is None:
+                    shape = (0, block.shape[1])
+                    _write_header(file, shape, block.dtype)
+                file.write(block.data)
+                shape = (shape[0] + len(block), shape[1])
+                bar.update(len(block))
+        _refuse_unreadable(reader, caching, target)
+        if shape is None:
+            raise DataError(f"{target}: none of its {len(rows)} images could be read")
+        # The number of rows is known now; numpy's header leaves room for it.
+        file.seek(0)
+        _write_header(file, shape, np.dtype(caching.storage))
+    return manifests.describe(target)
+
+
+def _computed(
+    network: torch.nn.Module, batches: Iterable[torch.Tensor], device: str
+) -> Iterator[torch.Tensor]:
+    """Yield each batch's features, float32, on the host; a GPU works on the next ones meanwhile."""
+    waiting: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
+    for batch in batches:
+        waiting.append(_to_host(network(batch.to(device, non_blocking=True)).float()))
+        if len(waiting) > IN_FLIGHT:
+            yield _arrived(*waiting.popleft())
+    while waiting:
+        yield _arrived(*waiting.popleft())
+
+
+def _to_host(features: torch.Tensor) -> tuple[torch.Tensor, torch.cuda.Event | None]:
+    """Begin to copy features to the host, and return the event after which they are there."""
+    if features.device.type == "cpu":
+        return features, None
+    host = torch.empty(features.shape, pin_memory=True)
+    host.copy_(features, non_blocking=True)
+    event = torch.cuda.Event()
+    event.record()
+    return host, event
+
+
+def _arrived(host: torch.Tensor, event: torch.cuda.Event | None) -> torch.Tensor:
+    if event is not None:
+        event.synchronize()
+    return host
+
+
+def _refuse_unreadable(reader: readers.Reader, caching: recipes.Caching, target: Path) -> None:
+    if reader.unreadable and not caching.skip_unreadable:
+        raise DataError(
+            f"{target}: {len(reader.unreadable)} images cannot be read; mend or remove them, or "
+            "set skip_unreadable: true of the backbone:\n" + "\n".join(reader.unreadable.values())
+        )
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, int], dtype: np.dtype) -> None:
+    description = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": description, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -1,0 +1,126 @@
+"""Readers: a split's images in batches, from an array, or decoded from files by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from cobaye.data import datasets
+from cobaye.storage import files, paths
+from cobaye.storage.arrays import ArrayFile
+
+
+class Reader(Protocol):
+    """The images of a split, as a backbone takes them.
+
+    count: of images. shape: (C, H, W). unreadable: row → what is wrong with it, filled on reading.
+    """
+
+    count: int
+    shape: tuple[int, ...]
+    unreadable: dict[int, str]
+
+    def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
+        """Yield (n, C, H, W) uint8, n ≤ size, in the order of `rows`, unreadable ones left out.
+
+        Files are decoded ahead of their use in `workers` processes (0: in this one).
+        """
+
+
+def open_split(dataset: str, split: str, resize: dict[str, Any] | None, root: Path) -> Reader:
+    """Return the reader of a split of a prepared dataset.
+
+    resize: how the backbone sees an image, {"resize", "crop", "interpolation"}; None: as it is.
+    """
+    manifest = datasets.manifest(dataset, root)
+    folder = root / paths.DATASET.format(dataset=dataset)
+    if manifest.info["form"] == "files":
+        return FileReader(files.read_json(manifest.check(folder, f"{split}/index.json")), resize)
+    return ArrayReader(manifest.check(folder, f"{split}/images.npy"), resize)
+
+
+class ArrayReader:
+    """Images of an array on disk, (N, C, H, W) uint8, read batch by batch."""
+
+    def __init__(self, path: Path, resize: dict[str, Any] | None):
+        self.array, self.resize = ArrayFile(path), resize
+        self.count, *shape = self.array.shape
+        self.shape = (3, resize["crop"], resize["crop"]) if resize else tuple(shape)
+        self.unreadable: dict[int, str] = {}
+
+    def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
+        """See `Reader`; nothing to decode."""
+        for start in range(rows.start, rows.stop, size):
+            images = torch.from_numpy(self.array.read(start, min(start + size, rows.stop)))
+            if self.resize:
+                images = _resized(images.expand(-1, 3, -1, -1), self.resize)
+            yield images
+
+
+class FileReader:
+    """Image files, decoded, resized and cropped as torchvision's presets do."""
+
+    def __init__(self, index: dict[str, Any], resize: dict[str, Any] | None):
+        if resize is None:
+            raise ValueError("image files differ in size: they need a backbone that resizes")
+        self.files = _Files(Path(index["root"]), index["paths"], resize)
+        self.count, self.shape = len(self.files), (3, resize["crop"], resize["crop"])
+        self.unreadable: dict[int, str] = {}
+
+    def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
+        """See `Reader`."""
+        loader = DataLoader(
+            self.files,
+            batch_size=size,
+            sampler=rows,
+            num_workers=workers,
+            collate_fn=_stacked,
+            pin_memory=torch.cuda.is_available(),
+            prefetch_factor=2 if workers else None,
+        )
+        for images, problems in loader:
+            self.unreadable |= problems
+            if images is not None:
+                yield images
+
+
+class _Files(Dataset):
+    def __init__(self, root: Path, names: list[str], resize: dict[str, Any]):
+        self.root, self.names, self.resize = root, names, resize
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, row: int) -> tuple[int, torch.Tensor | str]:
+        from PIL import Image
+        from torchvision.transforms.functional import pil_to_tensor
+
+        path = self.root / self.names[row]
+        try:
+            with Image.open(path) as opened:
+                image = opened.convert("RGB")
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            return row, f"{path}: {error}"
+        return row, pil_to_tensor(_resized(image, self.resize))
+
+
+def _stacked(
+    found: list[tuple[int, torch.Tensor | str]],
+) -> tuple[torch.Tensor | None, dict[int, str]]:
+    """Return the images of a batch that could be read, and the problems of the others."""
+    images = [image for _, image in found if isinstance(image, torch.Tensor)]
+    problems = {row: text for row, text in found if isinstance(text, str)}
+    return (torch.stack(images) if images else None), problems
+
+
+def _resized(image: Any, resize: dict[str, Any]) -> Any:
+    """Return an image or tensor resized and cropped as torchvision's own presets do it."""
+    from torchvision.transforms import InterpolationMode, functional
+
+    mode = InterpolationMode(resize["interpolation"])
+    image = functional.resize(image, resize["resize"], mode, antialias=True)
+    return functional.center_crop(image, resize["crop"])

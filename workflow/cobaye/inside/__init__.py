@@ -1,0 +1,4 @@
+"""What is inside a finished run.
+
+In: its checkpoints and a split. Out: tables about its weights and activations.
+"""

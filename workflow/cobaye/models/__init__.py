@@ -1,0 +1,4 @@
+"""Networks and their starting weights.
+
+In: a kind and its options, or a backbone. Out: torch modules and tensors.
+"""

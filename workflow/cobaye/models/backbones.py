@@ -1,0 +1,202 @@
+"""Backbones: a network without its last layer, as weights and the few facts that rebuild it.
+
+A backbone's tensors are those of a checkpoint: the network's, and the normalisation of its inputs.
+So one that a run trained and one of torchvision are used alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from cobaye import recipes
+from cobaye.data.normalization import Normalization, without_normalization
+from cobaye.errors import ConfigError, CorruptFile, DataError, nearest
+from cobaye.models import networks
+from cobaye.recipes import study
+from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.storage.manifests import Manifest
+
+# Of the batch norm behind a head: torch's.
+EPSILON = 1e-5
+
+
+def prepare(
+    identity: dict[str, Any],
+    recipe: dict[str, Any],
+    code: str,
+    expected: str | None = None,
+    root: Path = Path(),
+) -> Path:
+    """Write a backbone's weights; return its manifest.
+
+    recipe: {"model": its network, and either "run": the identity of the run that trained it, or
+    "weights" and "file": torchvision's}. expected: the fingerprint that the config gives the run.
+    """
+    origin = _from_run if recipe.get("run") else _from_torchvision
+    tensors, inputs, info = origin(recipe, expected, root)
+    base = root / paths.BACKBONE.format(**identity)
+    target = base.with_name(base.name + ".safetensors")
+    entry = checkpoints.save(target, tensors)
+    info = {**info, "classes": len(tensors["head.weight"]), "manifest": base.name + ".json"}
+    manifest = Manifest(
+        "prepare_backbone", identity, recipe, code, inputs, {target.name: entry}, info
+    )
+    path = base.with_name(base.name + ".json")
+    manifest.write(path)
+    return path
+
+
+def _from_run(
+    recipe: dict[str, Any], expected: str | None, root: Path
+) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, Any]]:
+    """Return the tensors of a run's last epoch."""
+    run = recipe["run"]
+    folder = root / paths.RUN.format(**run)
+    trained = manifests.read_manifest(folder / "train.json", "train", run)
+    manifests.require_fresh(folder / "train.json", trained, expected)
+    source = trained.check(folder, f"checkpoints/{paths.checkpoint(trained.info['epochs'])}")
+    inputs = {paths.RUN.format(**run) + "/train.json": files.sha256(folder / "train.json")}
+    return checkpoints.load(source), inputs, {"resize": None}
+
+
+def _from_torchvision(
+    recipe: dict[str, Any], expected: None, root: Path
+) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, Any]]:
+    """Return pretrained weights, downloaded or from a local file, and how they see an image."""
+    from torchvision import models  # three seconds, for these backbones alone
+
+    from cobaye.models.networks import torchvision as zoo
+
+    name = recipe["model"]["options"]["model"]
+    weights = models.get_model_weights(name)
+    chosen = weights[recipe["weights"]]
+    state = (
+        _state_dict(root / recipe["file"])
+        if recipe["file"]
+        else chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    )
+    state = {key: t for key, t in state.items() if not key.startswith(zoo.SIDE_OUTPUTS)}
+    network = zoo.create(name, num_classes=len(chosen.meta["categories"]))
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise DataError(f"{recipe['file'] or chosen.url}: does not fit {name}: {error}") from None
+    seen = chosen.transforms()
+    constants = Normalization(
+        torch.tensor(seen.mean).reshape(-1, 1, 1), torch.tensor(seen.std).reshape(-1, 1, 1)
+    )
+    info = {
+        "resize": {
+            "resize": seen.resize_size[0],
+            "crop": seen.crop_size[0],
+            "interpolation": seen.interpolation.value,
+        },
+        "weights": chosen.name,
+        "categories": list(chosen.meta["categories"]),
+    }
+    return {**zoo.cut(network, name).state_dict(), **constants.tensors()}, {}, info
+
+
+def problems(backbone: study.Backbone) -> list[str]:
+    """Return what would stop `prepare` for a network of torchvision, as sentences."""
+    model, weights, file = backbone.model.options["model"], backbone.weights, backbone.file
+    from torchvision import models
+
+    from cobaye.models.networks import torchvision as zoo
+
+    try:
+        zoo.refuse_unknown(model)
+        known = models.get_model_weights(model).__members__
+        if weights not in known:
+            return [f"weights: {model} has no {weights!r}: {nearest(weights, known)}"]
+    except ConfigError as error:
+        return [str(error)]
+    if file is not None:
+        return [] if Path(file).is_file() else [f"file: {file} is missing"]
+    cached = Path(torch.hub.get_dir(), "checkpoints", Path(known[weights].url).name)
+    if backbone.download or cached.is_file():
+        return []
+    return [
+        f"torchvision's weights {known[weights].name} of {model} are not here: set download: true, "
+        f"or put {cached.name} anywhere and name it by file:"
+    ]
+
+
+def _state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """Read a local state dict, safetensors or torch's own format, as data and never as code."""
+    try:
+        if path.suffix == ".safetensors":
+            return checkpoints.load(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, CorruptFile) as error:
+        raise DataError(f"{path}: {error}") from None
+    except Exception as error:  # torch has many for this
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path}: not a state dict that can be read as data: {reason}") from None
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A backbone read back.
+
+    tensors: as a checkpoint's, `head` included. resize: how it sees an image, {"resize", "crop",
+    "interpolation"}; None: as it is. sha256: of its weights. categories: the names of the classes
+    that `head` tells apart, where its weights came with them.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    resize: dict[str, Any] | None
+    sha256: str
+    categories: list[str] | None = None
+
+    @property
+    def classes(self) -> int:
+        """How many classes `head` tells apart."""
+        return len(self.tensors["head.weight"])
+
+    def head(self) -> dict[str, torch.Tensor]:
+        """Return its last layer, W (K, D) and b (K,), with the batch norm behind it folded in."""
+        weight, bias = self.tensors["head.weight"], self.tensors["head.bias"]
+        if "norm.running_mean" in self.tensors:
+            scale = (self.tensors["norm.running_var"] + EPSILON).rsqrt()
+            weight = weight * scale[:, None]
+            bias = (bias - self.tensors["norm.running_mean"]) * scale
+        return {"head.weight": weight, "head.bias": bias}
+
+
+def load(backbone: str, root: Path = Path()) -> Backbone:
+    """Return a backbone, once its file is known to be what its manifest says."""
+    base = paths.BACKBONE.format(backbone=backbone)
+    path = root / f"{base}.json"
+    manifest = manifests.read_manifest(path, "prepare_backbone", {"backbone": backbone})
+    name = f"{backbone}.safetensors"
+    tensors = checkpoints.load(manifest.check((root / base).parent, name))
+    info = manifest.info
+    return Backbone(tensors, info["resize"], manifest.files[name]["sha256"], info.get("categories"))
+
+
+class Penultimate(torch.nn.Module):
+    """From raw images to what a network's `head` receives, (n, C, H, W) uint8 → (n, D) float32."""
+
+    def __init__(
+        self, model: recipes.Kind, tensors: dict[str, torch.Tensor], shape: tuple[int, ...]
+    ):
+        super().__init__()
+        own, normalization = without_normalization(tensors)
+        network = networks.build(model, shape, len(own["head.weight"]))
+        network.load_state_dict(own)
+        network.head = torch.nn.Identity()
+        if hasattr(network, "norm"):
+            network.norm = torch.nn.Identity()
+        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.normalization = normalization
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the penultimate features of a batch of raw images."""
+        self.normalization = self.normalization.to(images.device)
+        inputs = self.normalization(images).contiguous(memory_format=torch.channels_last)
+        return self.network(inputs).flatten(1)

@@ -1,0 +1,176 @@
+"""A study's models, layer by layer, and the tensors that their training handles.
+
+Nothing is computed: the networks are built on torch's ``meta`` device, which knows shapes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from cobaye import recipes
+from cobaye.models import networks, starts
+from cobaye.storage import files, manifests, paths, table_names
+
+MANIFEST = "layers.json"
+# What only holds others, or does nothing, is no layer.
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.Identity)
+
+
+@dataclass(frozen=True)
+class Described:
+    """A model of a study. batch_size: of its first optimizer."""
+
+    network: recipes.Kind
+    loss: recipes.Loss
+    train_only: tuple[str, ...]
+    precision: recipes.Precision
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Data:
+    """shape: of one input. dtype: as stored. counts: split → images."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    classes: int
+    counts: dict[str, int]
+
+
+def describe(
+    identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()
+) -> Path:
+    """Write layers.csv and tensors.csv of a study's models; return their manifest.
+
+    recipe: {"data": a plain `recipes.Data`, "models": name → a plain `Described`}.
+    """
+    data, inputs = _read(recipes.parse(recipes.Data, recipe["data"]), root)
+    models = {name: recipes.parse(Described, each) for name, each in recipe["models"].items()}
+    tables = dict(zip(table_names.DESCRIPTIONS, (layers, tensors), strict=True))
+    folder = root / paths.TABLES.format(**identity)
+    made = {}
+    for name, table in tables.items():
+        parts = [
+            pd.DataFrame(table(model, data)).assign(model=label) for label, model in models.items()
+        ]
+        frame = pd.concat(parts, ignore_index=True)
+        frame.insert(0, "model", frame.pop("model"))
+        text = frame.to_csv(index=False, lineterminator="\n").encode()
+        made[name] = manifests.describe(folder / name, files.write_bytes(folder / name, text))
+    info = {"manifest": MANIFEST}
+    manifest = manifests.Manifest("describe_models", identity, recipe, code, inputs, made, info)
+    manifest.write(folder / MANIFEST)
+    return folder / MANIFEST
+
+
+def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
+    """Return a row per call of a layer on one image, in order, and one of their sums.
+
+    number, layer (its name), kind; output, its size without the batch's; parameters, its own, with
+    its first call; trained, those of them that learn.
+    """
+    network = _build(model, data)
+    rows: list[dict[str, Any]] = []
+    counted: set[str] = set()
+
+    def record(name: str, module: nn.Module, output: torch.Tensor) -> None:
+        own = [] if name in counted else list(module.parameters(recurse=False))
+        counted.add(name)
+        rows.append(
+            {
+                "number": len(rows) + 1,
+                "layer": name,
+                "kind": type(module).__name__,
+                "output": _size(output.shape[1:]),
+                "parameters": sum(p.numel() for p in own),
+                "trained": sum(p.numel() for p in own if p.requires_grad),
+            }
+        )
+
+    for name, module in network.named_modules():
+        if name not in ("", "body") and not isinstance(module, CONTAINERS):
+            module.register_forward_hook(
+                lambda module, _, output, name=name: record(name, module, output)
+            )
+    network.eval()(torch.zeros(1, *data.shape, device="meta"))
+    sums = {key: sum(row[key] for row in rows) for key in ("parameters", "trained")}
+    empty = {"number": len(rows) + 1, "kind": "", "output": ""}
+    return [*rows, {"layer": "total", **empty, **sums}]
+
+
+def tensors(model: Described, data: _Data) -> list[dict[str, str]]:
+    """Return a row per tensor: the splits, the parameters and buffers, and those of one batch."""
+    batch, classes, real = model.batch_size, data.classes, model.precision
+    rows = []
+    for split in paths.SPLITS:
+        count = data.counts[split]
+        rows.append((f"{split}.inputs", (count, *data.shape), data.dtype, f"{split} split"))
+        rows.append((f"{split}.labels", (count,), "int64", f"{split} split, its classes"))
+    trained = dict(_build(model, data).named_parameters())
+    for name, tensor in _build(model, data).state_dict().items():
+        learns = name in trained and trained[name].requires_grad
+        what = ("learns" if learns else "frozen") if name in trained else "a buffer"
+        kind = real if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
+        rows.append((name, tuple(tensor.shape), kind, what))
+    rows += [
+        ("batch.inputs", (batch, *data.shape), real, "a batch, normalised"),
+        ("batch.outputs", (batch, classes), real, "what the network makes of it"),
+        *_targets(model.loss, batch, classes, real),
+        ("batch.losses", (batch,), real, f"{model.loss} of each image"),
+    ]
+    return [
+        {"tensor": name, "shape": _size(shape) or "1", "dtype": dtype, "what": what}
+        for name, shape, dtype, what in rows
+    ]
+
+
+def _targets(loss: str, batch: int, classes: int, real: str) -> list[tuple[str, tuple, str, str]]:
+    """Return the rows of a batch's targets, and of the gradient of its loss by the outputs."""
+    if loss == "cross-entropy":
+        targets = ("batch.labels", (batch,), "int64", "their classes")
+        slope = "softmax(outputs) - onehot(labels)"
+    else:
+        targets = ("batch.targets", (batch, classes), real, "their classes, one-hot")
+        slope = "outputs - targets"
+    return [targets, ("batch.gradient", (batch, classes), real, f"{slope}, over the batch size")]
+
+
+def _build(model: Described, data: _Data) -> nn.Module:
+    with torch.device("meta"):
+        network = networks.build(model.network, data.shape, data.classes)
+    if model.train_only:
+        starts.freeze(network, model.train_only)
+    return network
+
+
+def _read(data: recipes.Data, root: Path) -> tuple[_Data, dict[str, str]]:
+    """Return what a study learns from, and path → sha256 of the manifests that say so."""
+    found = {split: root / paths.split_manifest(data, split) for split in paths.SPLITS}
+    identity = {"dataset": data.dataset}
+    if data.backbone is None:
+        manifest = manifests.read_manifest(found["train"], "prepare_dataset", identity)
+        name, counts = f"train/{manifest.info['form']}.npy", manifest.info["images"]
+    else:
+        identity["backbone"] = data.backbone
+        each_split = {
+            split: manifests.read_manifest(path, "gather_features", {**identity, "split": split})
+            for split, path in found.items()
+        }
+        manifest = each_split["train"]
+        name = manifest.info["shards"][0]
+        counts = {split: each.info["rows"] for split, each in each_split.items()}
+    header = np.load(found["train"].parent / name, mmap_mode="r", allow_pickle=False)
+    read = _Data(header.shape[1:], str(header.dtype), manifest.info["classes"], counts)
+    return read, {str(path.relative_to(root)): files.sha256(path) for path in found.values()}
+
+
+def _size(shape: Iterable[int]) -> str:
+    return "×".join(map(str, shape))

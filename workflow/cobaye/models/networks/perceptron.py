@@ -1,0 +1,25 @@
+"""The perceptron x W + b: one affine map, trained on squared error with one-hot targets (S3.1)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from cobaye.models.networks.linear import Linear
+
+# Trained in closed form (cobaye.engines.linear).
+ENGINE = "linear"
+# What it minimises unless the config says otherwise.
+LOSS = "squared-error"
+# The NumPy engine has it.
+SCRATCH = {}
+
+
+@dataclass(frozen=True)
+class Options:
+    """None: its sizes are those of the data."""
+
+
+def build(options: Options, shape: tuple[int, ...], classes: int) -> Linear:
+    """Return the model, its weights uniform in ±1/√D (torch's own initialisation)."""
+    return Linear(math.prod(shape), classes)

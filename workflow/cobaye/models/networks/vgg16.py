@@ -1,0 +1,113 @@
+"""VGG-16 for small images (S2.1): Simonyan and Zisserman's (2015) with batch norm, one dense layer.
+
+Thirteen 3×3 convolutions in five blocks, each halved; every ReLU and the softmax receive values of
+zero mean and unit variance over the batch: batch norm without scale and shift, which has torch's
+momentum (0.1) and ε (1e-5).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from cobaye.errors import ConfigError
+from cobaye.models.networks import _layers
+
+# What it is trained on; others take features as well.
+INPUT = "images"
+# What a study may name to be trained alone, or not to be taken from other weights.
+PARTS = (
+    "body",
+    "conv1",
+    "conv2",
+    "conv3",
+    "conv4",
+    "conv5",
+    "conv6",
+    "conv7",
+    "conv8",
+    "conv9",
+    "conv10",
+    "conv11",
+    "conv12",
+    "conv13",
+    "dense",
+    "head",
+)
+# Channels of the convolutions, block by block; each block ends in a pool that halves the image.
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+DENSE = 512
+SMALLEST = 2 ** len(BLOCKS)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How wide it is, and how it begins."""
+
+    # Of all channels and of the dense layer, rounded (halves to the even number), at least 1.
+    width: float = 1.0
+    initialization: Literal["default", "he", "glorot", "uniform"] = "glorot"
+    resize: int | None = None  # images become squares of so many pixels first
+
+    def __post_init__(self):
+        if not self.width > 0:
+            raise ValueError(f"width must be above 0, not {self.width}")
+        if self.resize is not None and self.resize < 32:
+            raise ValueError(f"resize must be at least 32, not {self.resize}")
+
+
+class VGG16(nn.Module):
+    """float32 images (N, C, H, W) → logits (N, K), which `norm` has made of what `head` gives.
+
+    `head` reads the penultimate features, 512 times the width.
+    """
+
+    def __init__(self, options: Options, shape: tuple[int, ...], classes: int):
+        super().__init__()
+        self.resize = options.resize
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels, number = shape[0], 0
+        for block, widths in enumerate(BLOCKS, start=1):
+            for width in widths:
+                number, own = number + 1, _scaled(width, options.width)
+                layers[f"conv{number}"] = nn.Conv2d(channels, own, 3, padding=1)
+                layers[f"norm{number}"] = _layers.BatchNorm2d(own, affine=False)
+                layers[f"relu{number}"] = nn.ReLU()
+                channels = own
+            layers[f"pool{block}"] = nn.MaxPool2d(2)
+        features = _scaled(DENSE, options.width)
+        layers["flatten"] = nn.Flatten()
+        layers["dense"] = nn.Linear(channels * _places(shape, options.resize), features)
+        layers[f"norm{number + 1}"] = _layers.BatchNorm1d(features, affine=False)
+        layers[f"relu{number + 1}"] = nn.ReLU()
+        self.body = nn.Sequential(layers)
+        self.head = nn.Linear(features, classes)
+        self.norm = _layers.BatchNorm1d(classes, affine=False)
+        _layers.initialize(self, options.initialization)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits."""
+        return self.norm(self.head(self.body(_layers.resized(images, self.resize))))
+
+
+def _scaled(width: int, factor: float) -> int:
+    return max(1, round(width * factor))
+
+
+def _places(shape: tuple[int, ...], resize: int | None) -> int:
+    """Return how many pixels the pools leave of an image; they drop what is odd of a side."""
+    sides = (resize, resize) if resize else shape[1:]
+    if min(sides) < SMALLEST:
+        raise ConfigError(
+            f"vgg16: its pools leave nothing of images of {sides[0]}×{sides[1]} pixels; it takes "
+            f"{SMALLEST}×{SMALLEST} and more: set its resize"
+        )
+    return (sides[0] // SMALLEST) * (sides[1] // SMALLEST)
+
+
+def build(options: Options, shape: tuple[int, ...], classes: int) -> VGG16:
+    """Return the network for images of the given (C, H, W)."""
+    return VGG16(options, shape, classes)

@@ -1,0 +1,76 @@
+"""What a network makes of a split's images: the loss of each, and where its label ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from cobaye import objective, recipes
+from cobaye.data import splits
+from cobaye.data.normalization import without_normalization
+from cobaye.models import networks
+
+# Rows per block: a block of logits then stays in a core's cache for a few hundred classes.
+BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a checkpoint makes of each image of a split.
+
+    loss: (N,) float32, the loss that the model was trained with. rank: (N,) int64, how many
+    classes' logits are not smaller than the label's, the label aside (0: right; < 5: in the top
+    five). A tie counts against the image, and so does NaN.
+    """
+
+    loss: np.ndarray
+    rank: np.ndarray
+
+
+def scores(
+    logits: Iterator[torch.Tensor],
+    labels: torch.Tensor,
+    loss: objective.Loss = "cross-entropy",
+) -> Scores:
+    """Return the scores of blocks of outputs (n, K) that follow the order of labels (N,)."""
+    losses, ranks, start = [], [], 0
+    for block in logits:
+        own_labels = labels[start : start + len(block)]
+        start += len(block)
+        own = block.gather(1, own_labels[:, None])
+        losses.append(objective.losses(block, own_labels, loss))
+        ranks.append(block.shape[1] - 1 - (block < own).sum(dim=1))
+    return Scores(torch.cat(losses).cpu().numpy(), torch.cat(ranks).cpu().numpy())
+
+
+class Forward:
+    """A run's network, ready to take one checkpoint after another."""
+
+    def __init__(self, model: recipes.Kind, shape: tuple[int, ...], classes: int, device: str):
+        self.network = networks.build(model, shape, classes).to(device).eval()
+        self.device = device
+
+    def load(self, tensors: dict[str, torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Take a checkpoint's weights; return its map from a block of raw inputs to logits."""
+        own, normalization = without_normalization(tensors)
+        self.network.load_state_dict(own)
+        if normalization is None:
+            return lambda block: self.network(block.to(self.device).float())
+        normalization = normalization.to(self.device)
+        return lambda block: self.network(normalization(block.to(self.device)))
+
+
+def means(
+    logits: Callable[[torch.Tensor], torch.Tensor],
+    split: splits.Split,
+    device: str,
+    loss: objective.Loss = "cross-entropy",
+    size: int = BLOCK,
+) -> tuple[float, float]:
+    """Return mean loss and accuracy of a split, by blocks of `size` images, as evaluate does."""
+    blocks = (logits(rows) for rows in split.inputs.split(size))
+    found = scores(blocks, split.labels.to(device), loss)
+    return float(found.loss.mean(dtype=np.float64)), float((found.rank == 0).mean())

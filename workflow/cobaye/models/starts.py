@@ -1,0 +1,81 @@
+"""Where a training starts, and which of its parameters learn.
+
+Foreign weights come in by one door: a prepared backbone (`backbones`), be it torchvision's or the
+network that another run trained. A tensor is taken where the network has one of the same name and
+shape; a first convolution for other channels, a head for other classes, and what the config calls
+fresh, keep their random initial weights. Which is which stands in run.json.
+
+Frozen parameters get no gradient. They are constants of the objective: neither the penalty nor the
+norms in history.csv know them. Batch norm in a frozen part goes on normalising by the batch, and
+its running statistics go on following the data, as where only ``requires_grad`` is switched off
+(S3.8); dropout there stays on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from cobaye import recipes
+from cobaye.data import splits
+from cobaye.data.normalization import without_normalization
+from cobaye.errors import DataError
+from cobaye.models import backbones, networks
+from cobaye.storage import files, paths
+
+
+def inputs(recipe: recipes.Training, root: Path = Path()) -> dict[str, str]:
+    """Return path → sha256 of the manifest of the backbone that a training starts from, if any."""
+    if recipe.start is None:
+        return {}
+    path = paths.BACKBONE.format(backbone=recipe.start.backbone) + ".json"
+    return {path: files.sha256(root / path)}
+
+
+def network(
+    recipe: recipes.Training, split: splits.Split, root: Path = Path()
+) -> tuple[torch.nn.Module, dict[str, list[str]]]:
+    """Return a run's network at its starting weights, what shall not learn frozen.
+
+    Beside it, what run.json says of them: the names of the tensors "taken" from the backbone and of
+    those left "fresh", if it starts from one, and of the "frozen" parameters, if any. Raises
+    DataError if nothing of the backbone fits.
+    """
+    shape = tuple(split.inputs.shape[1:])
+    made = networks.build(recipe.model, shape, split.classes, recipe.seed)
+    started = _take(made, recipe.start, root) if recipe.start else {}
+    if recipe.train_only:
+        started["frozen"] = freeze(made, recipe.train_only)
+    return made, started
+
+
+def _take(network: torch.nn.Module, start: recipes.Start, root: Path) -> dict[str, list[str]]:
+    given, _ = without_normalization(backbones.load(start.backbone, root).tensors)
+    kept = {id(tensor) for part in start.fresh for tensor in _tensors(network, part)}
+    taken, fresh = [], []
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        fits = name in given and given[name].shape == tensor.shape and id(tensor) not in kept
+        (taken if fits else fresh).append(name)
+        if fits:
+            with torch.no_grad():
+                tensor.copy_(given[name])
+    if not taken:
+        raise DataError(f"backbone {start.backbone}: none of its tensors fits the network")
+    return {"taken": taken, "fresh": fresh}
+
+
+def freeze(network: torch.nn.Module, parts: tuple[str, ...]) -> list[str]:
+    """Freeze all but these parts; return the names of the parameters that are frozen."""
+    learning = {id(tensor) for part in parts for tensor in _tensors(network, part)}
+    for parameter in network.parameters():
+        parameter.requires_grad_(id(parameter) in learning)
+    return [name for name, p in network.named_parameters() if not p.requires_grad]
+
+
+def _tensors(network: torch.nn.Module, part: str) -> list[torch.Tensor]:
+    """Return the parameters and buffers of a module of the network, or of its body."""
+    module = getattr(network, part, None)
+    if module is None:
+        module = getattr(network.body, part)
+    return list(module.state_dict(keep_vars=True).values())

@@ -1,0 +1,89 @@
+"""The code that a stage depends on, as one sha256.
+
+It covers the script, every `cobaye` module that the script imports directly or not, and the modules
+of the kinds that the config names. It hashes the parsed source without docstrings, comments and the
+texts of errors, so that only a change of code counts.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from cobaye import kinds
+
+ROOT = Path(__file__).parents[1]
+
+
+def code_digest(script: Path | str, named_kinds: Iterable[tuple[str, str]] = ()) -> str:
+    """Return the sha256 of the code behind a stage.
+
+    script: its file. named_kinds: the (package, name) of kinds that it imports by name.
+    """
+    files = [Path(script), *(kinds.path(package, name) for package, name in named_kinds)]
+    return _digest(tuple(sorted(set(files))))
+
+
+@functools.cache
+def _digest(files: tuple[Path, ...]) -> str:
+    seen: set[Path] = set()
+    waiting = list(files)
+    while waiting:
+        file = waiting.pop()
+        # `errors` only words messages.
+        if file not in seen and file != ROOT / "errors.py":
+            seen.add(file)
+            waiting.extend(_imports(file))
+    total = hashlib.sha256()
+    for file in sorted(seen, key=_label):
+        total.update(f"{_label(file)}\0{normalised_source(file)}\0".encode())
+    return total.hexdigest()
+
+
+def _label(file: Path) -> str:
+    return str(file.relative_to(ROOT)) if file.is_relative_to(ROOT) else file.name
+
+
+@functools.cache
+def normalised_source(file: Path) -> str:
+    """Return a module's source without comments, docstrings, layout and the texts of errors."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+            node.exc.args = []
+        body = getattr(node, "body", None)
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            # A body may not be empty.
+            node.body = body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+@functools.cache
+def _imports(file: Path) -> tuple[Path, ...]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return tuple(path for name in _imported_names(tree) for path in _module_files(name))
+
+
+def _imported_names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _module_files(name: str) -> Iterator[Path]:
+    """Yield the file of a cobaye module or package; nothing for other names."""
+    parts = name.split(".")
+    if parts[0] != "cobaye":
+        return
+    base = ROOT.joinpath(*parts[1:])
+    for file in (base.with_suffix(".py"), base / "__init__.py"):
+        if file.is_file():
+            yield file

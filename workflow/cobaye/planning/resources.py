@@ -1,0 +1,250 @@
+"""What a job asks for: megabytes and minutes, from the size of its data and from its recipe.
+
+For the Snakefile: no torch. A job that is given less is ended, one that is given more only waits
+longer for its turn, so figures are generous; a training that runs out of minutes goes on where it
+was. Images are counted by the dataset's manifest, or by its options while there is none.
+
+Seconds are of one core of an AMD EPYC (family 26, model 2), bytes are peaks of resident memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cobaye import recipes
+from cobaye.planning import network_costs
+from cobaye.planning.network_costs import FORWARD
+from cobaye.recipes.study import Dataset
+from cobaye.storage import paths
+
+# Trainings and evaluations of `digits` take 548 to 749 MB, caching 598 (benchmarks/README.md), most
+# of it torch; on a cluster the two Snakemakes around a script take 172 MB each.
+PROCESS = 1500e6
+# Imports take 3 s here; minutes are assumed where a cold network file system serves them.
+START = 300.0
+SLACK = 3.0  # assumed: other processors are slower, or shared
+# Floating-point operations per second: benchmarks/head_training.py, 129e9 to 199e9 at one thread by
+# oneDNN; 93e9 and 103e9 are torch.mm's. Assumed beside it: 0.2 ms per batch.
+FLOPS, BATCH = 100e9, 2e-4
+# A checkpoint and its state are four writes with fsync; assumed for a network's disk.
+CHECKPOINT = 1.0
+PASSES = 2000  # of `exact`: at most 1,594 per λ in glyphs-exact
+# Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.
+READING = 100e6
+HIDDEN = 1024  # units of a non-linear network on features, taken for one hidden layer
+# To decode and resize a photograph (1.4 ms for a made one of 500×400), and to draw a glyph (26,000
+# in 9.8 s on a busy machine, imports included).
+DECODING, DRAWING = 0.01, 5e-4
+# Seconds to find an image file, assumed for a network's disk, and bytes of its name.
+LISTING, NAME = 1e-3, 1000
+# Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
+PREDICTION = 200
+BLOCK = 512  # images per block of evaluation
+# ImageNet's numbers stand for data whose options do not tell. Image files are seen as squares.
+SQUARE = (3, 224, 224)
+UNKNOWN = {"train": 1_300_000, "val": 50_000, "test": 50_000}
+# The penultimate features of a torchvision network, unless its manifest tells: ResNet-50's.
+DIMENSIONS = 2048
+# Sizes of what torchvision has of fixed size, at most: images of all splits, shape, classes.
+DOWNLOADS = {
+    "MNIST": (70_000, (1, 28, 28), 10),
+    "FashionMNIST": (70_000, (1, 28, 28), 10),
+    "CIFAR10": (60_000, (3, 32, 32), 10),
+    "CIFAR100": (60_000, (3, 32, 32), 100),
+}
+
+
+class Needs(NamedTuple):
+    """What a job asks for. megabytes: of memory (10⁶ bytes); minutes: until it may be ended."""
+
+    megabytes: int
+    minutes: int
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The data of a job.
+
+    images: split → how many. shape: of one input, as the network takes it. itemsize: bytes per
+    number as stored. classes: K.
+    """
+
+    images: Mapping[str, int]
+    shape: tuple[int, ...]
+    itemsize: float
+    classes: int
+
+    @property
+    def values(self) -> int:
+        """Numbers per input."""
+        return math.prod(self.shape)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels per input; 1 of features."""
+        return math.prod(self.shape[1:])
+
+    def bytes(self, *splits: str) -> float:
+        """Bytes of these splits, as stored."""
+        return sum(self.images[split] for split in splits) * self.values * self.itemsize
+
+
+def of_dataset(dataset: Dataset, root: Path = Path()) -> Sizes:
+    """Return the sizes of a dataset: as prepared, else as its options say."""
+    try:
+        manifest = _read(root / paths.DATASET.format(dataset=dataset.name) / "manifest.json")
+        info, itemsize = manifest["info"], 1.0
+        if info["form"] == "features":
+            stored = manifest["files"]["train/features.npy"]["bytes"]
+            itemsize = stored / (info["images"]["train"] * math.prod(info["shape"]))
+        return Sizes(info["images"], tuple(info["shape"] or SQUARE), itemsize, info["classes"])
+    except UNREADABLE:
+        return _by_options(dataset.kind)
+
+
+def of_features(
+    sizes: Sizes,
+    data: recipes.Data,
+    caching: recipes.Caching,
+    model: recipes.Kind,
+    root: Path = Path(),
+) -> Sizes:
+    """Return the sizes of a backbone's features of a dataset: as cached, else as it says."""
+    itemsize = {"float32": 4, "float16": 2}[caching.storage]
+    try:
+        manifest = _read(root / paths.split_manifest(data, "train"))
+        stored = sum(manifest["files"][name]["bytes"] for name in manifest["info"]["shards"])
+        dimensions = round(stored / (manifest["info"]["rows"] * itemsize))
+    except UNREADABLE:
+        dimensions = model.options.get("features", DIMENSIONS)
+    return Sizes(sizes.images, (dimensions,), itemsize, sizes.classes)
+
+
+def preparing(dataset: Dataset, sizes: Sizes) -> Needs:
+    """Return what prepare_dataset asks for: arrays held twice, or the names of image files."""
+    images, size = sum(sizes.images.values()), sizes.bytes(*sizes.images)
+    if dataset.kind.kind == "image-folder":
+        return needs(NAME * images, LISTING * images)
+    if dataset.kind.kind == "image-folder-resized":
+        return needs(NAME * images, 2 * DECODING * images + size / READING)
+    drawing = DRAWING * images * (dataset.kind.kind == "glyphs")
+    return needs(2 * size, drawing + size / READING)
+
+
+def caching(
+    caching: recipes.Caching, model: recipes.Kind, sizes: Sizes, shards: int, threads: int
+) -> Needs:
+    """Return what cache_features asks for: one batch at a time, so nothing grows with N.
+
+    From two threads on, as many processes decode (600 MB each: benchmarks/caching_memory.py).
+    """
+    rows = max(sizes.images.values()) / shards
+    each = network_costs.seconds(model, sizes.pixels) * FORWARD
+    if sizes.shape == SQUARE:
+        each += DECODING
+    held = caching.batch_size * network_costs.held(model, sizes.pixels, forward=True)
+    held += (threads > 1) * threads * 600e6
+    return needs(held, rows * each / math.sqrt(threads))
+
+
+def training(
+    model: recipes.Kind, optimizer: recipes.Optimizer, sizes: Sizes, threads: int
+) -> Needs:
+    """Return what train asks for: its inputs held in memory, and its epochs.
+
+    The linear engine holds images as float32 beside the bytes, and about six copies of θ; so does
+    whitening, and a few matrices of its own in float64. Stopping rules may read val.
+    """
+    rows, exact = sizes.images["train"], optimizer.batch_size is None
+    batch = rows if exact else min(optimizer.batch_size, rows)
+    held = sizes.bytes("train", "val") + (100 if exact else 6) * 4 * sizes.values * sizes.classes
+    held += exact * 4 * min(rows * sizes.classes, 2**28)  # shares (`full_batch.KEPT`)
+    whitening = optimizer.normalize == "zca"  # an eigendecomposition
+    if sizes.itemsize == 1 and (model.kind == "linear" or whitening):
+        held += 4 * rows * sizes.values
+    held += whitening * 6 * 8 * sizes.values**2
+    held += (model.kind != "linear") * batch * network_costs.held(model, sizes.pixels)
+    epoch = rows * _seconds(model, sizes) + rows / batch * BATCH
+    seconds = (PASSES if exact else optimizer.epochs) * epoch / math.sqrt(threads)
+    seconds += optimizer.epochs * CHECKPOINT
+    seconds += 20 * whitening * sizes.values**3 / FLOPS
+    return needs(held, seconds + sizes.bytes("train", "val") / READING)
+
+
+def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
+    """Return what evaluate asks for: all splits held, each checkpoint on each, block by block."""
+    splits = tuple(sizes.images)
+    images = sum(sizes.images.values())
+    held = sizes.bytes(*splits) + images * PREDICTION
+    own = network_costs.held(recipe.model, sizes.pixels, forward=True)
+    held += BLOCK * (own + 12 * sizes.classes)
+    # classes.parquet: a row of about 100 bytes per epoch, split and class.
+    held += (epochs + 1) * 3 * sizes.classes * 100
+    each = images if recipe.train_epochs == "every" else images - sizes.images["train"]
+    forwards = sizes.images["train"] + (epochs + 1) * each
+    seconds = forwards * _seconds(recipe.model, sizes) * FORWARD
+    return needs(held, seconds + epochs * CHECKPOINT + sizes.bytes(*splits) / READING)
+
+
+def reading(sizes: Sizes, *splits: str) -> Needs:
+    """Return what a job asks for that reads and hashes these splits, and little else."""
+    return needs(0, sizes.bytes(*splits) / READING)
+
+
+def tabulating(runs: int, sizes: Sizes) -> Needs:
+    """Return what tabulate asks for: the predictions of every run, and two tables of them."""
+    rows = runs * sum(sizes.images.values())
+    return needs(rows * PREDICTION, rows * PREDICTION / READING)
+
+
+def _seconds(model: recipes.Kind, sizes: Sizes) -> float:
+    """Return the seconds of one image in training, forward and back, on one core."""
+    if model.kind == "linear":
+        return 4 * sizes.values * sizes.classes / FLOPS
+    if len(sizes.shape) == 1:
+        return 6 * HIDDEN * (sizes.values + sizes.classes) / FLOPS
+    return network_costs.seconds(model, sizes.pixels)
+
+
+def needs(held: float, seconds: float) -> Needs:
+    """Return what a job asks for that holds so many bytes, and takes so many seconds."""
+    megabytes = math.ceil((PROCESS + 1.2 * held) / 100e6) * 100
+    return Needs(megabytes, math.ceil((START + SLACK * seconds) / 300) * 5)
+
+
+# Of a job that only draws, or copies one file.
+LIGHT = needs(0, 0)
+
+
+def _by_options(kind: recipes.Kind) -> Sizes:
+    options = kind.options
+    if kind.kind == "glyphs":
+        images = {split: options["classes"] * options[split] for split in paths.SPLITS}
+        return Sizes(images, (1, options["size"], options["size"]), 1, options["classes"])
+    if kind.kind == "digits":
+        return Sizes(dict.fromkeys(paths.SPLITS, 1797), (1, 8, 8), 1, 10)
+    if kind.kind == "torchvision":
+        images, shape, classes = DOWNLOADS[options["name"]]
+        return Sizes(dict.fromkeys(paths.SPLITS, images), shape, 1, classes)
+    if kind.kind == "features":
+        return Sizes(UNKNOWN, (DIMENSIONS,), 4, 1000)
+    return Sizes(UNKNOWN, SQUARE, 1, 1000)
+
+
+# What a manifest that is not there, or not right, raises: the job itself will say so.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(path: Path, changed: int) -> dict[str, Any]:
+    return json.loads(path.read_bytes())

@@ -1,0 +1,155 @@
+"""What a config says as a whole: named datasets, backbones, studies and their runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import Literal
+
+from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """What a study varies: fields of its models and of its optimizers.
+
+    epochs: optimizer → the numbers of epochs that are read off its runs, the largest last. made:
+    entry of `models` as written → the names of what its grid made of it.
+    """
+
+    models: tuple[str, ...]
+    optimizers: tuple[str, ...]
+    epochs: dict[str, tuple[int, ...]]
+    made: dict[str, tuple[str, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Derived:
+    """Runs whose recipes are found in a study's table `grid`: its best, trained for more epochs.
+
+    They are named for their places, ``<name>-1`` … ``<name>-<count>``, among these models.
+    """
+
+    name: str
+    count: int
+    among: tuple[str, ...]
+    epochs: int
+
+    @property
+    def optimizer(self) -> str:
+        """What stands in the optimizer's place of their paths."""
+        return f"epochs-{self.epochs}"
+
+
+def per_class_label(way: str) -> str:
+    """Return what stands in the place of λ in the path of a run with a λ for each class."""
+    return f"per-class-{way}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The identity of one run inside its study, as it stands in its path."""
+
+    model: str
+    optimizer: str
+    weight_decay: str
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A named dataset. shards: into how many jobs the caching of each of its splits is cut."""
+
+    name: str
+    kind: Kind
+    shards: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A named backbone: a network without its last layer, its weights from a run or torchvision.
+
+    study, run: that trained it; None for torchvision's. model: torchvision's network; None for a
+    run's. weights, file: the name of torchvision's weights; a local state dict instead of a
+    download. threads: of each of its caching jobs. never_saw: datasets whose training images it
+    was not trained on.
+    """
+
+    name: str
+    caching: Caching
+    threads: int
+    study: str | None = None
+    run: Run | None = None
+    model: Kind | None = None
+    weights: str | None = None
+    file: str | None = None
+    download: bool = False
+    never_saw: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """A study: every model × optimizer × λ × seed, on the images or on a backbone's features.
+
+    baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
+    trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
+    evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
+    one batch size are trained side by side. per_class: the ways to choose a λ for each class.
+    own_decays: optimizer → its λ, where those are not all of weight_decays.
+    """
+
+    name: str
+    data: Data
+    models: dict[str, Model]
+    optimizers: dict[str, Optimizer]
+    weight_decays: tuple[str, ...]
+    seeds: tuple[int, ...]
+    penalize_bias: bool
+    train_epochs: Literal["every", "last"]
+    threads: int
+    figures: dict[str, Kind]
+    analyses: dict[str, Kind]
+    baseline: bool | None = None
+    penalize_scales: bool = True
+    engine: Literal["auto", "torch", "numpy"] = "auto"
+    precision: Precision = "float32"
+    grid: Grid | None = None
+    pairs: tuple[tuple[str, str], ...] | None = None
+    evaluate_splits: tuple[Split, ...] = ("train", "val", "test")
+    together: bool = False
+    derived: tuple[Derived, ...] = ()
+    per_class: dict[str, Kind] = dataclasses.field(default_factory=dict)
+    own_decays: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def decays(self, optimizer: str) -> tuple[str, ...]:
+        """Return the λ that an optimizer is trained with."""
+        return self.own_decays.get(optimizer, self.weight_decays)
+
+    def runs(self) -> list[Run]:
+        """Return its runs, in the order of the config."""
+        pairs = self.pairs
+        if pairs is None:
+            pairs = tuple(itertools.product(self.models, self.optimizers))
+        return [
+            Run(model, optimizer, weight_decay, seed)
+            for model, optimizer in pairs
+            for weight_decay in self.decays(optimizer)
+            for seed in self.seeds
+        ]
+
+    def derived_runs(self) -> dict[Run, tuple[Derived, int]]:
+        """Return its derived runs, each with what it is derived by and its place, from 1 on."""
+        return {
+            Run(f"{each.name}-{place}", each.optimizer, self.weight_decays[0], seed): (each, place)
+            for each in self.derived
+            for place in range(1, each.count + 1)
+            for seed in self.seeds
+        }
+
+    def per_class_runs(self) -> dict[Run, str]:
+        """Return its runs with a λ for each class, and the way in which that is chosen."""
+        return {
+            Run(run.model, run.optimizer, per_class_label(way), run.seed): way
+            for way in self.per_class
+            for run in self.runs()
+        }

@@ -1,0 +1,212 @@
+"""What λ does to each class, and whether classes differ in it by more than chance.
+
+Everything is a difference from the reference λ (the best overall, chosen on the validation split),
+paired by image: `Sample.relative_to`. A positive difference is a class that is worse off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from cobaye.statistics.sample import Sample
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the ends of its interval, arrays of one shape."""
+
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def class_means(differences: Sample, level: float = 0.95) -> Interval:
+    """Return each class's mean difference, (K, M), with its t interval (n − 1 degrees of freedom).
+
+    A class of one image has an estimate and no interval (NaN); one without images has neither.
+    """
+    error = np.sqrt(differences.variances / _positive(differences.counts)[:, None])
+    freedom = _positive(differences.counts - 1)[:, None]
+    reach = stats.t.ppf((1 + level) / 2, freedom) * error
+    return Interval(differences.means, differences.means - reach, differences.means + reach)
+
+
+def class_p_values(differences: Sample) -> np.ndarray:
+    """Return the two-sided p-value of "this class's mean difference is 0", (K, M), by the t test.
+
+    NaN where there are fewer than two images or they do not differ among themselves.
+    """
+    error = np.sqrt(differences.variances / _positive(differences.counts)[:, None])
+    ratio = np.abs(differences.means) / np.where(error > 0, error, np.nan)
+    return 2 * stats.t.sf(ratio, _positive(differences.counts - 1)[:, None])
+
+
+def class_shares(differences: Sample, level: float = 0.95) -> Interval:
+    """Return each class's mean difference of correctness, (K, M), with an adjusted Wald interval.
+
+    Values are in [−1, 1]. Bonett and Price (2012, doi:10.3102/1076998611411915): the interval is
+    computed as if one more image had been gained and one more lost, so that it has a width where no
+    image of a class changes. NaN for a class without images.
+    """
+    counts = _positive(differences.counts)[:, None]
+    squares = differences.sums(differences.values**2)
+    centre = differences.means * counts / (counts + 2)
+    spread = np.sqrt(((squares + 2) / (counts + 2) - centre**2) / (counts + 2))
+    reach = stats.norm.ppf((1 + level) / 2) * spread
+    low, high = np.maximum(centre - reach, -1), np.minimum(centre + reach, 1)
+    return Interval(differences.means, low, high)
+
+
+def adjusted(p_values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return p-values (K, M) adjusted over the K classes: Benjamini–Hochberg's and Holm's.
+
+    Benjamini–Hochberg: naming the classes with q ≤ 0.05, at most 5 % of those named are expected to
+    be wrong. Holm: the probability that even one named class is wrong is at most 5 %. NaN stays
+    NaN and does not count as a test.
+    """
+    fdr, holm = np.full(p_values.shape, np.nan), np.full(p_values.shape, np.nan)
+    for column in range(p_values.shape[1]):
+        known = np.flatnonzero(~np.isnan(p_values[:, column]))
+        own = p_values[known, column]
+        if len(own):
+            fdr[known, column] = stats.false_discovery_control(own)
+        order = np.argsort(own, kind="stable")
+        steps = np.maximum.accumulate(own[order] * np.arange(len(own), 0, -1))
+        holm[known[order], column] = np.minimum(steps, 1)
+    return fdr, holm
+
+
+@dataclass(frozen=True)
+class Between:
+    """How classes differ in what λ does to them, per column (M,).
+
+    variance: between classes, sampling noise taken off; it may be negative. noise: the mean
+    sampling variance of a class's mean. classes: how many have the two images it takes.
+    """
+
+    variance: Interval
+    noise: np.ndarray
+    classes: int
+
+
+def between_classes(
+    differences: Sample, draws: int, rng: np.random.Generator, level: float = 0.95
+) -> Between:
+    """Return the variance between classes of the true mean differences, corrected for sampling.
+
+    By moments, all classes weighing the same (Hedges' estimator): the variance over classes of the
+    observed means, less the mean of their sampling variances. Unbiased whatever the noise. Its
+    interval is a studentised bootstrap over classes (Efron's bootstrap t). NaN below two classes of
+    two images each.
+    """
+    enough = differences.counts > 1
+    number, width = int(enough.sum()), differences.values.shape[1]
+    if number < 2:
+        nothing = np.full(width, np.nan)
+        return Between(Interval(nothing, nothing, nothing), nothing, number)
+    means = differences.means[enough]
+    noise = differences.variances[enough] / differences.counts[enough, None]
+    # Centred on the mean, its powers lose no digits; all draws from their weighted sums.
+    centred = means - means.mean(axis=0)
+    powers = (centred, centred**2, centred**3, centred**4, noise, noise**2)
+    mixed = (noise * centred, noise * centred**2)
+    terms = np.stack([*powers, *mixed], axis=1).reshape(number, -1)
+    weights = rng.multinomial(number, np.full(number, 1 / number), size=draws)
+    estimate, error = _variance_and_error(terms.mean(axis=0).reshape(8, width), number)
+    drawn = (weights @ terms / number).reshape(draws, 8, width).swapaxes(0, 1)
+    others, errors = _variance_and_error(drawn, number)
+    ratio = (others - estimate) / np.where(errors > 0, errors, np.nan)
+    ratio = np.where(np.isnan(ratio), 0.0, ratio)  # a column without differences
+    ends = np.quantile(ratio, [(1 + level) / 2, (1 - level) / 2], axis=0)
+    low, high = estimate - ends * error
+    return Between(Interval(estimate, low, high), noise.mean(axis=0), number)
+
+
+def _variance_and_error(sums: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the estimate, and its standard error over classes, from mean powers (8, …, M).
+
+    The estimate is the mean of u = c (x − m)² − v, c = K/(K − 1); its error, sd(u)/√K.
+    """
+    x1, x2, x3, x4, v1, v2, vx, vxx = sums
+    c = number / (number - 1)
+    square = x2 - x1**2
+    fourth = x4 - 4 * x1 * x3 + 6 * x1**2 * x2 - 3 * x1**4
+    cross = vxx - 2 * x1 * vx + x1**2 * v1
+    estimate = c * square - v1
+    second = c**2 * fourth - 2 * c * cross + v2
+    return estimate, np.sqrt(np.maximum(second - estimate**2, 0) / (number - 1))
+
+
+@dataclass(frozen=True)
+class Permutation:
+    """Tests that λ acts alike on all classes. p: per column (M,); overall: over all columns."""
+
+    p: np.ndarray
+    overall: float
+    welch_p: np.ndarray
+    welch_overall: float
+
+
+def permutation_test(differences: Sample, draws: int, rng: np.random.Generator) -> Permutation:
+    """Test "λ acts alike on all classes" by dealing images' differences anew to the classes.
+
+    Each image keeps its differences at all λ together, each class its number of images. Two
+    statistics per λ, large where classes differ: F of the analysis of variance, whose p-value is
+    exact if the differences of all classes have one distribution; and Welch's, each class weighed
+    by its own variance, which asks for equal means alone, and holds for large classes where their
+    variances differ (Chung and Romano 2013, doi:10.1214/13-AOS1090). Welch's leaves out classes of
+    one image. p = (b + 1)/(B + 1), b of B draws being at least as extreme; over all λ, of the
+    largest of the statistics, each in standard deviations of its draws. NaN where nothing differs.
+    """
+    values = differences.values - differences.values.mean(axis=0)
+    both = np.concatenate([values, values**2], axis=1)
+    found = _statistics(differences.sums(both)[None], differences.counts)
+    blocks = differences.permuted(draws, rng, both)
+    drawn = [_statistics(block, differences.counts) for block in blocks]
+    p, overall = zip(
+        *(
+            _extreme(own[0], np.concatenate(others))
+            for own, *others in zip(found, *drawn, strict=True)
+        ),
+        strict=True,
+    )
+    return Permutation(p[0], overall[0], p[1], overall[1])
+
+
+def _statistics(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return F, up to an increasing map, and Welch's statistic, (B, M) each; sums: (B, K, 2M)."""
+    totals, squares = np.split(sums, 2, axis=2)
+    some = counts > 0
+    n = counts[some][:, None]
+    means = totals[:, some] / n
+    # The grand mean is 0 and the total sum of squares fixed: F rises with the sum between classes.
+    between = (n * means**2).sum(axis=1)
+    variances = (squares[:, some] / n - means**2) * (n / np.maximum(n - 1, 1))
+    usable = (n > 1) & (variances > 1e-12 * variances.max(axis=1, initial=0, keepdims=True))
+    weights = np.divide(n, variances, out=np.zeros_like(variances), where=usable)
+    whole = weights.sum(axis=1)
+    centre = (weights * means).sum(axis=1) / np.where(whole > 0, whole, 1)
+    return between, (weights * (means - centre[:, None]) ** 2).sum(axis=1)
+
+
+def _extreme(found: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return p per column, and of the largest of the standardised columns; NaN: nothing varies."""
+    spread = drawn.std(axis=0)
+    live = spread > 1e-9 * np.abs(drawn).max(axis=0, initial=0)
+    if not live.any():
+        return np.full(len(found), np.nan), np.nan
+    found, drawn, spread = found[live], drawn[:, live], spread[live]
+    slack = 1e-9 * np.abs(found)  # equal up to rounding counts as equal
+    p = np.full(len(live), np.nan)
+    p[live] = ((drawn >= found - slack).sum(axis=0) + 1) / (len(drawn) + 1)
+    centre = drawn.mean(axis=0)
+    highest = ((drawn - centre) / spread).max(axis=1)
+    own = ((found - slack - centre) / spread).max()
+    return p, float(((highest >= own).sum() + 1) / (len(drawn) + 1))
+
+
+def _positive(counts: np.ndarray) -> np.ndarray:
+    return np.where(counts > 0, counts, np.nan)

@@ -1,0 +1,117 @@
+"""Would another half of the images say the same? Random halves of each class's images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cobaye.statistics.effects import Interval
+from cobaye.statistics.sample import Sample
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How two halves of each class's images agree.
+
+    correlation: over classes, of the halves' mean differences, per column (M,). stepped_up: the
+    same for the whole number of images, by Spearman and Brown: 2r/(1 + r). agreement: the share of
+    classes whose best column is the same in both halves. expected: that share if halves were
+    matched at random among classes. kappa: Cohen's, (agreement − expected)/(1 − expected): what
+    there is beyond chance. A choice is no mean, so Spearman and Brown's formula is not for it.
+    """
+
+    correlation: Interval
+    stepped_up: Interval
+    agreement: Interval
+    expected: float
+    kappa: Interval
+
+
+def split_half(
+    sample: Sample, reference: int, draws: int, rng: np.random.Generator, level: float = 0.95
+) -> Reliability:
+    """Return the agreement of random halves, drawn `draws` times within each class.
+
+    sample: losses, a column per λ, in order of rising λ. Estimates are means over the draws;
+    intervals are quantiles over draws of the halves and of the classes (bootstrap) at once, so
+    that they allow for other images' halves and other classes. NaN below two classes of two images
+    each, and for a column without differences.
+    """
+    enough = sample.counts > 1
+    number, width = int(enough.sum()), sample.values.shape[1]
+    if number < 2:
+        nothing = Interval(*(np.full(width, np.nan) for _ in range(3)))
+        one = Interval(*(np.array(np.nan) for _ in range(3)))
+        return Reliability(nothing, nothing, one, np.nan, one)
+    plain, drawn, shares = [], [], []
+    for first, second in sample.halved(draws, rng):
+        one, other = first[:, enough], second[:, enough]
+        weights = rng.multinomial(number, np.full(number, 1 / number), size=len(one)) / number
+        evenly = np.full_like(weights, 1 / number)
+        halves = [half - half[:, :, [reference]] for half in (one, other)]
+        plain.append(_correlations(*halves, evenly))
+        drawn.append(_correlations(*halves, weights))
+        own, others = lowest(one), lowest(other)
+        shares.append([_agreement(own, others, w, width) for w in (evenly, weights)])
+    plain, drawn = np.concatenate(plain), np.concatenate(drawn)
+    (same, chance), (same_drawn, chance_drawn) = np.concatenate(shares, axis=-1)
+    mean = plain.mean(axis=0)
+    ends = _ends(drawn, level)
+    kappa = _kappa(same.mean(), chance.mean())
+    return Reliability(
+        Interval(mean, *ends),
+        Interval(*(_stepped_up(each) for each in (mean, *ends))),
+        Interval(same.mean(), *_ends(same_drawn, level)),
+        float(chance.mean()),
+        Interval(kappa, *_ends(_kappa(same_drawn, chance_drawn), level)),
+    )
+
+
+def lowest(losses: np.ndarray) -> np.ndarray:
+    """Return the place of the lowest loss along the last axis, ties to the larger λ; −1: none.
+
+    The columns are in order of rising λ; NaN is never lowest.
+    """
+    known = np.where(np.isnan(losses), np.inf, losses)
+    place = losses.shape[-1] - 1 - np.argmin(known[..., ::-1], axis=-1)
+    return np.where(np.isinf(known).all(axis=-1), -1, place)
+
+
+def _correlations(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted correlations over classes, (B, M), of (B, K, M); weights (B, K)."""
+    w = weights[:, :, None]
+    a = first - (w * first).sum(axis=1, keepdims=True)
+    b = second - (w * second).sum(axis=1, keepdims=True)
+    scale = np.sqrt((w * a**2).sum(axis=1) * (w * b**2).sum(axis=1))
+    return (w * a * b).sum(axis=1) / np.where(scale > 0, scale, np.nan)
+
+
+def _agreement(
+    own: np.ndarray, others: np.ndarray, weights: np.ndarray, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of classes with one choice in both halves, (B,), found and by chance."""
+    same = (weights * (own == others)).sum(axis=1)
+    chance = sum(
+        (weights * (own == place)).sum(axis=1) * (weights * (others == place)).sum(axis=1)
+        for place in range(width)
+    )
+    return same, chance
+
+
+def _kappa(same: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    left = 1 - np.asarray(chance)
+    return (np.asarray(same) - chance) / np.where(left > 1e-12, left, np.nan)
+
+
+def _stepped_up(correlation: np.ndarray) -> np.ndarray:
+    """Return Spearman and Brown's 2r/(1 + r), at least −1."""
+    return np.maximum(2 * correlation / np.maximum(1 + correlation, 1e-12), -1)
+
+
+def _ends(drawn: np.ndarray, level: float) -> np.ndarray:
+    """Return the quantiles over the first axis; NaN for a column with nothing known."""
+    ends = np.full((2, *drawn.shape[1:]), np.nan)
+    known = ~np.isnan(drawn).all(axis=0)
+    ends[:, known] = np.nanquantile(drawn[:, known], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return ends

@@ -1,0 +1,29 @@
+"""Checkpoints: a run's tensors as one safetensors file per epoch, byte for byte reproducible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from cobaye.errors import CorruptFile
+from cobaye.storage import files
+
+
+def save(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> dict[str, object]:
+    """Write tensors (any device, any strides) whole or not at all; return their manifest entry."""
+    data = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    )
+    return {"sha256": files.write_bytes(path, data), "bytes": len(data)}
+
+
+def load(path: Path | str) -> dict[str, torch.Tensor]:
+    """Read a checkpoint onto the CPU. Check it against its manifest first (`Manifest.check`)."""
+    try:
+        return safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise CorruptFile(f"{path}: expected safetensors, found {error}") from None

@@ -1,0 +1,130 @@
+"""Files that are whole or absent, and manifests that say what they must hold.
+
+Everything this project writes goes through :func:`write_bytes` or :func:`publish_directory`: a
+temporary name beside the target, fsync, rename, fsync of the folder. Everything it reads is checked
+against a :class:`Manifest` written after the files it names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from cobaye.errors import CorruptFile, writable
+
+TEMPORARY = ".tmp-"
+
+
+@contextlib.contextmanager
+def writing(path: Path | str) -> Iterator[BinaryIO]:
+    """Open ``path`` for writing so that it appears whole, at the end, or not at all.
+
+    Temporary files that a killed process left for the same target are removed first, so one target
+    has one writer at a time (Snakemake, or the lock of a run, sees to that).
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    with writable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(path)
+        try:
+            with open(temporary, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+
+def write_bytes(path: Path | str, data: bytes) -> str:
+    """Write a file whole or not at all; return the sha256 of ``data`` in hex."""
+    with writing(path) as file:
+        file.write(data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_json(path: Path | str, value: Any) -> str:
+    """Write JSON that two equal values give byte for byte; return its sha256."""
+    return write_bytes(path, _encoded(value))
+
+
+def _encoded(value: Any) -> bytes:
+    return (canonical(value, indent=1) + "\n").encode()
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON; a missing file, or one that :func:`write_json` did not make, is a CorruptFile."""
+    try:
+        data = Path(path).read_bytes()
+        if data != _encoded(value := json.loads(data)):
+            raise ValueError("other bytes than this project writes")
+        return value
+    except FileNotFoundError:
+        raise CorruptFile(f"{path}: missing") from None
+    except ValueError as error:
+        raise CorruptFile(f"{path}: expected JSON of this project: {error}") from None
+
+
+def canonical(value: Any, indent: int | None = None) -> str:
+    """Return the one JSON text of a value: sorted keys, no NaN (use None)."""
+    return json.dumps(value, sort_keys=True, indent=indent, ensure_ascii=False, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """Return the sha256, in hex, of a JSON value."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def sha256(path: Path | str) -> str:
+    """Return the sha256 of a file's content, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def publish_directory(source: Path, target: Path) -> None:
+    """Rename a finished folder to its published name, replacing what an orphan may have left."""
+    with writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(target)
+        if target.exists():
+            old = target.with_name(f"{TEMPORARY}{os.getpid()}-{target.name}")
+            os.replace(target, old)
+            shutil.rmtree(old)
+        os.replace(source, target)
+        _sync_folder(target.parent)
+
+
+def link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has no such thing, a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        with open(source, "rb") as original, writing(target) as file:
+            shutil.copyfileobj(original, file)
+
+
+def remove_temporaries(path: Path) -> None:
+    """Remove what killed writers of ``path`` left beside it."""
+    pattern = re.compile(re.escape(TEMPORARY) + r"\d+-" + re.escape(path.name))
+    for name in os.listdir(path.parent):
+        if pattern.fullmatch(name):
+            leftover = path.with_name(name)
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,52 @@
+"""The machine and the library versions behind a result, for run.json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    packages = ["numpy", "pandas", "pyarrow", "safetensors", "torch", "torchvision"]
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Return the host, its processor, and the commit checked out (None outside git)."""
+    return {
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "processor": processor(),
+        "commit": _commit(),
+    }
+
+
+def processor() -> str:
+    """Return the processor's name as the kernel gives it, with family and model where known."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:
+        return platform.processor() or platform.machine()
+    pairs = (line.partition(":") for line in first.splitlines())
+    facts = {key.strip(): value.strip() for key, _, value in pairs}
+    name = facts.get("model name", platform.machine())
+    return f"{name} (family {facts.get('cpu family', '?')}, model {facts.get('model', '?')})"
+
+
+def _commit() -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

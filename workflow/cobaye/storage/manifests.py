@@ -1,0 +1,124 @@
+"""Manifests: what a stage made, from what, and the sha256 of every file."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cobaye.errors import CorruptFile, StaleFile
+from cobaye.storage.files import digest, read_json, sha256, write_json
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """What a stage made, from what, and the sha256 of every file of it. Holds no time.
+
+    stage: the rule's name. identity: what its path says. recipe, code: what the config and the
+    library gave. inputs: path → sha256 of each manifest it read. files: path relative to the
+    manifest → {"sha256", "bytes"}. info: whatever the next stage needs to know.
+    """
+
+    stage: str
+    identity: dict[str, Any]
+    recipe: dict[str, Any]
+    code: str
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def write(self, path: Path | str) -> None:
+        """Write the manifest, sealed with its own sha256."""
+        content = {"format": FORMAT, **dataclasses.asdict(self)}
+        write_json(path, {**content, "seal": digest(content)})
+
+    def check(self, folder: Path | str, name: str) -> Path:
+        """Return the path of a file of this manifest once its bytes are known to be right."""
+        path, expected = Path(folder) / name, self.files[name]
+        # A file that another stage made is mended by that stage: its entry names the manifest.
+        own = self.info.get("manifest") or MANIFESTS.get(self.stage, "")
+        mend = repair(Path(folder) / expected.get("manifest", own))
+        if not path.is_file():
+            raise CorruptFile(f"{path}: missing\n{mend}")
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            raise CorruptFile(f"{path}: expected {expected['bytes']} bytes, found {size}\n{mend}")
+        if (found := sha256(path)) != expected["sha256"]:
+            raise CorruptFile(
+                f"{path}: expected sha256 {expected['sha256']}, found {found}\n{mend}"
+            )
+        return path
+
+
+# The name of each stage's manifest; cache_features and prepare_backbone name theirs in `info`.
+MANIFESTS = {
+    "prepare_dataset": "manifest.json",
+    "gather_features": "manifest.json",
+    "train": "train.json",
+    "evaluate": "evaluate.json",
+    "evaluate_baseline": "baseline.json",
+    "evaluate_best": "best.json",
+    "tabulate_derived": "derived.json",
+    "tabulate": "tables.json",
+}
+
+
+def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> Manifest:
+    """Read a manifest and check its seal, format version, stage and identity.
+
+    Raises CorruptFile, naming the file, what was expected, what was found and the repair.
+    """
+    try:
+        content = read_json(path)
+    except CorruptFile as error:
+        raise CorruptFile(f"{error}\n{repair(path)}") from None
+    seal = content.pop("seal", None) if isinstance(content, dict) else None
+    if seal is None or seal != digest(content):
+        raise CorruptFile(
+            f"{path}: expected a manifest sealed with its own sha256, found seal {seal}\n"
+            f"{repair(path)}"
+        )
+    version = content.pop("format")
+    for what, expected, found in [
+        ("format version", FORMAT, version),
+        ("stage", stage, content.get("stage")),
+        ("identity", dict(identity), content.get("identity")),
+    ]:
+        if expected != found:
+            raise CorruptFile(f"{path}: expected {what} {expected}, found {found}\n{repair(path)}")
+    return Manifest(**content)
+
+
+def require_fresh(path: Path | str, manifest: Manifest, fingerprint: str) -> None:
+    """Raise StaleFile unless a manifest was made from the recipe and code the config gives."""
+    if fingerprint != (found := stage_fingerprint(manifest.recipe, manifest.code)):
+        raise StaleFile(
+            f"{path}: made from another recipe or code than the config gives now "
+            f"(fingerprint {found[:12]}, expected {fingerprint[:12]})\n{repair(path)}"
+        )
+
+
+def require_inputs(path: Path | str, manifest: Manifest, root: Path = Path()) -> None:
+    """Raise StaleFile unless the manifests that a stage read are those that stand now."""
+    for name, expected in manifest.inputs.items():
+        if (root / name).exists() and sha256(root / name) != expected:
+            raise StaleFile(f"{path}: made from another {name} than stands now\n{repair(path)}")
+
+
+def stage_fingerprint(recipe: Mapping[str, Any], code: str) -> str:
+    """Return the sha256 of what a stage is made from, its inputs aside."""
+    return digest({"recipe": recipe, "code": code})
+
+
+def describe(path: Path | str, known_sha256: str | None = None) -> dict[str, Any]:
+    """Return a file's entry in a manifest."""
+    return {"sha256": known_sha256 or sha256(path), "bytes": os.path.getsize(path)}
+
+
+def repair(target: Path | str) -> str:
+    """Return the command that makes a file again, and nothing else."""
+    return f"to repair: snakemake --cores all {target} --forcerun {target}"

@@ -1,0 +1,4 @@
+"""The story of a study in words.
+
+In: its tables. Out: story.md.
+"""

@@ -1,0 +1,100 @@
+"""How far runs stopped from the optimum of their own objective, where a study has `exact` too."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from cobaye.storage import manifests
+
+RUN = ["model", "weight_decay", "seed"]
+COLUMNS = [
+    "model",
+    "optimizer",
+    "weight_decay",
+    "seed",
+    "exact",
+    "objective",
+    "optimum",
+    "bound",
+    "objective_gap",
+    "test_loss",
+    "optimum_test_loss",
+    "test_loss_gap",
+    "test_disagreement",
+    "shrinkage",
+]
+
+
+def facts(trained: manifests.Manifest, history: pd.DataFrame, images: int) -> dict[str, Any]:
+    """Return what a run's manifest and history say of its optimisation.
+
+    images: N of its training split. penalty: λ/2 ‖θ‖² of the last weights. bound: of J − min J,
+    where `exact` proves one. rate: the sum over steps of the effective learning rate α/(1−μ), NaN
+    where the algorithm is not SGD or the split was not evaluated.
+    """
+    optimizer = trained.info.get("recipe", trained.recipe)["optimizer"]
+    kind, options = optimizer["algorithm"]["kind"], optimizer["algorithm"]["options"]
+    rate = math.nan
+    if kind == "sgd" and images:
+        steps = math.ceil(images / optimizer["batch_size"])
+        rates = history.loc[history["epoch"] > 0, "learning_rate"]
+        rate = rates.sum() * steps / (1 - options["momentum"])
+    bound = trained.info.get("certificate", {}).get("bound")
+    return {
+        "is_exact": kind == "exact",
+        "penalty": trained.info["penalty"],
+        "bound": bound,
+        "rate": rate,
+    }
+
+
+def gaps(facts: pd.DataFrame, final: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return a row per finite run that has an `exact` one of the same (model, λ, seed) beside it.
+
+    facts: a row per run, of `facts`. final: metrics of each finite run's last epoch. predictions:
+    of the last epoch, per image. Of several exact optimizers, the first in the config counts.
+
+    objective = train cross-entropy + penalty, of the last weights; objective_gap = objective −
+    optimum, which is known up to `bound` (how far the optimum found may itself be above the
+    minimum) and the 1e-6 or so of float32. test_disagreement: the share of test images to which the
+    two give different classes. shrinkage: λ · Σ α/(1−μ), by which SGD's steps alone would have
+    shrunk the logarithm of the initial weights: where it is not well above 1, the run measures
+    early stopping as much as its λ.
+    """
+    keys = [*RUN[:1], "optimizer", *RUN[1:]]
+    wide = final.pivot(index=keys, columns="split", values="loss").reset_index()
+    if not {"train", "test"} <= set(wide):
+        return pd.DataFrame(columns=COLUMNS)
+    runs = facts.merge(wide, on=keys, how="inner")
+    runs["objective"] = runs["train"] + runs["penalty"].astype(float)
+    exact = runs[runs["is_exact"].astype(bool)].drop_duplicates(RUN)
+    others = runs[~runs["is_exact"].astype(bool)]
+    if not len(exact) or not len(others):
+        return pd.DataFrame(columns=COLUMNS)
+    exact = exact.rename(
+        columns={"optimizer": "exact", "objective": "optimum", "test": "optimum_test_loss"}
+    )
+    kept = [*RUN, "exact", "optimum", "bound", "optimum_test_loss"]
+    table = others.drop(columns="bound").merge(exact[kept], on=RUN)
+    table = table.rename(columns={"test": "test_loss"})
+    table["objective_gap"] = table["objective"] - table["optimum"]
+    table["test_loss_gap"] = table["test_loss"] - table["optimum_test_loss"]
+    table["shrinkage"] = table["rate"] * table["weight_decay"].astype(float)
+    return table.merge(_disagreement(table, predictions), on=keys)[COLUMNS]
+
+
+def _disagreement(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the share of test images that a run and its optimum give different classes."""
+    keys = [*RUN[:1], "optimizer", *RUN[1:]]
+    test = predictions.loc[predictions["split"] == "test", [*keys, "image", "predicted"]]
+    own = test.merge(table[[*keys, "exact"]], on=keys)
+    both = own.merge(
+        test.rename(columns={"optimizer": "exact"}),
+        on=[*RUN, "exact", "image"],
+        suffixes=("", "_exact"),
+    )
+    differs = both.assign(test_disagreement=both["predicted"] != both["predicted_exact"])
+    return differs.groupby(keys, sort=False, as_index=False)["test_disagreement"].mean()

@@ -1,0 +1,93 @@
+"""A table of a study: read, checked against its manifest, and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cobaye.errors import CorruptFile
+from cobaye.storage import files, manifests, paths, table_names
+
+KEYS = ["model", "optimizer", "weight_decay", "seed"]
+
+
+GROUP = ["model", "optimizer"]
+
+
+MEASURES = ["split", "loss", "accuracy", "top5"]
+
+
+# Columns that hold λ labels or names: "1e-3" is no number, and "NA" not nothing.
+_TEXT = ("model", "optimizer", "weight_decay", "name", "best", "against", "own", "naive", "honest")
+
+
+_TEXT += ("first", "second", "worst")
+
+
+# `shrunk` is one in the first of these, and a number of nats in shrunk-curves.
+_TEXT_OF = {"class-gains": ("shrunk",)}
+
+
+def read(folder: Path, table: str, manifest: manifests.Manifest) -> pd.DataFrame:
+    """Read one table of a study, checked against the manifest."""
+    path = manifest.check(folder, table_names.file(table))
+    return read_file(path)
+
+
+def read_file(path: Path) -> pd.DataFrame:
+    """Read a table that was checked; anything else raises CorruptFile."""
+    if path.suffix == ".parquet":
+        return read_checked(pd.read_parquet, path)
+    # Only an empty field is missing: a class may be named "NA".
+    text = dict.fromkeys((*_TEXT, *_TEXT_OF.get(path.stem, ())), str)
+    return read_checked(pd.read_csv, path, dtype=text, keep_default_na=False, na_values=[""])
+
+
+def read_checked(reader: Callable[..., pd.DataFrame], path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table; anything else raises CorruptFile, whatever its manifest says."""
+    try:
+        return reader(path, **options)
+    except (ValueError, OSError) as error:
+        said = str(error).splitlines()[0]
+        raise CorruptFile(f"{path}: expected a table ({path.suffix}), found {said}") from None
+
+
+def read_all(
+    study: str, wanted: Iterable[str], root: Path = Path(), *, current: bool = False
+) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """Return tables of a study, whoever made them, and path → sha256 of the manifests.
+
+    current: raise StaleFile if what they were made from is no longer what stands.
+    """
+    place = paths.TABLES.format(study=study)
+    frames, inputs, known = {}, {}, {}
+    for table in wanted:
+        maker = table_names.makers()[table]
+        path = f"{place}/{maker}.json"
+        if maker not in known:
+            known[maker] = manifests.read_manifest(
+                root / path, table_names.stage(maker), {"study": study}
+            )
+            if current:
+                manifests.require_inputs(root / path, known[maker], root)
+            inputs[path] = files.sha256(root / path)
+        frames[table] = read(root / place, table, known[maker])
+    return frames, inputs
+
+
+def write(path: Path, table: pd.DataFrame) -> dict[str, Any]:
+    """Write a table as CSV, whole or not at all; return its manifest entry."""
+    data = table.to_csv(index=False, lineterminator="\n").encode()
+    return manifests.describe(path, files.write_bytes(path, data))
+
+
+def write_table(path: Path, table: pa.Table) -> dict[str, Any]:
+    """Write a table as parquet, whole or not at all; return its manifest entry."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return manifests.describe(path, files.write_bytes(path, sink.getvalue().to_pybytes()))

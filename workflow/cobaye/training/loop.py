@@ -1,0 +1,217 @@
+"""The one training loop: epochs, checkpoints, history, and the reason why it stopped.
+
+Whatever computes an epoch (`engines`), the loop is the same: order of the images, learning rate,
+epoch, checkpoint, commit. All randomness is a function of (seed, epoch), never carried, and what
+depends on epochs before is read off their committed rows, so a resumed run is the same run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from cobaye import kinds, recipes
+from cobaye.data import splits
+from cobaye.data.normalization import fit_normalization
+from cobaye.models import scoring, starts, warm_starts
+from cobaye.randomness import derived_seed
+from cobaye.storage import checkpoints, manifests, paths, resume
+from cobaye.training import engines, history, phases, publishing, stopping
+
+# Of a `blocks` order: 256 rows of 2,048 float32 are 2 MiB, a window of 64 such runs 128 MiB.
+BLOCK, WINDOW = 256, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a derived run's recipe comes from.
+
+    told: what the config says of it. found: what was taken, from which row of a table. inputs: path
+    → sha256 of the manifests that were read for it.
+    """
+
+    told: dict[str, Any]
+    found: dict[str, Any]
+    inputs: dict[str, str]
+
+
+def train(
+    recipe: recipes.Training,
+    identity: dict[str, Any],
+    code: str,
+    device: str = "cpu",
+    root: Path = Path(),
+    memory: float = 0.5,
+    expected: str | None = None,
+    origin: Origin | None = None,
+) -> Path:
+    """Train one run, from its last complete epoch if it was begun; return its manifest.
+
+    expected: the fingerprint of the training that a warm start begins from, if there is one.
+    Writes, under `root`, checkpoints/, history.csv, run.json and, last, train.json. A run whose
+    loss or weights are no longer finite stops there and says so: a result, not an error.
+    """
+    folder = root / paths.RUN.format(**identity)
+    device = kinds.constant("engines", recipe.engine, "DEVICE", device)
+    with resume.lock(folder) as scratch:
+        split = splits.load(recipe.data, "train", root, memory)
+        val = None
+        if recipes.needs_val(recipe.optimizer):
+            val = splits.load(recipe.data, "val", root, memory)
+        tensors, neighbour = warm_starts.load(recipe, identity, expected, root)
+        inputs = split.manifest | (val.manifest if val else {}) | starts.inputs(recipe, root)
+        inputs |= neighbour
+        inputs |= origin.inputs if origin else {}
+        fingerprint = {
+            "format": manifests.FORMAT,
+            "identity": identity,
+            "recipe": recipes.plain(recipe),
+            "code": code,
+            "data": inputs,
+            **({"origin": dataclasses.asdict(origin)} if origin else {}),
+        }
+        progress, optimizer_state = resume.load(scratch, fingerprint, say)
+        network, started = starts.network(recipe, split, root)
+        loop = _Loop(recipe, network, split, val, device, scratch, fingerprint)
+        loop.run(progress, optimizer_state, tensors)
+        manifest = manifests.Manifest("train", identity, recipes.plain(recipe), code, inputs)
+        if origin is not None:
+            info = {"recipe": manifest.recipe, "found": origin.found}
+            manifest = dataclasses.replace(manifest, recipe=origin.told, info=info)
+        circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
+        return publishing.publish(folder, scratch, progress, manifest, circumstances, penalty)
+
+
+class _Loop:
+    """The epochs of one run, committed one by one to its resume folder."""
+
+    def __init__(
+        self,
+        recipe: recipes.Training,
+        network: torch.nn.Module,
+        split: splits.Split,
+        val: splits.Split | None,
+        device: str,
+        folder: Path,
+        fingerprint: dict[str, Any],
+    ):
+        self.recipe, self.folder, self.fingerprint = recipe, folder, fingerprint
+        self.images, self.val, self.device = len(split.labels), val, device
+        fitted = fit_normalization(split, recipe.optimizer)
+        self.constants = fitted.tensors() if fitted else {}
+        self.engine = engines.build(recipe, network, split, fitted, device)
+        shape = tuple(split.inputs.shape[1:])
+        self.forward = val and scoring.Forward(recipe.model, shape, split.classes, device)
+        self.history: list[history.Row] = []
+
+    def run(
+        self,
+        progress: resume.Progress,
+        optimizer_state: dict[str, torch.Tensor],
+        start: dict[str, torch.Tensor],
+    ) -> None:
+        """Bring `progress` to its end; `start`, if any, replaces the initial weights."""
+        if progress.epoch < 0:
+            if start:
+                self._restore(start, {})
+            self._commit(progress, {"epoch": 0, "learning_rate": 0.0})
+        else:
+            progress.resumed_from.append(progress.epoch)
+            say(f"resumed after epoch {progress.epoch}")
+            self._enter(progress.epoch)
+            self._restore(resume.last_checkpoint(self.folder, progress), optimizer_state)
+        # Epoch 0, the initial weights, is not one that was trained.
+        self.history = history.parsed(progress.rows)[1:]
+        epochs = self.recipe.optimizer.epochs
+        bar = tqdm(total=epochs, initial=progress.epoch, unit="epoch", mininterval=1.0)
+        with bar:
+            while progress.stopped is None:
+                means = self._epoch(progress, progress.epoch + 1)
+                bar.set_postfix(loss=f"{means.loss:.4f}", accuracy=f"{means.accuracy:.4f}")
+                bar.update()
+
+    def _restore(self, tensors: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
+        own = {name: t for name, t in tensors.items() if name not in self.constants}
+        self.engine.restore(own, state)
+
+    def _enter(self, epoch: int) -> None:
+        if self.recipe.optimizer.phases:
+            self.engine.enter(phases.number(self.recipe.optimizer, epoch))
+
+    def _epoch(self, progress: resume.Progress, epoch: int) -> engines.Epoch:
+        start = time.perf_counter()
+        self._enter(epoch)
+        rate = phases.learning_rate(self.recipe.optimizer, epoch, self.history)
+        shuffle = self.recipe.optimizer.shuffle
+        order = batch_order(self.recipe.seed, epoch, self.images, shuffle)
+        # All that is random in an epoch (dropout, augmentation) follows from this.
+        torch.manual_seed(derived_seed("dropout", self.recipe.seed, epoch))
+        means = self.engine.epoch(order, rate)
+        row = {
+            "epoch": epoch,
+            "loss": means.loss,
+            "penalty": means.penalty,
+            "objective": means.loss + means.penalty,
+            "accuracy": means.accuracy,
+            "learning_rate": rate,
+            **self._on_val(),
+        }
+        progress.seconds.append(round(time.perf_counter() - start, 6))
+        self._commit(progress, row, means)
+        return means
+
+    @torch.inference_mode()
+    def _on_val(self) -> dict[str, float]:
+        """Return what the present weights score on val, if the recipe asks for it."""
+        if self.val is None:
+            return {}
+        logits = self.forward.load({**self.engine.tensors(), **self.constants})
+        loss, accuracy = scoring.means(logits, self.val, self.device, self.recipe.loss)
+        return {"val_loss": loss, "val_accuracy": accuracy}
+
+    def _commit(
+        self, progress: resume.Progress, row: dict[str, float], means: engines.Epoch | None = None
+    ) -> None:
+        """Add a finished epoch's row and checkpoint, and say whether it was the last."""
+        epoch = row["epoch"]
+        l1, l2 = engines.norms(self.engine.parameters())
+        own = {**row, "weight_l1": l1, "weight_l2": l2}
+        steps = means.rows if means else ()
+        progress.rows += map(history.line, [step.named() for step in steps] or [own])
+        if epoch > 0:
+            self.history += history.parsed([history.line(own)])
+            progress.stopped = stopping.reason(self.recipe.optimizer, self.history)
+            progress.certificate = means.certificate
+            if means.stopped and stopping.is_finite(progress.stopped):
+                progress.stopped = means.stopped
+        progress.epoch, name = epoch, paths.checkpoint(epoch)
+        progress.checkpoints[name] = checkpoints.save(
+            self.folder / resume.CHECKPOINTS / name, {**self.engine.tensors(), **self.constants}
+        )
+        progress.save(self.folder, self.fingerprint, self.engine.state())
+
+
+def batch_order(seed: int, epoch: int, images: int, shuffle: str = "full") -> torch.Tensor:
+    """Return the order of an epoch's images, (N,) int64: of (seed, epoch, N, shuffle) alone.
+
+    ``blocks`` is for features on a disk: they are read in runs of BLOCK rows, WINDOW runs from
+    random places at a time, whose rows are shuffled together.
+    """
+    generator = torch.Generator().manual_seed(derived_seed("order", seed, epoch))
+    if shuffle == "full":
+        return torch.randperm(images, generator=generator)
+    blocks = torch.arange(images).split(BLOCK)
+    places = torch.randperm(len(blocks), generator=generator).split(WINDOW)
+    windows = [torch.cat([blocks[i] for i in window.tolist()]) for window in places]
+    return torch.cat([rows[torch.randperm(len(rows), generator=generator)] for rows in windows])
+
+
+def say(message: str) -> None:
+    """Say something in the log."""
+    print(message, file=sys.stderr, flush=True)
