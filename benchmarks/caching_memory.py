@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _common import machine, table
+from tests.jobs import job
 
 from cobaye import recipes
 from cobaye.data import datasets
@@ -62,7 +63,9 @@ def cache(root: Path) -> None:
     """Cache the training split and print seconds and peak memory of this process."""
     identity = {"dataset": "d", "backbone": "b", "split": "train", "shard": 0, "shards": 1}
     start = time.perf_counter()
-    caching.cache_shard(recipes.Caching(256, "float32", "float32"), MODEL, identity, "", root=root)
+    caching.cache_features(
+        job("cache_features", identity, recipes.Caching(256, "float32", "float32"), root)
+    )
     seconds = time.perf_counter() - start
     # Not getrusage: its maximum includes the parent's, at the moment of the fork.
     status = Path("/proc/self/status").read_text()

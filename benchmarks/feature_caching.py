@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from _common import machine, show, spread, table
 from PIL import Image
+from tests.jobs import job
 
 from cobaye import recipes
 from cobaye.data.normalization import normalization_of
@@ -87,7 +88,9 @@ def ours(root: Path, name: str, precision: str, device: str, workers: int) -> No
     """Cache one shard."""
     identity = {"dataset": "d", "backbone": "b", "split": "train", "shard": 0, "shards": 1}
     recipe = recipes.Caching(precision=precision, **CACHING)
-    caching.cache_shard(recipe, model_of(name), identity, "", device, workers, root)
+    caching.cache_features(
+        job("cache_features", identity, recipe, root, device=device, threads=workers)
+    )
 
 
 def forward(root: Path, name: str, precision: str, device: str, count: int) -> Callable[[], None]:

@@ -14,12 +14,15 @@ from cobaye import kinds
 from cobaye.config import schema
 from cobaye.data import datasets
 from cobaye.storage import manifests, paths
+from tests.jobs import job
 
 
 def prepare(root: Path, kind: str, **options: Any) -> tuple[manifests.Manifest, Path]:
     """Prepare a dataset as config and rule would; return its checked manifest and its folder."""
     given = schema.checked_kind("datasets", kind, options, Path("datasets.yaml"), "d")
-    path = datasets.prepare(given, {"dataset": "d"}, "c0de", root)
+    path = datasets.prepare_dataset(
+        job("prepare_dataset", {"dataset": "d"}, given, root, code="c0de")
+    )
     manifest = datasets.manifest("d", root)
     for name in manifest.files:
         manifest.check(path.parent, name)

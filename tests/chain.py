@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cobaye import figures, kinds, recipes
+from cobaye import analyses, figures, kinds, recipes
 from cobaye.data import datasets
 from cobaye.evaluation import evaluate
 from cobaye.features import caching, gathering
@@ -18,10 +18,11 @@ from cobaye.models import backbones
 from cobaye.storage import manifests, paths
 from cobaye.tables import reading, tabulate
 from cobaye.training import loop
+from tests.jobs import CODE, job
 
-CODE = "c0de"
 IMAGES, FEATURES = recipes.Data("d", None), recipes.Data("d", "b")
 BACKBONE_RUN = {"study": "i", "model": "m", "optimizer": "o", "weight_decay": "1e-3", "seed": 0}
+TABLES = {"study": "s", "maker": "tables"}
 LABELS = ("0", "1e-2")
 RUNS = [{**BACKBONE_RUN, "study": "s", "weight_decay": label} for label in LABELS]
 MODEL = recipes.Kind("linear", {})
@@ -72,13 +73,14 @@ def trained(run: dict[str, Any]) -> str:
 
 
 def _evaluation() -> recipes.Evaluation:
-    return recipes.Evaluation(FEATURES, MODEL, "every")
+    return recipes.Evaluation(FEATURES, "every")
 
 
-def expected() -> dict[str, tuple[str, str]]:
-    """Return what `tabulate` is told of its runs."""
+def expected() -> dict[str, str]:
+    """Return what the runs that `tabulate` reads must have been made from."""
     evaluated = manifests.stage_fingerprint(recipes.plain(_evaluation()), CODE)
-    return {paths.RUN.format(**run): (trained(run), evaluated) for run in RUNS}
+    found = {paths.manifest("train", run): trained(run) for run in RUNS}
+    return found | {paths.manifest("evaluate", run): evaluated for run in RUNS}
 
 
 def stages(seed: int = 0) -> list[Stage]:
@@ -87,19 +89,27 @@ def stages(seed: int = 0) -> list[Stage]:
     dataset = recipes.Kind("glyphs", options)
     run_recipe = {"run": BACKBONE_RUN, "model": recipes.plain(MODEL)}
     runs = [{key: run[key] for key in reading.KEYS} for run in RUNS]
-    table_recipe = {"runs": runs, "baseline": False}
+    table_recipe = {"runs": runs, "baseline": False, "dataset": "d"}
     found = [
         Stage(
             "prepare_dataset",
             f"{paths.DATASET}/manifest.json".format(dataset="d"),
-            lambda root: datasets.prepare(dataset, {"dataset": "d"}, CODE, root),
+            lambda root: datasets.prepare_dataset(
+                job("prepare_dataset", {"dataset": "d"}, dataset, root)
+            ),
         ),
         _train(BACKBONE_RUN),
         Stage(
             "prepare_backbone",
             f"{paths.BACKBONE}.json".format(backbone="b"),
-            lambda root: backbones.prepare(
-                {"backbone": "b"}, run_recipe, CODE, trained(BACKBONE_RUN), root
+            lambda root: backbones.prepare_backbone(
+                job(
+                    "prepare_backbone",
+                    {"backbone": "b"},
+                    run_recipe,
+                    root,
+                    expected=trained(BACKBONE_RUN),
+                )
             ),
         ),
     ]
@@ -107,21 +117,21 @@ def stages(seed: int = 0) -> list[Stage]:
         found += [_shard(split, number) for number in range(SHARDS)]
         found.append(_gather(split))
     found += [stage for run in RUNS for stage in (_train(run), _evaluate(run))]
-    found += [*map(_measure, RUNS), _join()]
+    found += [*map(_inspect, RUNS), _join()]
     return [
         *found,
         Stage(
             "tabulate",
             f"{paths.TABLES}/tables.json".format(study="s"),
             lambda root: tabulate.tabulate(
-                {"study": "s"}, table_recipe, CODE, "d", expected(), root
+                job("tabulate", TABLES, table_recipe, root, expected=expected())
             ),
         ),
         Stage(
             "plot",
             f"{paths.FIGURES}/best-lambda-test.json".format(study="s"),
             lambda root: figures.plot(
-                {"study": "s", "figure": "best-lambda-test"}, FIGURE, CODE, root
+                job("plot", {"study": "s", "figure": "best-lambda-test"}, FIGURE, root)
             ),
         ),
     ]
@@ -131,7 +141,7 @@ def _train(run: dict[str, Any]) -> Stage:
     return Stage(
         "train",
         f"{paths.RUN}/train.json".format(**run),
-        lambda root: loop.train(training_of(run), run, CODE, root=root),
+        lambda root: loop.train(job("train", run, training_of(run), root)),
     )
 
 
@@ -139,43 +149,41 @@ def _evaluate(run: dict[str, Any]) -> Stage:
     return Stage(
         "evaluate",
         f"{paths.RUN}/evaluate.json".format(**run),
-        lambda root: evaluate.evaluate(_evaluation(), run, CODE, trained(run), root=root),
+        lambda root: evaluate.evaluate(
+            job("evaluate", run, _evaluation(), root, expected=trained(run))
+        ),
     )
 
 
-def _looked_into(run: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return identity and recipe of what is measured of a run."""
-    recipe = {
-        "options": {"near": 0.1},
-        "data": recipes.plain(FEATURES),
-        "model": recipes.plain(MODEL),
-        "loss": "cross-entropy",
-    }
+def inspection_of(run: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return identity and recipe of what is inspected of a run."""
+    recipe = {"options": {"near": 0.1}, "data": recipes.plain(FEATURES)}
     return {**run, "analysis": "weights", "state": "trained"}, recipe
 
 
-def _measure(run: dict[str, Any]) -> Stage:
-    identity, recipe = _looked_into(run)
+def _inspect(run: dict[str, Any]) -> Stage:
+    identity, recipe = inspection_of(run)
     return Stage(
-        "measure_weights",
-        f"{paths.MEASURE}/manifest.json".format(**identity),
-        lambda root: inspecting.measure(identity, recipe, CODE, trained(run), root=root),
+        "inspect_weights",
+        f"{paths.INSIDE}/manifest.json".format(**identity),
+        lambda root: inspecting.inspect_run(
+            job("inspect_run", identity, recipe, root, expected=trained(run))
+        ),
     )
 
 
 def _join() -> Stage:
-    looked = [_looked_into(run) for run in RUNS]
+    looked = [inspection_of(run) for run in RUNS]
     expected = {
-        paths.MEASURE.format(**identity): manifests.stage_fingerprint(recipe, CODE)
+        paths.manifest("inspect_run", identity): manifests.stage_fingerprint(recipe, CODE)
         for identity, recipe in looked
     }
     runs = [{key: identity[key] for key in (*reading.KEYS, "state")} for identity, _ in looked]
+    identity, recipe = {"study": "s", "maker": "weights"}, {"inspected": runs}
     return Stage(
         "analyse_weights",
         f"{paths.TABLES}/weights.json".format(study="s"),
-        lambda root: inspecting.join(
-            {"study": "s", "analysis": "weights"}, {"measured": runs}, CODE, expected, root
-        ),
+        lambda root: analyses.analyse(job("analyse", identity, recipe, root, expected=expected)),
     )
 
 
@@ -187,7 +195,7 @@ def _shard(split: str, number: int) -> Stage:
     return Stage(
         "cache_features",
         f"{paths.SHARD}.json".format(**{**identity, **labels}),
-        lambda root: caching.cache_shard(told, MODEL, identity, CODE, root=root),
+        lambda root: caching.cache_features(job("cache_features", identity, told, root)),
     )
 
 
@@ -196,7 +204,9 @@ def _gather(split: str) -> Stage:
     return Stage(
         "gather_features",
         f"{paths.FEATURES}/manifest.json".format(**identity),
-        lambda root: gathering.gather(identity, {"shards": SHARDS}, CODE, root),
+        lambda root: gathering.gather_features(
+            job("gather_features", identity, {"shards": SHARDS}, root)
+        ),
     )
 
 

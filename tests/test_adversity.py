@@ -21,6 +21,7 @@ from cobaye.errors import UnwritableFile
 from cobaye.storage import files, paths, resume
 from cobaye.training import loop
 from tests import chain
+from tests.jobs import job
 
 SAID, UNEXPECTED = 7, 1
 RUN = chain.RUNS[0]
@@ -39,7 +40,7 @@ def root(chained, tmp_path):
 
 
 def train(root, recipe=RECIPE):
-    loop.train(recipe, RUN, chain.CODE, root=root)
+    loop.train(job("train", RUN, recipe, root, code=chain.CODE))
     return chain.contents(root)
 
 

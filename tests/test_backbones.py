@@ -20,6 +20,7 @@ from cobaye.models.networks import torchvision as zoo
 from cobaye.recipes.study import Backbone
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.storage.arrays import save_array
+from tests.jobs import job
 
 # The smallest of each family; SqueezeNet has no linear layer.
 FAMILIES = {
@@ -134,7 +135,7 @@ def root(tmp_path):
         "weights": "DEFAULT",
         "file": "weights.pth",
     }
-    backbones.prepare({"backbone": "b"}, recipe, "", root=tmp_path)
+    backbones.prepare_backbone(job("prepare_backbone", {"backbone": "b"}, recipe, tmp_path))
     return tmp_path
 
 
@@ -142,8 +143,8 @@ def cache(root, shards=1, workers=0, **changes):
     for shard in range(shards):
         identity = {**IDENTITY, "shard": shard, "shards": shards}
         recipe = dataclasses.replace(CACHING, **changes)
-        caching.cache_shard(recipe, MODEL, identity, "", workers=workers, root=root)
-    gathering.gather(IDENTITY, {"shards": shards}, "", root)
+        caching.cache_features(job("cache_features", identity, recipe, root, threads=workers))
+    gathering.gather_features(job("gather_features", IDENTITY, {"shards": shards}, root))
     folder = root / paths.FEATURES.format(**IDENTITY)
     arrays = [np.load(file) for file in sorted(folder.glob("shard-*.npy"))]
     return np.concatenate(arrays), np.load(folder / "labels.npy")
@@ -204,7 +205,7 @@ def test_weights_that_do_not_fit_are_refused(root):
     torch.save({"a": torch.zeros(1)}, root / "other.pth")
     recipe = {"model": recipes.plain(MODEL), "weights": "DEFAULT", "file": "other.pth"}
     with pytest.raises(DataError, match=r"other\.pth: does not fit shufflenet"):
-        backbones.prepare({"backbone": "c"}, recipe, "", root=root)
+        backbones.prepare_backbone(job("prepare_backbone", {"backbone": "c"}, recipe, root))
     assert not (root / "resources/backbones/c.safetensors").exists()
 
 
@@ -217,7 +218,7 @@ def test_a_pickle_is_not_run(root):
         (root / name).write_bytes(pickle.dumps({"a": Malicious()}))
         recipe = {"model": recipes.plain(MODEL), "weights": "DEFAULT", "file": name}
         with pytest.raises(DataError, match=name):
-            backbones.prepare({"backbone": "c"}, recipe, "", root=root)
+            backbones.prepare_backbone(job("prepare_backbone", {"backbone": "c"}, recipe, root))
     assert not (root / "harm").exists()
 
 
@@ -225,7 +226,7 @@ def test_safetensors_weights_are_read_too(root):
     state = torch.load(root / "weights.pth", weights_only=True)
     checkpoints.save(root / "w.safetensors", state)
     recipe = {"model": recipes.plain(MODEL), "weights": "DEFAULT", "file": "w.safetensors"}
-    backbones.prepare({"backbone": "c"}, recipe, "", root=root)
+    backbones.prepare_backbone(job("prepare_backbone", {"backbone": "c"}, recipe, root))
     first, second = (backbones.load(name, root).tensors for name in ("b", "c"))
     torch.testing.assert_close(first, second, rtol=0, atol=0)
 

@@ -18,6 +18,7 @@ from cobaye.figures import render
 from cobaye.figures import test_curves as curves
 from cobaye.models import backbones, networks
 from cobaye.storage import checkpoints, files, manifests
+from tests.jobs import job
 from tests.test_figures import study
 
 RESNET = kinds.options("networks", "resnet-small")()
@@ -97,7 +98,7 @@ def write(root, classes, categories):
 def test_a_head_of_other_classes_is_refused(root, classes, expected):
     write(root, classes, ["a", "b", "c"])
     with pytest.raises(DataError) as said:
-        baseline.evaluate_baseline(DATA, {"study": "tiny"}, "", root=root)
+        baseline.evaluate_baseline(job("evaluate_baseline", {"study": "tiny"}, DATA, root))
     for part in ("tiny-backbone", "tiny-glyphs", *expected):
         assert part in str(said.value)
     assert not (root / "results").exists()

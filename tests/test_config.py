@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import shutil
 
 import pytest
@@ -12,10 +11,10 @@ import yaml
 from cobaye import figures, kinds, recipes
 from cobaye.config import Config, output_keys
 from cobaye.errors import ConfigError
-from cobaye.planning import code_digest
-from cobaye.planning.plan import Plan, Stage, gpu_wanted
+from cobaye.planning import code_digest, facts, runs, targets
+from cobaye.planning.plan import Plan, Stage
 from cobaye.recipes.study import Run
-from cobaye.storage import manifests, table_names
+from cobaye.storage import manifests, paths, table_names
 from cobaye.storage.staleness import is_stale
 from tests.conftest import ROOT, TINY, edit, load
 
@@ -91,9 +90,9 @@ def test_an_optimizer_may_have_some_of_the_lambdas(folder):
     assert {name: study.decays(name) for name in study.optimizers} == labels
     assert "best-lambda-test" in study.figures
     plan = Plan(config, SCRIPTS)
-    assert len(plan.tabulate("tiny").recipe["runs"]) == 6
+    assert len(plan.stage("tabulate", study="tiny", maker="tables").recipe["runs"]) == 6
     with pytest.raises(ConfigError, match=r"no run .*/one/wd-0/seed-0"):
-        plan.train("tiny", Run("linear", "one", "0", 0))
+        plan.stage("train", **runs.identity("tiny", Run("linear", "one", "0", 0)))
 
 
 def test_where_each_optimizer_has_one_lambda_no_figure_is_about_it(folder):
@@ -156,7 +155,7 @@ def test_an_optimizer_may_have_phases(folder):
     assert (found.algorithm, found.learning_rate) == (found.phases[0].algorithm, 0.1)
     assert found.phases[1].algorithm.options["base"] == "adam"
     plan = Plan(config, SCRIPTS)
-    told = plan.train("tiny", config.studies["tiny"].runs()[0])
+    told = plan.stage("train", **runs.identity("tiny", config.studies["tiny"].runs()[0]))
     assert told.recipe["engine"] == "network"
     assert {("optimizers", "sgd"), ("optimizers", "layca")} <= set(found.used())
 
@@ -397,7 +396,7 @@ def test_a_run_is_told_what_its_study_says(folder):
     run = Run("linear", "sgd", "1e-2", 3)
     assert len(config.studies["tiny"].runs()) == 4
     assert config.studies["tiny"].threads == 2
-    told = Plan(config, SCRIPTS).train("tiny", run)
+    told = Plan(config, SCRIPTS).stage("train", **runs.identity("tiny", run))
     assert told.identity == {"study": "tiny", **dataclasses.asdict(run)}
     assert told.recipe == {
         "data": {"dataset": "tiny-glyphs", "backbone": "tiny-backbone"},
@@ -428,7 +427,10 @@ def test_a_run_is_told_what_its_study_says(folder):
         "warm_start": None,
     }
     assert recipes.plain(recipes.parse(recipes.Training, told.recipe)) == told.recipe
-    assert Plan(config, SCRIPTS).evaluate("tiny", run).recipe["train_epochs"] == "last"
+    assert (
+        Plan(config, SCRIPTS).stage("evaluate", **runs.identity("tiny", run)).recipe["train_epochs"]
+        == "last"
+    )
 
 
 EVERY_KEY = """
@@ -446,7 +448,7 @@ def test_a_recipe_with_every_key_is_read_and_told(folder):
     path.write_text(text.replace("models:", "penalize_scales: false\nmodels:", 1))
     config, run = load(folder), Run("linear", "sgd", "1e-3", 0)
     plan = Plan(config, SCRIPTS)
-    told = plan.train("tiny-images", run)
+    told = plan.stage("train", **runs.identity("tiny-images", run))
     # Images that change have no closed form.
     assert told.recipe["engine"] == "network"
     assert told.recipe["penalize_scales"] is False
@@ -457,7 +459,7 @@ def test_a_recipe_with_every_key_is_read_and_told(folder):
     crop, flip = recipes.parse(recipes.Training, told.recipe).optimizer.augment
     assert crop == recipes.Kind("crop", {"padding": 2, "fill": "zero"})
     assert flip == recipes.Kind("horizontal-flip", {"probability": 0.5})
-    assert plan.train_splits("tiny-images", run) == ("train", "val")
+    assert recipes.parse(recipes.Training, told.recipe).splits == ("train", "val")
     used = [
         *(("augmentations", name) for name in ("crop", "horizontal-flip")),
         ("networks", "linear"),
@@ -485,7 +487,9 @@ def test_a_recipe_may_be_another_one_but_for_some_keys(folder):
 
 def test_a_network_of_several_layers_is_trained_on_normalised_images(folder):
     run = Run("resnet", "sgd", "1e-3", 0)
-    recipe = Plan(load(folder), SCRIPTS).train("tiny-backbone", run).recipe
+    recipe = (
+        Plan(load(folder), SCRIPTS).stage("train", **runs.identity("tiny-backbone", run)).recipe
+    )
     assert recipe["engine"] == "network"
     assert recipe["optimizer"]["normalize"] == "global"
     assert recipe["data"] == {"dataset": "tiny-glyphs", "backbone": None}
@@ -496,11 +500,24 @@ def test_code_is_that_of_the_kinds_a_job_imports_by_name(folder):
     linear, resnet = ("networks", "linear"), ("networks", "resnet-small")
     trained = [("engines", "linear"), ("optimizers", "sgd"), ("schedules", "step")]
     found = {
-        "prepare_dataset": (plan.dataset("tiny-digits"), [("datasets", "digits")]),
-        "cache_features": (plan.shard("tiny-glyphs", "tiny-backbone", "val", "01"), [resnet]),
-        "train": (plan.train("tiny", run), [linear, *trained]),
-        "evaluate": (plan.evaluate("tiny", run), [linear]),
-        "plot": (plan.plot("tiny", "confusion"), [("figures", "confusion")]),
+        "prepare_dataset": (
+            plan.stage("prepare_dataset", dataset="tiny-digits"),
+            [("datasets", "digits")],
+        ),
+        "cache_features": (
+            plan.stage(
+                "cache_features",
+                dataset="tiny-glyphs",
+                backbone="tiny-backbone",
+                split="val",
+                shard="01",
+                shards="02",
+            ),
+            [resnet],
+        ),
+        "train": (plan.stage("train", **runs.identity("tiny", run)), [linear, *trained]),
+        "evaluate": (plan.stage("evaluate", **runs.identity("tiny", run)), [linear]),
+        "plot": (plan.stage("plot", study="tiny", figure="confusion"), [("figures", "confusion")]),
     }
     for rule, (stage, used) in found.items():
         code = code_digest.code_digest(SCRIPTS / f"{rule}.py", used)
@@ -531,26 +548,27 @@ def test_a_manifest_is_stale_if_it_is_of_something_else_or_cannot_be_read(tmp_pa
 
 
 @pytest.mark.parametrize("shown", [True, False])
-def test_a_gpu_is_wanted_where_it_is_asked_for_or_shown(monkeypatch, shown):
-    monkeypatch.setattr(pathlib.Path, "exists", lambda _: shown)
-    assert gpu_wanted("cuda")
-    assert not gpu_wanted("cpu")
-    assert gpu_wanted("auto") is shown
+def test_a_gpu_is_wanted_where_it_is_asked_for_or_shown(shown):
+    for elsewhere in (True, False):
+        assert facts.gpu_wanted("cuda", elsewhere=elsewhere, here=shown)
+        assert not facts.gpu_wanted("cpu", elsewhere=elsewhere, here=shown)
+    assert facts.gpu_wanted("auto", elsewhere=False, here=shown) is shown
+    assert not facts.gpu_wanted("auto", elsewhere=True, here=shown)
 
 
 def test_it_is_evaluated_where_the_backbone_saw_the_same_dataset(folder):
     plan = Plan(load(folder), SCRIPTS)
-    assert plan.has_baseline("tiny")
-    assert not plan.has_baseline("tiny-images")
-    assert "results/tiny/baseline/baseline.json" in plan.products("tiny")
+    assert facts.has_baseline(plan.config, "tiny")
+    assert not facts.has_baseline(plan.config, "tiny-images")
+    assert "results/tiny/baseline/baseline.json" in targets.of_study(plan.config, "tiny")
     path = folder / "studies/tiny.yaml"
     path.write_text(path.read_text().replace("dataset: tiny-glyphs", "dataset: tiny-digits"))
-    assert not Plan(load(folder), SCRIPTS).has_baseline("tiny")
+    assert not facts.has_baseline(Plan(load(folder), SCRIPTS).config, "tiny")
     path.write_text(path.read_text() + "baseline: true\n")
-    assert Plan(load(folder), SCRIPTS).has_baseline("tiny")
+    assert facts.has_baseline(Plan(load(folder), SCRIPTS).config, "tiny")
     path.write_text(path.read_text().replace("baseline: true", "baseline: false"))
     with pytest.raises(ConfigError, match="baseline: the study has none"):
-        Plan(load(folder), SCRIPTS).baseline("tiny")
+        Plan(load(folder), SCRIPTS).stage("evaluate_baseline", study="tiny")
 
 
 def test_a_baseline_needs_a_backbone(folder):
@@ -566,17 +584,23 @@ def test_without_an_analysis_a_study_draws_what_needs_none(folder):
     assert "best-lambda-test" in drawn
     assert not {"class-effects", "class-gain", "helped-harmed", "worst-classes"} & set(drawn)
     plan = Plan(config, SCRIPTS)
-    assert "null-best-lambda" not in plan.plot("tiny", "best-lambda-test").recipe["tables"]
-    assert not [path for path in plan.products("tiny") if "class-effects" in path]
+    assert (
+        "null-best-lambda"
+        not in plan.stage("plot", study="tiny", figure="best-lambda-test").recipe["tables"]
+    )
+    assert not [path for path in targets.of_study(plan.config, "tiny") if "class-effects" in path]
     with pytest.raises(ConfigError, match="analyses: the study has no 'classes'"):
-        plan.analyse("tiny", "classes")
+        plan.stage("analyse", study="tiny", maker="classes")
 
 
 def test_a_figure_reads_a_table_it_likes_where_the_study_makes_it(folder):
     plan = Plan(load(folder), SCRIPTS)
-    assert "null-best-lambda" in plan.plot("tiny", "best-lambda-test").recipe["tables"]
+    assert (
+        "null-best-lambda"
+        in plan.stage("plot", study="tiny", figure="best-lambda-test").recipe["tables"]
+    )
     assert {"results/tiny/tables/classes.json", "results/tiny/story.md"} <= set(
-        plan.products("tiny")
+        targets.of_study(plan.config, "tiny")
     )
 
 
@@ -591,17 +615,16 @@ def test_a_warm_start_is_from_the_next_larger_lambda(folder):
     text = path.read_text().replace(EXACT, "    algorithm: {kind: exact, warm_start: true}\n")
     path.write_text(text.replace('["0", "1e-2"]', '["1e-3", "0", "1e-2"]'))
     plan = Plan(load(folder), SCRIPTS)
-    runs = {label: Run("linear", "sgd", label, 0) for label in ("0", "1e-3", "1e-2")}
-    starts = {label: plan.train("tiny", run).recipe["warm_start"] for label, run in runs.items()}
+    labels = ("0", "1e-3", "1e-2")
+    by_label = {x: runs.identity("tiny", Run("linear", "sgd", x, 0)) for x in labels}
+    starts = {x: plan.stage("train", **by_label[x]).recipe["warm_start"] for x in labels}
     assert starts == {"0": "1e-3", "1e-3": "1e-2", "1e-2": None}
-    told = plan.train("tiny", runs["0"])
+    told = plan.stage("train", **by_label["0"])
     assert (told.recipe["engine"], told.recipe["optimizer"]["epochs"]) == ("exact", 1)
-    assert plan.warm_start_of("tiny", runs["0"], "train.json") == [
-        f"{plan.run_folder('tiny', runs['1e-3'])}/train.json"
-    ]
-    assert (
-        plan.warm_start_expected("tiny", runs["0"]) == plan.train("tiny", runs["1e-3"]).fingerprint
-    )
-    assert plan.warm_start_of("tiny", runs["1e-2"], "train.json") == []
+    neighbour = plan.stage("train", **by_label["1e-3"]).fingerprint
+    place = paths.manifest("train", by_label["1e-3"])
+    assert plan.expected("train", **by_label["0"]) == {place: neighbour}
+    assert plan.expected("train", **by_label["1e-2"]) == {}
     path.write_text(path.read_text().replace("warm_start: true", "warm_start: false"))
-    assert Plan(load(folder), SCRIPTS).train("tiny", runs["0"]).recipe["warm_start"] is None
+    cold = Plan(load(folder), SCRIPTS).stage("train", **by_label["0"])
+    assert cold.recipe["warm_start"] is None

@@ -11,11 +11,13 @@ import pytest
 from cobaye import figures, recipes
 from cobaye.config import Config
 from cobaye.models import layers
+from cobaye.planning import runs, targets
 from cobaye.planning.plan import Plan
 from cobaye.storage import files, paths
 from cobaye.training import loop
 from tests import archives
 from tests.conftest import ROOT
+from tests.jobs import job
 
 PARTS = ("", "-schedules", "-optimizers", "-ablation")
 STEPS = [
@@ -47,22 +49,24 @@ def test_the_first_epochs_of_a_faithful_study(config, part, tmp_path):
     plan, of = Plan(config, ROOT / "workflow/scripts"), config.studies[study]
     archives.write_blots(tmp_path, "cifar10", (3, 32, 32), per_class=3)
     for number, run in enumerate(of.runs()):
-        told = plan.train(study, run)
+        told = plan.stage("train", **runs.identity(study, run))
         recipe = recipes.parse(recipes.Training, told.recipe)
         short = dataclasses.replace(recipe.optimizer, epochs=2)
         recipe = dataclasses.replace(recipe, optimizer=short)
-        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(job("train", told.identity, recipe, tmp_path, code=told.code)).parent
         history = pd.read_csv(folder / "history.csv")
         assert list(history["epoch"]) == [0, 1, 2]
         # The first of each study is plain SGD with a small step, here of the whole split at once.
         if number == 0:
             assert history["loss"][2] < history["loss"][1]
-    described = plan.describe(study)
-    layers.describe(described.identity, described.recipe, described.code, tmp_path)
+    described = plan.stage("describe_models", study=study)
+    layers.describe_models(
+        job("describe_models", described.identity, described.recipe, tmp_path, code=described.code)
+    )
     table = pd.read_csv(tmp_path / paths.TABLES.format(study=study) / "layers.csv")
     table = table[table["model"] == "convnet"].set_index("layer")["parameters"]
     assert (table["body.conv2"], table["total"]) == (51_264, 231_170)
-    assert f"results/{study}/tables/layers.csv" in plan.products(study)
+    assert f"results/{study}/tables/layers.csv" in targets.of_study(plan.config, study)
 
 
 def test_the_sweep_is_the_reports(config):
@@ -103,9 +107,9 @@ def test_the_twins_train_on_grey_images(config, tmp_path):
     archives.write_blots(tmp_path, "glyphs20", (1, 32, 32))
     study = "glyphs-convnet"
     run = config.studies[study].runs()[-2]
-    told = plan.train(study, run)
+    told = plan.stage("train", **runs.identity(study, run))
     recipe = recipes.parse(recipes.Training, told.recipe)
-    folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
+    folder = loop.train(job("train", told.identity, recipe, tmp_path, code=told.code)).parent
     state = files.read_json(folder / "run.json")
     assert run.optimizer == "lr1e6-batch16"
     assert state["stopped"].startswith("diverged in epoch"), state["stopped"]

@@ -15,6 +15,7 @@ from cobaye import errors
 from cobaye.storage import files, manifests, paths, resume
 from cobaye.training import loop
 from tests import chain
+from tests.jobs import job
 
 DATASET = "resources/datasets/d"
 BACKBONE = "resources/backbones/b"
@@ -25,7 +26,7 @@ TRAINED = paths.RUN.format(**chain.BACKBONE_RUN)
 RUN, OTHER_RUN = (paths.RUN.format(**run) for run in chain.RUNS)
 TABLES = "results/s/tables"
 LAST = "checkpoints/epoch-001.safetensors"
-FOUND = f"{RUN}/measures/weights/trained"
+FOUND = f"{RUN}/inside/weights/trained"
 LOOKED_AT = f"{FOUND}/manifest.json"
 
 # What is damaged, the manifest of what reads it, the file it is exchanged with, and the manifest
@@ -183,7 +184,7 @@ def begun(states, tmp_path, monkeypatch):
     """A training that was killed after its first epoch of two, and what it gives undisturbed."""
     before, _ = states[f"{RUN}/train.json"]
     undisturbed = chain.clone(before, tmp_path / "undisturbed")
-    loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=undisturbed)
+    loop.train(job("train", chain.RUNS[0], BEGUN, undisturbed, code=chain.CODE))
     root = chain.clone(before, tmp_path / "root")
     order = loop.batch_order
 
@@ -194,7 +195,7 @@ def begun(states, tmp_path, monkeypatch):
 
     monkeypatch.setattr(loop, "batch_order", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
+        loop.train(job("train", chain.RUNS[0], BEGUN, root, code=chain.CODE))
     monkeypatch.undo()
     return root, chain.contents(undisturbed)
 
@@ -216,7 +217,7 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
     for damage, data in found.items():
         root = chain.clone(left, tmp_path / damage.replace(" ", "-"))
         put(root / RUN / resume.FOLDER / name, data)
-        loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
+        loop.train(job("train", chain.RUNS[0], BEGUN, root, code=chain.CODE))
         said = capsys.readouterr().err
         assert "resume state not used" in said, damage
         assert ("format: 2 → 1" if damage == "future" else name) in said
@@ -227,7 +228,7 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
 def test_whole_resume_state_is_used(begun, capsys):
     """So that the tests around this one can fail."""
     root, expected = begun
-    loop.train(BEGUN, chain.RUNS[0], chain.CODE, root=root)
+    loop.train(job("train", chain.RUNS[0], BEGUN, root, code=chain.CODE))
     assert files.read_json(root / RUN / "run.json")["resumed_from"] == [1]
     assert "not used" not in capsys.readouterr().err
     assert chain.contents(root) == expected
@@ -248,7 +249,7 @@ def test_whole_resume_state_is_used(begun, capsys):
 def test_resume_state_of_another_recipe_is_named_and_not_used(begun, capsys, changes, said):
     root, _ = begun
     recipe = dataclasses.replace(BEGUN, **changes)
-    loop.train(recipe, chain.RUNS[0], chain.CODE, root=root)
+    loop.train(job("train", chain.RUNS[0], recipe, root, code=chain.CODE))
     assert f"it is of another run: {said}\n" in capsys.readouterr().err
     assert files.read_json(root / RUN / "run.json")["resumed_from"] == []
 
@@ -257,7 +258,7 @@ def test_resume_state_of_another_run_moved_here_is_not_used(begun, capsys):
     root, _ = begun
     (root / OTHER_RUN).parent.mkdir(parents=True, exist_ok=True)
     (root / RUN).rename(root / OTHER_RUN)
-    loop.train(BEGUN, chain.RUNS[1], chain.CODE, root=root)
+    loop.train(job("train", chain.RUNS[1], BEGUN, root, code=chain.CODE))
     assert "another run: identity.weight_decay: 0 → 1e-2" in capsys.readouterr().err
     assert files.read_json(root / OTHER_RUN / "run.json")["resumed_from"] == []
 

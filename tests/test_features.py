@@ -17,10 +17,18 @@ from cobaye.features import caching, gathering
 from cobaye.models import backbones, networks
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.storage.arrays import ArrayFile
+from tests.jobs import job
 
 MODEL = recipes.Kind("resnet-small", recipes.plain({}))
 CACHING = recipes.Caching(batch_size=16, precision="float32", storage="float32")
 IDENTITY = {"dataset": "d", "backbone": "b", "split": "train"}
+
+
+def backbone_manifest(path, entry):
+    recipe, files = {"model": recipes.plain(MODEL)}, {path.name: entry}
+    manifests.Manifest(
+        "prepare_backbone", {"backbone": "b"}, recipe, "", {}, files, {"resize": None}
+    ).write(path.with_suffix(".json"))
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +59,7 @@ def prepared(tmp_path_factory):
     tensors = {**network.state_dict(), **normalization.tensors()}
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, tensors)
-    manifests.Manifest(
-        "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
-    ).write(path.with_suffix(".json"))
+    backbone_manifest(path, entry)
     logits = network.eval()(normalization(images)).detach().numpy()
     return root, logits, network
 
@@ -67,8 +73,8 @@ def copy(prepared, tmp_path):
 def cache(root, shards, recipe=CACHING):
     for shard in range(shards):
         identity = {**IDENTITY, "shard": shard, "shards": shards}
-        caching.cache_shard(recipe, MODEL, identity, "", root=root)
-    gathering.gather(IDENTITY, {"shards": shards}, "", root)
+        caching.cache_features(job("cache_features", identity, recipe, root))
+    gathering.gather_features(job("gather_features", IDENTITY, {"shards": shards}, root))
     return splits.load(recipes.Data("d", "b"), "train", root)
 
 
@@ -108,7 +114,7 @@ def test_a_damaged_shard_is_refused_by_name(copy):
     with pytest.raises(CorruptFile, match=r"shard-01-of-02\.npy: expected sha256"):
         splits.load(recipes.Data("d", "b"), "train", copy)
     with pytest.raises(CorruptFile, match=r"--forcerun .*shard-01-of-02\.json"):
-        gathering.gather(IDENTITY, {"shards": 2}, "", copy)
+        gathering.gather_features(job("gather_features", IDENTITY, {"shards": 2}, copy))
 
 
 def test_exchanged_shards_are_refused(copy):
@@ -129,9 +135,7 @@ def test_infinite_features_stop_the_job_and_leave_nothing(copy):
     name = next(name for name in tensors if name.endswith("running_var"))
     tensors[name][0] = torch.nan
     entry = checkpoints.save(path, tensors)
-    manifests.Manifest(
-        "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
-    ).write(path.with_suffix(".json"))
+    backbone_manifest(path, entry)
     with pytest.raises(DataError, match="not finite"):
         cache(copy, 1)
     assert list((copy / "results").rglob("*.npy")) == []
@@ -188,20 +192,20 @@ def test_shards_of_two_backbones_are_not_mixed(copy):
     other = {"resources/backbones/b.json": "0" * 64}
     reseal(copy / "results/features/d/b/train/shard-01-of-02.json", inputs=other)
     with pytest.raises(StaleFile, match=r"shard-01-of-02\.json: inputs differs from shard 0's"):
-        gathering.gather(IDENTITY, {"shards": 2}, "", copy)
+        gathering.gather_features(job("gather_features", IDENTITY, {"shards": 2}, copy))
 
 
 def test_shards_of_an_earlier_dataset_are_not_gathered(copy):
     cache(copy, 1)
     reseal(copy / "resources/datasets/d/manifest.json", code="newer")
     with pytest.raises(StaleFile, match=r"made from another resources/datasets/d/manifest\.json"):
-        gathering.gather(IDENTITY, {"shards": 1}, "", copy)
+        gathering.gather_features(job("gather_features", IDENTITY, {"shards": 1}, copy))
 
 
 def test_more_shards_than_images_are_refused(copy):
     identity = {**IDENTITY, "split": "val", "shard": 0, "shards": 8}
     with pytest.raises(DataError, match="shards: 8 is more than the 7 images"):
-        caching.cache_shard(CACHING, MODEL, identity, "", root=copy)
+        caching.cache_features(job("cache_features", identity, CACHING, copy))
 
 
 def test_the_normalisation_moves_with_the_images(copy):
@@ -214,8 +218,10 @@ def test_the_normalisation_moves_with_the_images(copy):
 
 def test_each_split_has_its_own_features_and_labels(copy, prepared):
     identity = {**IDENTITY, "split": "val"}
-    caching.cache_shard(CACHING, MODEL, {**identity, "shard": 0, "shards": 1}, "", root=copy)
-    gathering.gather(identity, {"shards": 1}, "", copy)
+    caching.cache_features(
+        job("cache_features", {**identity, "shard": 0, "shards": 1}, CACHING, copy)
+    )
+    gathering.gather_features(job("gather_features", identity, {"shards": 1}, copy))
     split = splits.load(recipes.Data("d", "b"), "val", copy)
     images, labels = (
         np.load(copy / f"resources/datasets/d/val/{name}.npy") for name in ("images", "labels")
@@ -262,7 +268,7 @@ def test_shards_that_miss_a_row_are_refused(copy):
     found = manifests.read_manifest(path, "cache_features", {**IDENTITY, "shard": 0, "shards": 1})
     dataclasses.replace(found, info={**found.info, "rows": 49}).write(path)
     with pytest.raises(DataError, match=r"shard-00-of-01\.npy: expected 49 rows, found 50"):
-        gathering.gather(IDENTITY, {"shards": 1}, "", copy)
+        gathering.gather_features(job("gather_features", IDENTITY, {"shards": 1}, copy))
 
 
 def test_features_that_are_infinite_but_no_nan_stop_the_job_too(copy):

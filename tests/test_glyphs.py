@@ -14,6 +14,7 @@ from cobaye import recipes
 from cobaye.data import datasets
 from cobaye.data.datasets import _fonts, glyphs
 from cobaye.errors import DataError
+from tests.jobs import job
 
 SMALL = glyphs.Options(classes=80, train=5, val=2, test=3)
 
@@ -158,7 +159,7 @@ def test_progress_is_told():
 def test_options_that_cannot_be_met_prepare_nothing(tmp_path):
     kind = recipes.Kind("glyphs", {"classes": 1})
     with pytest.raises(DataError, match="d: classes: 1 must be at least 2"):
-        datasets.prepare(kind, {"dataset": "d"}, "", tmp_path)
+        datasets.prepare_dataset(job("prepare_dataset", {"dataset": "d"}, kind, tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

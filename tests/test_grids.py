@@ -13,12 +13,13 @@ from cobaye import figures, recipes
 from cobaye.config import Config
 from cobaye.errors import ConfigError
 from cobaye.evaluation import best
-from cobaye.planning import hyperparameters
+from cobaye.planning import hyperparameters, runs
 from cobaye.planning.plan import Plan
 from cobaye.storage import manifests, paths
 from cobaye.tables import grid_table, reading
 from cobaye.training import loop
 from tests.conftest import ROOT
+from tests.jobs import job
 from tests.test_training import IDENTITY, TRAINING, root  # noqa: F401 (a fixture)
 
 STUDY = """
@@ -90,11 +91,14 @@ def test_columns_are_what_is_varied(study):
 def test_a_smaller_number_of_epochs_is_no_part_of_a_training(study):
     """Adding one retrains nothing: neither recipe nor path of a run knows it; the table does."""
     before, after = study()[1], study(("[4, 1, 2]", "[4, 3, 1, 2]"))[1]
-    runs = before.config.studies["s"].runs()
-    assert runs == after.config.studies["s"].runs()
-    assert all(before.train("s", run) == after.train("s", run) for run in runs)
-    assert all(before.evaluate("s", run) == after.evaluate("s", run) for run in runs)
-    assert before.tabulate("s") != after.tabulate("s")
+    varied = before.config.studies["s"].runs()
+    assert varied == after.config.studies["s"].runs()
+    for run in varied:
+        for rule in ("train", "evaluate"):
+            identity = runs.identity("s", run)
+            assert before.stage(rule, **identity) == after.stage(rule, **identity)
+    tables = {"study": "s", "maker": "tables"}
+    assert before.stage("tabulate", **tables) != after.stage("tabulate", **tables)
 
 
 REFUSED = [
@@ -183,7 +187,7 @@ def test_a_prefix_of_a_training_is_a_training_byte_for_byte(root):  # noqa: F811
             optimizer=dataclasses.replace(TRAINING.optimizer, epochs=epochs),
         )
         identity = {**IDENTITY, "optimizer": f"sgd-{epochs}"}
-        folders[epochs] = loop.train(recipe, identity, "code", root=root).parent
+        folders[epochs] = loop.train(job("train", identity, recipe, root)).parent
     for epoch in range(3):
         name = f"checkpoints/{paths.checkpoint(epoch)}"
         assert (folders[2] / name).read_bytes() == (folders[4] / name).read_bytes()
@@ -275,11 +279,11 @@ def test_only_the_best_on_validation_is_scored_on_test(root, monkeypatch):  # no
     from cobaye.storage import checkpoints
 
     recipe = dataclasses.replace(TRAINING, optimizer=dataclasses.replace(TRAINING.optimizer))
-    folder = loop.train(recipe, IDENTITY, "code", root=root).parent
+    folder = loop.train(job("train", IDENTITY, recipe, root)).parent
     manifest = manifests.read_manifest(folder / "train.json", "train", IDENTITY)
     fingerprint = manifests.stage_fingerprint(manifest.recipe, manifest.code)
-    asked = recipes.Evaluation(TRAINING.data, TRAINING.model, "last")
-    evaluate.evaluate(asked, IDENTITY, "code", fingerprint, root=root)
+    asked = recipes.Evaluation(TRAINING.data, "last")
+    evaluate.evaluate(job("evaluate", IDENTITY, asked, root, expected=fingerprint))
     metrics = pd.read_parquet(folder / "metrics.parquet")
 
     row = {**{key: IDENTITY[key] for key in reading.KEYS}, "epochs": 3, "epoch": 3, "finite": True}
@@ -287,13 +291,14 @@ def test_only_the_best_on_validation_is_scored_on_test(root, monkeypatch):  # no
         root / "results/s/tables/grid.csv",
         pd.DataFrame([{**row, "epoch": 1, "rank": 2}, {**row, "rank": 1}]),
     )
-    made = manifests.Manifest("tabulate", {"study": "s"}, {}, "", {}, {"grid.csv": entry})
+    tables = {"study": "s", "maker": "tables"}
+    made = manifests.Manifest("tabulate", tables, {}, "", {}, {"grid.csv": entry})
     made.write(root / "results/s/tables/tables.json")
     read = []
     load = checkpoints.load
     monkeypatch.setattr(checkpoints, "load", lambda path: read.append(path.name) or load(path))
     told = {"data": recipes.plain(TRAINING.data), "split": "test", "derived": False}
-    path = best.evaluate_best({"study": "s"}, told, "code", root=root)
+    path = best.evaluate_best(job("evaluate_best", {"study": "s"}, told, root))
     found = pd.read_csv(path.with_name("best.csv")).iloc[0]
     expected = metrics[(metrics["epoch"] == 3) & (metrics["split"] == "test")].iloc[0]
     for name in ("loss", "accuracy", "top5"):

@@ -15,6 +15,7 @@ from cobaye.inside import inspecting
 from cobaye.inside.opened_run import Inside
 from cobaye.storage import checkpoints, manifests, paths
 from tests import chain
+from tests.jobs import job
 
 RUN, OTHER = chain.RUNS
 PLACE = paths.RUN.format(**RUN)
@@ -95,14 +96,14 @@ def joined(root):
 def test_a_run_that_diverged_has_no_rows_and_stops_nothing(root):
     assert set(joined(root)["weight_decay"]) == set(chain.LABELS)
     diverge(root)
-    stage("measure_weights", PLACE).run(root)
+    stage("inspect_weights", PLACE).run(root)
     table = joined(root)
     assert set(table["weight_decay"]) == {OTHER["weight_decay"]}
 
 
 def test_where_all_runs_diverged_there_is_an_empty_table(root, monkeypatch):
     diverge(root)
-    stage("measure_weights", PLACE).run(root)
+    stage("inspect_weights", PLACE).run(root)
     monkeypatch.setattr(chain, "RUNS", [RUN])
     table = joined(root)
     assert list(table.columns[:5]) == ["model", "optimizer", "weight_decay", "seed", "epoch"]
@@ -110,19 +111,21 @@ def test_where_all_runs_diverged_there_is_an_empty_table(root, monkeypatch):
     assert table.empty
 
 
-def test_what_was_measured_of_another_training_is_not_joined(root):
+def test_what_was_inspected_of_another_training_is_not_joined(root):
     diverge(root)
     with pytest.raises(errors.StaleFile, match=r"train\.json|manifest\.json"):
         joined(root)
 
 
 def test_a_measure_of_other_options_is_not_joined(root, monkeypatch):
-    path = root / paths.MEASURE.format(**RUN, analysis="weights", state="trained")
+    path = root / paths.INSIDE.format(**RUN, analysis="weights", state="trained")
     content = json.loads((path / "manifest.json").read_text())
     assert content["recipe"]["options"] == {"near": 0.1}
-    identity, recipe = chain._looked_into(RUN)
+    identity, recipe = chain.inspection_of(RUN)
     other = {**recipe, "options": {"near": 0.2}}
     trained = manifests.stage_fingerprint(recipes.plain(chain.training_of(RUN)), chain.CODE)
-    inspecting.measure(identity, other, chain.CODE, trained, root=root)
+    inspecting.inspect_run(
+        job("inspect_run", identity, other, root, expected=trained, code=chain.CODE)
+    )
     with pytest.raises(errors.StaleFile):
         joined(root)

@@ -9,10 +9,12 @@ import pytest
 
 from cobaye import figures, recipes
 from cobaye.config import Config
+from cobaye.planning import runs
 from cobaye.planning.plan import Plan
 from cobaye.training import loop, phases
 from tests import archives
 from tests.conftest import ROOT
+from tests.jobs import job
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +94,14 @@ def test_the_first_epochs_of_a_study(config, study, shape, chosen, tmp_path):
     archives.write_blots(tmp_path, of.data.dataset, shape, per_class=4)
     begun = set()
     for run in [run for run in of.runs() if run.optimizer in chosen]:
-        told = plan.train(study, run)
+        told = plan.stage("train", **runs.identity(study, run))
         recipe = recipes.parse(recipes.Training, told.recipe)
         shorter = [
             dataclasses.replace(each, epochs=each.epochs and 1) for each in recipe.optimizer.phases
         ]
         optimizer = dataclasses.replace(recipe.optimizer, epochs=3, phases=tuple(shorter))
         recipe = dataclasses.replace(recipe, optimizer=optimizer)
-        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(job("train", told.identity, recipe, tmp_path, code=told.code)).parent
         history = pd.read_csv(folder / "history.csv")
         assert list(history["epoch"]) == [0, 1, 2, 3]
         assert history["loss"][3] < history["loss"][1]

@@ -11,6 +11,7 @@ from cobaye.data import datasets
 from cobaye.errors import CorruptFile
 from cobaye.models import layers
 from cobaye.storage import manifests, paths
+from tests.jobs import job
 
 
 def described(kind, shape, classes=10, *, train_only=(), loss="cross-entropy", batch_size=5, **own):
@@ -186,7 +187,7 @@ def test_both_tables_are_written_and_covered(root):
             name: recipes.plain(described(name, (1, 6, 6))[0]) for name in ("linear", "mlp")
         },
     }
-    path = layers.describe({"study": "s"}, recipe, "code", root)
+    path = layers.describe_models(job("describe_models", {"study": "s"}, recipe, root))
     manifest = manifests.read_manifest(path, "describe_models", {"study": "s"})
     rows = pd.read_csv(manifest.check(path.parent, "layers.csv"))
     assert list(rows.columns) == [
@@ -197,7 +198,7 @@ def test_both_tables_are_written_and_covered(root):
     rows = pd.read_csv(manifest.check(path.parent, "tensors.csv"))
     assert set(rows["model"]) == {"linear", "mlp"}
     first = manifest.files
-    layers.describe({"study": "s"}, recipe, "code", root)
+    layers.describe_models(job("describe_models", {"study": "s"}, recipe, root))
     assert manifests.read_manifest(path, "describe_models", {"study": "s"}).files == first
     (path.parent / "layers.csv").write_text("model\n")
     with pytest.raises(CorruptFile, match=r"--forcerun .*layers\.json"):

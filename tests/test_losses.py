@@ -15,6 +15,7 @@ from cobaye.evaluation import evaluate
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.training import loop
 from cobaye.training.engines import _cross_entropy, linear
+from tests.jobs import CODE, job
 
 K, D, N, BATCH = 5, 4, 23, 6
 SQUARED = {"loss": "squared-error"}
@@ -163,10 +164,10 @@ def recipe_of(model, engine, **changes):
 def run(root, recipe, name="m"):
     """Train and evaluate; return the folder of the run."""
     identity = {**IDENTITY, "model": name}
-    path = loop.train(recipe, identity, "code", root=root)
-    told = recipes.Evaluation(recipe.data, recipe.model, "every", recipe.loss)
-    expected = manifests.stage_fingerprint(recipes.plain(recipe), "code")
-    evaluate.evaluate(told, identity, "code", expected, root=root)
+    path = loop.train(job("train", identity, recipe, root))
+    told = recipes.Evaluation(recipe.data, "every")
+    expected = manifests.stage_fingerprint(recipes.plain(recipe), CODE)
+    evaluate.evaluate(job("evaluate", identity, told, root, expected=expected))
     return path.parent
 
 
@@ -232,7 +233,7 @@ def test_a_float64_run_resumes_as_it_was(root, monkeypatch):
 
     monkeypatch.setattr(loop.checkpoints, "save", dying)
     with pytest.raises(KeyboardInterrupt):
-        loop.train(recipe, {**IDENTITY, "model": "killed"}, "code", root=root)
+        loop.train(job("train", {**IDENTITY, "model": "killed"}, recipe, root))
     monkeypatch.undo()
     killed = run(root, recipe, "killed")
     assert files.read_json(killed / "run.json")["resumed_from"]

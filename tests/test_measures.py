@@ -51,18 +51,18 @@ def test_one_more_run_is_measured_alone(measured, tmp_path):
     copied = measured.clone(tmp_path / "copied")
     assert copied.jobs(TABLE) == {}
     copied.edit("config/studies/tiny-images.yaml", '["1e-3"]', '["1e-3", "1e-2"]')
-    assert copied.jobs(TABLE) == {"train": 1, "measure_weights": 1, "analyse_weights": 1}
+    assert copied.jobs(TABLE) == {"train": 1, "inspect_weights": 1, "analyse_weights": 1}
 
 
 def test_a_measure_notices_that_its_run_was_trained_otherwise(measured, tmp_path):
     copied = measured.clone(tmp_path / "copied", records=False)
     copied.edit("config/studies/tiny-images.yaml", "learning_rate: 0.1", "learning_rate: 0.2")
-    assert copied.jobs(TABLE) == {"train": 1, "measure_weights": 1, "analyse_weights": 1}
+    assert copied.jobs(TABLE) == {"train": 1, "inspect_weights": 1, "analyse_weights": 1}
 
 
 def test_a_changed_table_of_a_run_is_noticed(measured, tmp_path):
     copied = measured.clone(tmp_path / "copied")
-    path = copied.path(f"{RUN}/measures/weights/trained/rotation.parquet")
+    path = copied.path(f"{RUN}/inside/weights/trained/rotation.parquet")
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     copied.path(TABLE).unlink()
     said = copied.run(TABLE, check=False)

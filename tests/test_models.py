@@ -13,12 +13,14 @@ from cobaye.config import Config
 from cobaye.errors import ConfigError
 from cobaye.models import backbones
 from cobaye.models.networks import torchvision as zoo
+from cobaye.planning import facts, runs
 from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Run
 from cobaye.storage import checkpoints, files
 from cobaye.training import loop
 from tests import archives
 from tests.conftest import ROOT, edit, load
+from tests.jobs import job
 
 SCRIPTS = ROOT / "workflow/scripts"
 IMAGES = "studies/tiny-images.yaml"
@@ -27,7 +29,7 @@ LINEAR = "  linear: {kind: linear}\n"
 
 def training_of(folder, model, study="tiny-images"):
     run = Run(model, "sgd", "1e-3", 0)
-    return Plan(load(folder), SCRIPTS).train(study, run)
+    return Plan(load(folder), SCRIPTS).stage("train", **runs.identity(study, run))
 
 
 STARTING = "  tuned: {kind: resnet-small, start: {backbone: tiny-backbone, fresh: [head]}}\n"
@@ -58,11 +60,6 @@ def test_a_model_says_what_it_minimises_and_where_it_starts(folder):
     assert told["plain"]["start"] is None
     assert told["tuned"]["start"] == {"backbone": "tiny-backbone", "fresh": ["head"]}
     assert told["head"]["train_only"] == ["head"]
-    # What is evaluated, cached or described is the network alone, and the loss it was trained with.
-    run = Run("squared", "sgd", "1e-3", 0)
-    evaluated = Plan(load(folder), SCRIPTS).evaluate("tiny-images", run).recipe
-    assert evaluated["model"] == {"kind": "linear", "options": {}}
-    assert evaluated["loss"] == "squared-error"
     for name, recipe in told.items():
         parsed = recipes.parse(recipes.Training, recipe)
         assert recipes.plain(parsed) == recipe, name
@@ -173,16 +170,15 @@ def test_a_model_may_start_from_another_of_its_study(folder):
         "  resnet: {kind: resnet-small}\n"
         "  next: {kind: resnet-small, start: {backbone: tiny-backbone}}\n",
     )
-    plan = Plan(load(folder), SCRIPTS)
-    manifest = "resources/backbones/tiny-backbone.json"
-    assert plan.start("tiny-backbone", "next", ".json") == [manifest]
-    assert plan.start("tiny-backbone", "resnet", ".json") == []
+    models = load(folder).studies["tiny-backbone"].models
+    assert models["next"].start.backbone == "tiny-backbone"
+    assert models["resnet"].start is None
 
 
 def test_a_baseline_is_not_drawn_beside_another_loss(folder):
-    assert Plan(load(folder), SCRIPTS).has_baseline("tiny")
+    assert facts.has_baseline(Plan(load(folder), SCRIPTS).config, "tiny")
     edit(folder, "studies/tiny.yaml", MODEL, "kind: linear, loss: squared-error}")
-    assert not Plan(load(folder), SCRIPTS).has_baseline("tiny")
+    assert not facts.has_baseline(Plan(load(folder), SCRIPTS).config, "tiny")
 
 
 FAITHFUL = {"mnist-perceptron": (1, 28, 28), "mnist-scratch": (1, 28, 28)}
@@ -195,12 +191,12 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
     plan, of = Plan(config, SCRIPTS), config.studies[study]
     archives.write_blots(tmp_path, of.data.dataset, FAITHFUL[study])
     for run in of.runs():
-        told = plan.train(study, run)
+        told = plan.stage("train", **runs.identity(study, run))
         recipe = recipes.parse(recipes.Training, told.recipe)
         recipe = dataclasses.replace(
             recipe, optimizer=dataclasses.replace(recipe.optimizer, epochs=2)
         )
-        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(job("train", told.identity, recipe, tmp_path, code=told.code)).parent
         assert files.read_json(folder / "run.json")["finite"], run
         rows = pd.read_csv(folder / "history.csv")
         # A step of 0.1 is too large for the hidden layer, one image at a time.
@@ -216,16 +212,18 @@ def test_the_first_epochs_of_resnet18_in_every_way_of_starting(tmp_path):
     plan, of = Plan(config, SCRIPTS), config.studies[study]
     archives.write_blots(tmp_path, of.data.dataset, (1, 28, 28), per_class=1)
     torch.save(zoo.create("resnet18", num_classes=1000).state_dict(), tmp_path / "weights.pth")
-    told = plan.backbone("imagenet-resnet18")
+    told = plan.stage("prepare_backbone", backbone="imagenet-resnet18")
     recipe = {**told.recipe, "file": "weights.pth"}
-    backbones.prepare(told.identity, recipe, told.code, root=tmp_path)
+    backbones.prepare_backbone(
+        job("prepare_backbone", told.identity, recipe, tmp_path, code=told.code)
+    )
     for run in of.runs():
-        told = plan.train(study, run)
+        told = plan.stage("train", **runs.identity(study, run))
         recipe = recipes.parse(recipes.Training, told.recipe)
         recipe = dataclasses.replace(
             recipe, optimizer=dataclasses.replace(recipe.optimizer, epochs=2)
         )
-        folder = loop.train(recipe, told.identity, told.code, root=tmp_path).parent
+        folder = loop.train(job("train", told.identity, recipe, tmp_path, code=told.code)).parent
         found = files.read_json(folder / "run.json")
         assert found["finite"], run
         first, last = (

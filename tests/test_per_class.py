@@ -10,9 +10,9 @@ from scipy import stats
 
 from cobaye import kinds, recipes
 from cobaye.analyses import _judged
-from cobaye.derived import descent
-from cobaye.derived.descent import Images
-from cobaye.derived.ways import Given, hypergradient, shrunk, val
+from cobaye.class_decay import descent
+from cobaye.class_decay.descent import Images
+from cobaye.class_decay.ways import Given, hypergradient, shrunk, val
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
 from cobaye.statistics import choices, compared, shrinkage

@@ -75,7 +75,7 @@ def test_a_lambda_for_each_class(fresh):
     fresh.edit(FILE, "steps: 1", "steps: 2")
     assert fresh.jobs("tiny-per-class") == {
         "choose_weight_decay": 1,
-        "train_per_class": 1,
+        "train": 1,
         "evaluate": 1,
         "analyse_per_class": 1,
         "tell_story": 1,

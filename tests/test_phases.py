@@ -16,6 +16,7 @@ from cobaye.models import starts
 from cobaye.storage import files
 from cobaye.training import engines, loop, phases, stopping
 from tests import test_training as base
+from tests.jobs import job
 
 root = base.root
 PLATEAU = recipes.Kind("plateau", recipes.plain(kinds.options("schedules", "plateau")()))
@@ -91,7 +92,7 @@ def continued(root, folder, phase, after):
     decay = RECIPE.weight_decay if phase.weight_decay else 0.0
     recipe = dataclasses.replace(RECIPE, optimizer=optimizer, weight_decay=decay)
     split = splits.load(recipe.data, "train", root, 0.5)
-    network, _ = starts.network(recipe, split, root)
+    network, _ = starts.network(recipe, split, job("train", {}, recipe, root))
     fitted = fit_normalization(split, optimizer)
     engine = engines.build(recipe, network, split, fitted, "cpu")
     own = base.weights(folder, after)

@@ -95,9 +95,7 @@ def test_imagenet_asks_for_what_it_takes():
     needs = resources.training(LINEAR, optimizer(), IMAGENET, threads=1)
     assert 10_500 * 1.1 < needs.megabytes < 20_000
     assert 120 * 2 < needs.minutes < 24 * 60
-    every = recipes.Evaluation(recipes.Data("imagenet", "resnet50"), LINEAR, "every")
-    last = dataclasses.replace(every, train_epochs="last")
-    both = [resources.evaluating(recipe, 90, IMAGENET) for recipe in (every, last)]
+    both = [resources.evaluating(LINEAR, epochs, 90, IMAGENET) for epochs in ("every", "last")]
     assert both[0].minutes > 5 * both[1].minutes
     assert both[0].megabytes == both[1].megabytes > 11_000
 
@@ -106,14 +104,13 @@ def test_the_default_studies_ask_for_little():
     """Measured: every job under 750 MB and half a minute on an idle machine."""
     images = resources.of_dataset(GLYPHS, Path("nowhere"))
     features = dataclasses.replace(images, shape=(256,), itemsize=4)
-    recipe = recipes.Evaluation(recipes.Data("glyphs", "b"), LINEAR, "every")
     for needs in (
         resources.preparing(GLYPHS, images),
         resources.caching(CACHING, RESNET, images, shards=1, threads=1),
         resources.training(RESNET, optimizer(epochs=10, batch_size=128), images, threads=2),
         resources.training(LINEAR, optimizer(), features, threads=1),
         resources.training(LINEAR, dataclasses.replace(optimizer(), batch_size=None), features, 1),
-        resources.evaluating(recipe, 90, features),
+        resources.evaluating(LINEAR, "every", 90, features),
         resources.tabulating(11, features),
     ):
         assert 1500 <= needs.megabytes <= 2500

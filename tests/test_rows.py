@@ -17,6 +17,7 @@ from cobaye.storage import files, manifests, paths
 from cobaye.storage.arrays import save_array
 from cobaye.storage.mapped_rows import MappedRows, take
 from cobaye.training import engines, loop
+from tests.jobs import job
 from tests.test_training import IDENTITY, OPTIMIZER, TRAINING
 
 DATA = recipes.Data("d", "b")
@@ -61,11 +62,11 @@ def root(tmp_path):
 def run(root, recipe=RECIPE, memory=0.5, **identity):
     """Train and evaluate; return the run's folder."""
     told = {**IDENTITY, **identity}
-    path = loop.train(recipe, told, "code", root=root, memory=memory)
+    path = loop.train(job("train", told, recipe, root, memory=memory))
     manifest = files.read_json(path)
     expected = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
-    asked = recipes.Evaluation(DATA, recipe.model, "every")
-    evaluate.evaluate(asked, told, "code", expected, root=root, memory=memory)
+    asked = recipes.Evaluation(DATA, "every")
+    evaluate.evaluate(job("evaluate", told, asked, root, expected=expected, memory=memory))
     return path.parent
 
 

@@ -17,6 +17,7 @@ from cobaye.storage import manifests, paths, table_names
 from cobaye.tables import reading
 from tests import chain
 from tests.conftest import TINY
+from tests.jobs import job
 from tests.test_corruption import CASES, FEATURES, RUN, TABLES, put, resealed, states  # noqa: F401
 
 HOSTILE = [
@@ -174,7 +175,7 @@ def test_hostile_class_names_are_text(hostile, tmp_path):
             continue
         defaults = kinds.constant("figures", kind, "NAMES")[figure]
         recipe = {"kind": kind, "options": defaults, "tables": list(read_by_it)}
-        path = figures.plot({**identity, "figure": figure}, recipe, "", hostile)
+        path = figures.plot(job("plot", {**identity, "figure": figure}, recipe, hostile))
         svg = path.with_suffix(".svg").read_text(encoding="utf-8")
         elements = list(ElementTree.fromstring(svg).iter())
         assert {element.tag.rpartition("}")[2] for element in elements} <= DRAWN, figure

@@ -18,6 +18,7 @@ from cobaye.models import backbones, networks, starts
 from cobaye.objective import regularization
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.training import engines, loop
+from tests.jobs import CODE, job
 
 K, SIZE = 4, 6
 RUN = {"study": "s", "model": "m", "optimizer": "o", "weight_decay": "0", "seed": 0}
@@ -68,13 +69,15 @@ def shared(tmp_path_factory):
     root = tmp_path_factory.mktemp("start")
     dataset(root, "d")
     dataset(root, "other", classes=3)
-    loop.train(TRAINING, RUN, "code", root=root)
-    backbones.prepare(
-        {"backbone": "b"},
-        {"model": recipes.plain(RESNET), "run": RUN},
-        "code",
-        manifests.stage_fingerprint(recipes.plain(TRAINING), "code"),
-        root,
+    loop.train(job("train", RUN, TRAINING, root))
+    backbones.prepare_backbone(
+        job(
+            "prepare_backbone",
+            {"backbone": "b"},
+            {"model": recipes.plain(RESNET), "run": RUN},
+            root,
+            expected=manifests.stage_fingerprint(recipes.plain(TRAINING), CODE),
+        )
     )
     return root
 
@@ -82,12 +85,14 @@ def shared(tmp_path_factory):
 def begun(root, recipe=TRAINING, **changes):
     """Return a network at its start, and what is said of it."""
     recipe = dataclasses.replace(recipe, **changes)
-    return starts.network(recipe, splits.load(recipe.data, "train", root), root)
+    return starts.network(
+        recipe, splits.load(recipe.data, "train", root), job("train", {}, recipe, root)
+    )
 
 
 def train(root, name, recipe=TRAINING, **changes):
     recipe = dataclasses.replace(recipe, **changes)
-    return loop.train(recipe, {**RUN, "model": name}, "code", root=root).parent
+    return loop.train(job("train", {**RUN, "model": name}, recipe, root)).parent
 
 
 def last(folder, epoch=2):
@@ -277,7 +282,7 @@ def test_resnet18_from_torchvisions_weights(tmp_path, channels, classes, fresh):
         train_only=("conv1", "layer4", "head"),
     )
     split = splits.Split(torch.zeros(2, channels, 8, 8), torch.zeros(2, dtype=int), classes, {})
-    network, said = starts.network(recipe, split, tmp_path)
+    network, said = starts.network(recipe, split, job("train", {}, recipe, tmp_path))
     assert set(said["fresh"]) == fresh
     state = network.state_dict()
     assert all(torch.equal(state[name], theirs.state_dict()[name]) for name in said["taken"])

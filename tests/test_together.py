@@ -18,12 +18,15 @@ from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization
 from cobaye.evaluation import evaluate
 from cobaye.models import networks
-from cobaye.planning.grid_plan import GridPlan
+from cobaye.planning import runs
+from cobaye.planning.plan import Plan
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
+from cobaye.storage.jobs import Job
 from cobaye.training import engines, loop, together
 from cobaye.training.engines.batched import Engine
 from tests import archives
 from tests.conftest import ROOT
+from tests.jobs import job
 from tests.test_training import CLASSES, SIZE, TRAINING, root  # noqa: F401 (a fixture)
 
 GROUP = {"study": "s", "group": "g"}
@@ -56,6 +59,7 @@ def engine_of(members, split):
     return Engine(members, made, split, normalization, "cpu")
 
 
+LAST = {"weight_decay": "0", "seed": 0}
 GROUPS = {
     "plain": [member((7,), 0.1), member((3,), 0.5), member((7,), 0.01)],
     "penalties": [member((7,), 0.1, 0.9, 0.01), member((3,), 0.2), member((3,), 0.1, 0.5, 0.1)],
@@ -132,14 +136,19 @@ def test_networks_do_not_touch_each_other(root):  # noqa: F811
 
 
 def told(members):
+    """Return what `train_together` is told of each run."""
     return [
-        together.Told(
-            dataclasses.replace(each, engine="batched"),
-            {"study": "s", "model": f"m{i}", "optimizer": "o", "weight_decay": "0", "seed": 0},
-            f"code{i}",
-        )
+        {
+            "identity": {"study": "s", "model": f"m{i}", "optimizer": "o", **LAST},
+            "recipe": recipes.plain(dataclasses.replace(each, engine="batched")),
+            "code": f"code{i}",
+        }
         for i, each in enumerate(members)
     ]
+
+
+def train(members, root):  # noqa: F811
+    return together.train_together(job("train_together", GROUP, {"runs": told(members)}, root))
 
 
 def products(folders):
@@ -155,10 +164,10 @@ def products(folders):
 @pytest.mark.parametrize("name", ["penalties", "deep, tanh, Nesterov"])
 def test_the_files_are_those_of_runs_trained_alone(root, name):  # noqa: F811
     members = GROUPS[name]
-    made = together.train(told(members), GROUP, root=root)
+    made = train(members, root)
     for number, (path, recipe) in enumerate(zip(made, members, strict=True)):
-        identity = {**told(members)[number].identity, "optimizer": "alone"}
-        alone = loop.train(recipe, identity, f"code{number}", root=root).parent
+        identity = {**told(members)[number]["identity"], "optimizer": "alone"}
+        alone = loop.train(job("train", identity, recipe, root, code=f"code{number}")).parent
         own = path.parent
         assert {p.name for p in own.iterdir()} == {p.name for p in alone.iterdir()} - {
             resume.FOLDER
@@ -196,7 +205,7 @@ def killed_at(root, members, monkeypatch, epoch):  # noqa: F811
     with monkeypatch.context() as patch:
         patch.setattr(journal.Journal, "append", dying)
         with pytest.raises(KeyboardInterrupt):
-            together.train(told(members), GROUP, root=root)
+            train(members, root)
     return root / paths.TOGETHER.format(**GROUP) / resume.FOLDER
 
 
@@ -205,7 +214,7 @@ def undisturbed(root, tmp_path_factory):  # noqa: F811
     """The bytes of the group `penalties`, one of which diverges, in a training without a kill."""
     other = tmp_path_factory.mktemp("undisturbed")
     shutil.copytree(root / "resources", other / "resources")
-    return products(path.parent for path in together.train(told(MIXED), GROUP, root=other))
+    return products(path.parent for path in train(MIXED, other))
 
 
 MIXED = [*GROUPS["penalties"], member((3,), 1e6, 0.9)]
@@ -214,7 +223,7 @@ MIXED = [*GROUPS["penalties"], member((3,), 1e6, 0.9)]
 @pytest.mark.parametrize("epoch", [0, 1, 3, 4])
 def test_a_killed_group_goes_on_from_its_last_epoch(root, monkeypatch, undisturbed, epoch):  # noqa: F811
     killed_at(root, MIXED, monkeypatch, epoch)
-    made = together.train(told(MIXED), GROUP, root=root)
+    made = train(MIXED, root)
     assert products(path.parent for path in made) == undisturbed
     run = files.read_json(made[0].parent / "run.json")
     assert run["resumed_from"] == ([epoch - 1] if epoch else [])
@@ -252,7 +261,7 @@ def removed(scratch):
 def test_what_is_not_whole_is_trained_again(root, monkeypatch, undisturbed, harm):  # noqa: F811
     scratch = killed_at(root, MIXED, monkeypatch, 3)
     harm(scratch)
-    made = together.train(told(MIXED), GROUP, root=root)
+    made = train(MIXED, root)
     assert products(path.parent for path in made) == undisturbed
     assert files.read_json(made[0].parent / "run.json")["resumed_from"] == [1]
 
@@ -261,28 +270,28 @@ def test_velocities_that_are_gone_are_not_guessed(root, monkeypatch, undisturbed
     scratch = killed_at(root, MIXED, monkeypatch, 3)
     for file in scratch.glob("state-*"):
         file.write_bytes(b"")
-    made = together.train(told(MIXED), GROUP, root=root)
+    made = train(MIXED, root)
     assert products(path.parent for path in made) == undisturbed
     assert files.read_json(made[0].parent / "run.json")["resumed_from"] == []
 
 
 def test_a_group_of_other_runs_starts_anew(root, monkeypatch, capfd):  # noqa: F811
     killed_at(root, GROUPS["plain"], monkeypatch, 3)
-    made = together.train(told(GROUPS["plain"][:2]), GROUP, root=root)
+    made = train(GROUPS["plain"][:2], root)
     assert files.read_json(made[0].parent / "run.json")["resumed_from"] == []
     assert len(made) == 2
 
 
 def test_a_finished_group_that_is_trained_again_costs_nothing(root, monkeypatch):  # noqa: F811
-    first = products(p.parent for p in together.train(told(MIXED), GROUP, root=root))
+    first = products(p.parent for p in train(MIXED, root))
     monkeypatch.setattr(Engine, "epoch", None)
-    again = products(p.parent for p in together.train(told(MIXED), GROUP, root=root))
+    again = products(p.parent for p in train(MIXED, root))
     assert again == first
 
 
 def test_published_files_are_not_written_to_again(root, monkeypatch):  # noqa: F811
     """They share their bytes with the resume folder's until evaluate removes that."""
-    made = together.train(told(GROUPS["plain"]), GROUP, root=root)
+    made = train(GROUPS["plain"], root)
     before = products(path.parent for path in made)
     others = [dataclasses.replace(each, weight_decay=0.5) for each in GROUPS["plain"]]
     killed_at(root, others, monkeypatch, 3)
@@ -291,21 +300,21 @@ def test_published_files_are_not_written_to_again(root, monkeypatch):  # noqa: F
 
 def test_a_group_is_evaluated_as_its_runs_would_be(root):  # noqa: F811
     """Byte for byte, and the state to resume from is gone."""
-    made = together.train(told(GROUPS["plain"]), GROUP, root=root)
-    runs = []
+    made = train(GROUPS["plain"], root)
+    members = []
     for path, one in zip(made, told(GROUPS["plain"]), strict=True):
-        manifest = manifests.read_manifest(path, "train", one.identity)
-        recipe = recipes.Evaluation(
-            TRAINING.data, one.recipe.model, "every", "cross-entropy", ("val",)
-        )
+        manifest = manifests.read_manifest(path, "train", one["identity"])
+        recipe = recipes.Evaluation(TRAINING.data, "every", ("val",))
         expected = manifests.stage_fingerprint(manifest.recipe, manifest.code)
-        runs.append({"recipe": recipe, "identity": one.identity, "code": "c", "expected": expected})
-        evaluate.evaluate(**runs[-1], root=root)
+        place = paths.manifest("train", one["identity"])
+        told_of_run = {"identity": one["identity"], "code": "c", "expected": {place: expected}}
+        members.append({**told_of_run, "recipe": recipes.plain(recipe)})
+        evaluate.evaluate(Job("evaluate", **members[-1], root=root))
     alone = products(path.parent for path in made)
     for path in made:
         for file in ("metrics.parquet", "evaluate.json"):
             (path.parent / file).unlink()
-    evaluate.evaluate_group(runs, GROUP, root=root)
+    evaluate.evaluate_together(job("evaluate_together", GROUP, {"runs": members}, root))
     assert products(path.parent for path in made) == alone
     assert not (root / paths.TOGETHER.format(**GROUP) / resume.FOLDER).exists()
     metrics = pd.read_parquet(made[0].parent / "metrics.parquet")
@@ -323,19 +332,22 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
     The widest of them all hold gigabytes.
     """
     config = Config({"studies": [study]}, ROOT / "config", figures.names())
-    plan = GridPlan(config, ROOT / "workflow/scripts")
+    plan = Plan(config, ROOT / "workflow/scripts")
     of = config.studies[study]
     assert len(of.runs()) == FAITHFUL[study]
     archives.write_blots(tmp_path, of.data.dataset, (1, 28, 28))
-    for group in plan.groups(study):
-        runs = []
-        for each in plan.group(study, group).recipe["runs"]:
+    for group in runs.groups(plan.config.studies[study]):
+        shortened = []
+        for each in plan.together("train", study, group).recipe["runs"]:
             recipe = recipes.parse(recipes.Training, each["recipe"])
             two = dataclasses.replace(recipe.optimizer, epochs=2)
             if max(recipe.model.options["widths"]) <= 128:
-                recipe = dataclasses.replace(recipe, optimizer=two)
-                runs.append(together.Told(recipe, each["identity"], each["code"]))
-        made = together.train(runs, {"study": study, "group": group}, root=tmp_path)
+                recipe = recipes.plain(dataclasses.replace(recipe, optimizer=two))
+                shortened.append({**each, "recipe": recipe})
+        identity = {"study": study, "group": group}
+        made = together.train_together(
+            job("train_together", identity, {"runs": shortened}, tmp_path)
+        )
         for path in made:
             rows = pd.read_csv(path.parent / "history.csv")
             assert len(rows) == 3
@@ -344,11 +356,16 @@ def test_the_first_epochs_of_a_faithful_study(study, tmp_path):
 
 def test_groups_are_what_shares_its_batches():
     config = Config({"studies": ["digits-grid"]}, ROOT / "config", figures.names())
-    plan = GridPlan(config, ROOT / "workflow/scripts")
-    assert list(plan.groups("digits-grid")) == [f"batch{n}" for n in (4, 8, 16, 32, 64, 128)]
-    assert {len(runs) for runs in plan.groups("digits-grid").values()} == {16}
-    assert list(plan.groups("mnist-deep")) == ["layers3-epochs25", "layers4-epochs10"]
-    assert plan.groups("digits") == {}
+    plan = Plan(config, ROOT / "workflow/scripts")
+    assert list(runs.groups(plan.config.studies["digits-grid"])) == [
+        f"batch{n}" for n in (4, 8, 16, 32, 64, 128)
+    ]
+    assert {len(runs) for runs in runs.groups(plan.config.studies["digits-grid"]).values()} == {16}
+    assert list(runs.groups(plan.config.studies["mnist-deep"])) == [
+        "layers3-epochs25",
+        "layers4-epochs10",
+    ]
+    assert runs.groups(plan.config.studies["digits"]) == {}
     assert len(config.studies["digits-grid"].runs()) == 96
-    read = plan.tabulate("digits-grid").recipe["grid"]["epochs"]
+    read = plan.stage("tabulate", study="digits-grid", maker="tables").recipe["grid"]["epochs"]
     assert sum(len(read[run.optimizer]) for run in config.studies["digits-grid"].runs()) == 384

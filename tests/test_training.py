@@ -25,6 +25,7 @@ from cobaye.tables import reading, tabulate
 from cobaye.training import engines, loop, optimizers
 from cobaye.training.engines import network
 from cobaye.training.history import COLUMNS
+from tests.jobs import job
 
 CLASSES, SIZE = 4, 6
 DATA = recipes.Data("d", None)
@@ -69,7 +70,7 @@ def root(tmp_path):
 
 
 def train(root, recipe=TRAINING, **identity):
-    path = loop.train(recipe, {**IDENTITY, **identity}, "code", root=root)
+    path = loop.train(job("train", {**IDENTITY, **identity}, recipe, root))
     return path.parent, files.read_json(path)
 
 
@@ -156,9 +157,11 @@ def test_a_diverged_run_is_a_result_with_its_reason(root, engine):
 
 
 def evaluation_of(root, recipe, manifest, train_epochs="every"):
-    told = recipes.Evaluation(DATA, recipe.model, train_epochs)
+    told = recipes.Evaluation(DATA, train_epochs)
     expected = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
-    return evaluate.evaluate(told, manifest["identity"], "code", expected, root=root).parent
+    return evaluate.evaluate(
+        job("evaluate", manifest["identity"], told, root, expected=expected)
+    ).parent
 
 
 def test_evaluation_agrees_with_float64_by_hand(root):
@@ -297,10 +300,10 @@ def test_resume_state_of_other_code_is_not_used(root, capsys):
     interrupt(root)
     left = root / paths.RUN.format(**IDENTITY) / resume.FOLDER / "left"
     left.touch()
-    path = loop.train(TRAINING, IDENTITY, "other", root=root)
+    path = loop.train(job("train", IDENTITY, TRAINING, root, code="other"))
     assert not left.exists()
     assert (
-        "resume state not used, it is of another run: code: code → other" in capsys.readouterr()[1]
+        "resume state not used, it is of another run: code: c0de → other" in capsys.readouterr()[1]
     )
     assert files.read_json(path.parent / "run.json")["resumed_from"] == []
 
@@ -456,9 +459,9 @@ def test_a_class_without_images_has_no_mean():
 
 def test_evaluation_refuses_another_recipe_and_ends_the_resume_state(root):
     folder, manifest = train(root)
-    told = recipes.Evaluation(DATA, TRAINING.model, "every")
+    told = recipes.Evaluation(DATA, "every")
     with pytest.raises(StaleFile, match=r"--forcerun .*train\.json"):
-        evaluate.evaluate(told, IDENTITY, "code", "another", root=root)
+        evaluate.evaluate(job("evaluate", IDENTITY, told, root, expected="another"))
     evaluation_of(root, TRAINING, manifest)
     assert not (folder / resume.FOLDER).exists()
 
@@ -473,22 +476,18 @@ def study(root):
         evaluation_of(root, recipe, trained)
         evaluated = files.read_json(folder / "evaluate.json")
         runs.append({key: trained["identity"][key] for key in reading.KEYS})
-        expected[str(folder.relative_to(root))] = tuple(
-            manifests.stage_fingerprint(made["recipe"], made["code"])
-            for made in (trained, evaluated)
-        )
-    return {
-        "recipe": {"runs": runs, "baseline": False},
-        "code": "",
-        "dataset": "d",
-        "expected": expected,
-    }
+        for made in (trained, evaluated):
+            place = paths.manifest(made["stage"], made["identity"])
+            expected[place] = manifests.stage_fingerprint(made["recipe"], made["code"])
+    recipe = {"runs": runs, "baseline": False, "dataset": "d"}
+    return {"recipe": recipe, "expected": expected}
 
 
 def tabulated(root, study):
     """Return a function that reads a table back as figures do."""
-    path = tabulate.tabulate({"study": "s"}, **study, root=root)
-    manifest = manifests.read_manifest(path, "tabulate", {"study": "s"})
+    identity = {"study": "s", "maker": "tables"}
+    path = tabulate.tabulate(job("tabulate", identity, **study, root=root))
+    manifest = manifests.read_manifest(path, "tabulate", identity)
     return lambda name: reading.read(path.parent, name, manifest)
 
 
@@ -513,25 +512,24 @@ def test_a_class_may_be_named_na(tmp_path):
     names = ["c", "NA", "1", "null"]
     path, table = tmp_path / "best-lambda-per-class.csv", pd.DataFrame({"name": names})
     entry = reading.write(path, table.assign(weight_decay="1e-2"))
-    made = manifests.Manifest("tabulate", {}, {}, "", {}, {path.name: entry})
+    made = manifests.Manifest(
+        "tabulate", {"study": "s", "maker": "tables"}, {}, "", {}, {path.name: entry}
+    )
     assert list(reading.read(tmp_path, "best-lambda-per-class", made)["name"]) == names
 
 
-@pytest.mark.parametrize("position", [0, 1], ids=["train", "evaluate"])
-def test_tables_refuse_a_run_of_another_recipe(root, study, position):
-    place = next(iter(study["expected"]))
-    fingerprints = list(study["expected"][place])
-    fingerprints[position] = "another"
-    study["expected"][place] = tuple(fingerprints)
-    name = ("train", "evaluate")[position]
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_tables_refuse_a_run_of_another_recipe(root, study, name):
+    place = paths.manifest(name, {"study": "s", **study["recipe"]["runs"][0]})
+    study["expected"][place] = "another"
     with pytest.raises(StaleFile, match=rf"--forcerun .*{name}\.json"):
         tabulated(root, study)
 
 
 def test_tables_refuse_an_evaluation_of_another_training(root, study):
-    place = next(iter(study["expected"]))
-    path = root / place / "train.json"
-    trained = manifests.read_manifest(path, "train", {"study": "s", **study["recipe"]["runs"][0]})
+    identity = {"study": "s", **study["recipe"]["runs"][0]}
+    path = root / paths.manifest("train", identity)
+    trained = manifests.read_manifest(path, "train", identity)
     dataclasses.replace(trained, inputs={}).write(path)
     with pytest.raises(StaleFile, match=r"evaluate\.json: made from another .*train\.json"):
         tabulated(root, study)
@@ -550,8 +548,12 @@ def test_a_backbone_is_the_last_checkpoint_of_its_run(root):
     fingerprint = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
     recipe = {"run": IDENTITY, "model": recipes.plain(TRAINING.model)}
     with pytest.raises(StaleFile, match=r"--forcerun .*train\.json"):
-        backbones.prepare({"backbone": "b"}, recipe, "", "another", root)
-    backbones.prepare({"backbone": "b"}, recipe, "", fingerprint, root)
+        backbones.prepare_backbone(
+            job("prepare_backbone", {"backbone": "b"}, recipe, root, expected="another")
+        )
+    backbones.prepare_backbone(
+        job("prepare_backbone", {"backbone": "b"}, recipe, root, expected=fingerprint)
+    )
     tensors = backbones.load("b", root).tensors
     torch.testing.assert_close(tensors, weights(folder, 4), rtol=0, atol=0)
     path = root / "resources/backbones/b.safetensors"
@@ -565,7 +567,7 @@ def test_a_figure_is_drawn_with_its_options(root, study):
     identity = {"study": "s", "figure": "test-curves"}
     names = list(kinds.constant("figures", "test-curves", "TABLES"))
     recipe = {"kind": "test-curves", "options": {"split": "val"}, "tables": names}
-    made = figures.plot(identity, recipe, "", root)
+    made = figures.plot(job("plot", identity, recipe, root))
     options = kinds.options("figures", "test-curves")(split="val")
     frames = {name: read(name) for name in ("metrics", "runs", "best-lambda", "baseline")}
     for suffix, expected in figures.render("test-curves", frames, options).items():
@@ -654,9 +656,9 @@ def test_a_warm_start_begins_at_its_neighbour_and_says_so(root):
         torch.testing.assert_close(weights(folder, 1)[name], tensor, rtol=0, atol=1e-3)
     assert len(history(folder)) <= len(history(cold))
     fingerprint = manifests.stage_fingerprint(manifest["recipe"], manifest["code"])
-    loop.train(recipe, IDENTITY, "code", root=root, expected=fingerprint)
+    loop.train(job("train", IDENTITY, recipe, root, expected={place: fingerprint}))
     with pytest.raises(StaleFile, match="another recipe or code"):
-        loop.train(recipe, IDENTITY, "code", root=root, expected="another")
+        loop.train(job("train", IDENTITY, recipe, root, expected={place: "another"}))
 
 
 def test_a_solve_that_is_killed_begins_again_and_ends_the_same(root, monkeypatch):

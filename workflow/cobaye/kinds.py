@@ -28,8 +28,9 @@ FAMILIES = {
     "figures": "figures",
     "networks": "models/networks",
     "optimizers": "training/optimizers",
+    "origins": "training/origins",
     "schedules": "training/schedules",
-    "ways": "derived/ways",
+    "ways": "class_decay/ways",
 }
 
 

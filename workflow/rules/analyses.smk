@@ -1,52 +1,111 @@
-# Analyses of the finished runs of a study: more tables, a rule for each kind; and their story.
+# Analyses of the finished runs of a study: more tables, rules for each kind; and their story.
+
+for kind in ACROSS_RUNS:
+
+    rule:
+        name:
+            f"analyse_{kind.replace('-', '_')}"
+        input:
+            rerun_if_stale("analyse", maker=kind),
+            dataset=dataset_of_study,
+            read=read_by_analysis(kind),
+        output:
+            report(
+                [f"{TABLES}/{file}" for file in table_names.made_by(kind).values()],
+                category="{study}",
+                subcategory="analyses",
+                caption=f"../report/analysis-{kind}.rst",
+            ),
+            manifest=f"{TABLES}/{kind}.json",
+        log:
+            f"{LOGS}/analyse/{{study}}/{kind}.log",
+        localrule: not kinds.constant("analyses", kind, "READS_RUNS")
+        resources:
+            **asks("analyse", maker=kind),
+        params:
+            **told("analyse", maker=kind),
+        message:
+            f"Analysing {kind} of {{wildcards.study}}"
+        script:
+            "../scripts/analyse.py"
 
 
-rule analyse_classes:
-    input:
-        forced_if_stale(f"{paths.TABLES}/classes.json", analysis_stage("classes")),
-        manifests=of_all_runs("train.json", "evaluate.json"),
-        predictions=lambda wildcards: ancient(of_all_runs("predictions.parquet")(wildcards)),
-        dataset=lambda wildcards: PLAN.dataset_manifest(wildcards.study),
-        split=split_manifests("test"),
-    output:
-        report(
-            [f"{paths.TABLES}/{file}" for file in table_files.made_by("classes").values()],
-            category="{study}",
-            subcategory="analysis of classes",
-            caption="../report/classes.rst",
-        ),
-        manifest=f"{paths.TABLES}/classes.json",
-    log:
-        f"{paths.LOGS}/analyse_classes/{{study}}.log",
-    resources:
-        **asks(classes_needs),
-    params:
-        **told(analysis_stage("classes")),
-        data=lambda wildcards: recipes.plain(CONFIG.studies[wildcards.study].data),
-        expected=lambda wildcards: PLAN.expected_runs(wildcards.study),
-    script:
-        "../scripts/analyse_classes.py"
+for kind in INSIDE_RUNS:
+
+    rule:
+        name:
+            f"inspect_{kind.replace('-', '_')}"
+        input:
+            rerun_if_stale("inspect_run", analysis=kind),
+            ancient(f"{RUN}/checkpoints"),
+            train=f"{RUN}/train.json",
+            data=split_of_inspection(kind),
+        output:
+            [
+                f"{RUN}/inside/{kind}/{{state}}/{table}.parquet"
+                for table in table_names.made_by(kind)
+            ],
+            manifest=f"{RUN}/inside/{kind}/{{state}}/manifest.json",
+        log:
+            f"{LOGS}/inspect/{{study}}/{kind}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.{{state}}.log",
+        threads: threads_of_study
+        resources:
+            **asks("inspect_run", analysis=kind),
+            gpu=GPU,
+        params:
+            **told("inspect_run", analysis=kind),
+        message:
+            f"Inspecting {kind} of {{wildcards.study}}: {{wildcards.model}}, {{wildcards.optimizer}}, λ = {{wildcards.weight_decay}}, seed {{wildcards.seed}}, {{wildcards.state}}"
+        script:
+            "../scripts/inspect_run.py"
+
+    rule:
+        name:
+            f"analyse_{kind.replace('-', '_')}"
+        input:
+            rerun_if_stale("analyse", maker=kind),
+            inspected=inspected_runs(kind),
+        output:
+            report(
+                [f"{TABLES}/{file}" for file in table_names.made_by(kind).values()],
+                category="{study}",
+                subcategory="inside the networks",
+                caption=f"../report/analysis-{kind}.rst",
+            ),
+            manifest=f"{TABLES}/{kind}.json",
+        log:
+            f"{LOGS}/analyse/{{study}}/{kind}.log",
+        localrule: True
+        resources:
+            **LIGHT,
+        params:
+            **told("analyse", maker=kind),
+        message:
+            f"Analysing {kind} of {{wildcards.study}}"
+        script:
+            "../scripts/analyse.py"
 
 
 rule tell_story:
     input:
-        forced_if_stale(STORY_MANIFEST, story_stage),
-        manifests=[TABLES_MANIFEST, f"{paths.TABLES}/classes.json"],
-        more=lambda wildcards: more_of_story(wildcards),
+        rerun_if_stale("tell_story"),
+        tables=tables_of_story,
     output:
         report(
-            f"{paths.STUDY}/story.md",
+            f"{STUDY}/story.md",
             category="{study}",
-            subcategory="analysis of classes",
+            subcategory="analyses",
             caption="../report/story.rst",
         ),
-        manifest=STORY_MANIFEST,
+        manifest=f"{STUDY}/story.json",
     log:
-        f"{paths.LOGS}/tell_story/{{study}}.log",
+        f"{LOGS}/tell_story/{{study}}.log",
     localrule: True
     resources:
-        **asks(light_needs),
+        **LIGHT,
     params:
-        **told(story_stage),
+        **told("tell_story"),
+    message:
+        "Telling the story of {wildcards.study}"
     script:
         "../scripts/tell_story.py"

@@ -1,4 +1,4 @@
-# The config, checked, and everything that the rules ask of it.
+# The config, checked; what each job is told, and what it asks for.
 
 import re
 import sys
@@ -6,213 +6,113 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-WORKFLOW = Path(workflow.basedir) / "workflow"
+WORKFLOW = Path(workflow.current_basedir).parent
 # This tree's library, whatever else is installed.
 sys.path.insert(0, str(WORKFLOW))
 
-from cobaye import figures, kinds, recipes
+from cobaye import figures, kinds
 from cobaye.config import Config
 from cobaye.errors import CobayeError
-from cobaye.planning.measure_plan import MeasurePlan, measured_kinds
-from cobaye.recipes import study as study_recipes
-from cobaye.storage import paths, table_names as table_files
+from cobaye.planning import facts, needs, runs, targets
+from cobaye.planning.plan import Plan
+from cobaye.recipes.study import Run
+from cobaye.storage import manifests, paths, table_names
+from cobaye.storage.paths import BACKBONE, BASELINE, BEST, CHOSEN, DATASET, FEATURES, FIGURES
+from cobaye.storage.paths import INSIDE, LOGS, RUN, SHARD, SPLITS, STUDY, TABLES
 from cobaye.storage.staleness import is_stale
-from cobaye.storage.table_names import DESCRIPTIONS
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
-PLAN = MeasurePlan(CONFIG, WORKFLOW / "scripts")
+PLAN = Plan(CONFIG, WORKFLOW / "scripts")
 
-# The manifest of each stage: small, without times, the one plain input of the stage after it.
-DATASET_MANIFEST = f"{paths.DATASET}/manifest.json"
-BACKBONE_MANIFEST = f"{paths.BACKBONE}.json"
-SHARD_MANIFEST = f"{paths.SHARD}.json"
-FEATURES_MANIFEST = f"{paths.FEATURES}/manifest.json"
-TRAIN_MANIFEST = f"{paths.RUN}/train.json"
-EVALUATE_MANIFEST = f"{paths.RUN}/evaluate.json"
-BASELINE_MANIFEST = f"{paths.BASELINE}/baseline.json"
-DERIVED_MANIFEST = f"{paths.TABLES}/derived.json"
-BEST_MANIFEST = f"{paths.BEST}/best.json"
-CHOSEN_MANIFEST = paths.CHOSEN.replace(".csv", ".json")
-LAYERS_MANIFEST = f"{paths.TABLES}/layers.json"
-TABLES_MANIFEST = f"{paths.TABLES}/tables.json"
-STORY_MANIFEST = f"{paths.STUDY}/story.json"
+STUDIES = CONFIG.studies.values()
+TOGETHER = [(study.name, group) for study in STUDIES for group in runs.groups(study)]
+ACROSS_RUNS = [
+    kind for kind in kinds.names("analyses") if not kinds.constant("analyses", kind, "STATES")
+]
+INSIDE_RUNS = [kind for kind in kinds.names("analyses") if kind not in ACROSS_RUNS]
 
 
 def one_of(names):
-    return "|".join(sorted({re.escape(str(name)) for name in names})) or NOTHING
+    """A wildcard's constraint: one of these names."""
+    return "|".join(sorted({re.escape(str(name)) for name in names})) or "(?!)"
 
 
-# A study trains and evaluates its runs one by one, or some of them side by side.
-NOTHING = "(?!)"
-ONE_BY_ONE = [name for name, of in CONFIG.studies.items() if not of.together]
-GROUPS = [(study, group) for study in CONFIG.studies for group in PLAN.groups(study)]
-# A derived run's name is no model's, so that the two kinds of runs have different paths.
-MODELS = [name for of in CONFIG.studies.values() for name in of.models]
-OPTIMIZERS = [name for of in CONFIG.studies.values() for name in of.optimizers]
-DERIVED = [run for of in CONFIG.studies.values() for run in of.derived_runs()]
-LABELS = [label for of in CONFIG.studies.values() for label in of.weight_decays]
-WAYS = [way for of in CONFIG.studies.values() for way in of.per_class]
-PER_CLASS = [study_recipes.per_class_label(way) for way in WAYS]
+EVERY_RUN = [run for study in STUDIES for run in runs.origins(study)]
 
 
 wildcard_constraints:
     study=one_of(CONFIG.studies),
     dataset=one_of(CONFIG.datasets),
     backbone=one_of(CONFIG.backbones),
-    split=one_of(paths.SPLITS),
-    model=one_of([*MODELS, *(run.model for run in DERIVED)]),
-    optimizer=one_of([*OPTIMIZERS, *(run.optimizer for run in DERIVED)]),
-    weight_decay=one_of([*LABELS, *PER_CLASS]),
-    way=one_of(WAYS),
-    seed=one_of(seed for of in CONFIG.studies.values() for seed in of.seeds),
+    split=one_of(SPLITS),
+    model=one_of(run.model for run in EVERY_RUN),
+    optimizer=one_of(run.optimizer for run in EVERY_RUN),
+    weight_decay=one_of(run.weight_decay for run in EVERY_RUN),
+    seed=one_of(run.seed for run in EVERY_RUN),
+    way=one_of(way for study in STUDIES for way in study.per_class),
     state=one_of(paths.STATES),
     shard=r"\d\d",
     shards=r"\d\d",
 
 
-# What each rule's job is told, by its wildcards.
+def told(rule, **fixed):
+    """The params of a rule: what its job is told. fixed: parts of its identity that are no wildcards."""
+
+    def part(name):
+        return lambda wildcards: getattr(PLAN.stage(rule, **wildcards, **fixed), name)
+
+    parts = {name: part(name) for name in ("identity", "recipe", "code")}
+    return {**parts, "expected": lambda wildcards: PLAN.expected(rule, **wildcards, **fixed)}
 
 
-def dataset_stage(wildcards):
-    return PLAN.dataset(wildcards.dataset)
+def told_together(rule, study, group):
+    """The params of a rule that trains or evaluates a group of runs."""
+    stage = PLAN.together(rule, study, group)
+    return {"identity": stage.identity, "recipe": stage.recipe, "code": stage.code, "expected": {}}
 
 
-def backbone_stage(wildcards):
-    return PLAN.backbone(wildcards.backbone)
-
-
-def shard_stage(wildcards):
-    return PLAN.shard(wildcards.dataset, wildcards.backbone, wildcards.split, wildcards.shard)
-
-
-def features_stage(wildcards):
-    return PLAN.features(wildcards.dataset, wildcards.backbone, wildcards.split)
-
-
-def run_of(wildcards):
-    return study_recipes.Run(
-        wildcards.model, wildcards.optimizer, wildcards.weight_decay, int(wildcards.seed)
-    )
-
-
-def train_stage(wildcards):
-    return PLAN.train(wildcards.study, run_of(wildcards))
-
-
-def choose_stage(wildcards):
-    return PLAN.choose(wildcards.study, wildcards.way)
-
-
-def train_splits(wildcards):
-    return PLAN.train_splits(wildcards.study, run_of(wildcards))
-
-
-def evaluate_stage(wildcards):
-    return PLAN.evaluate(wildcards.study, run_of(wildcards))
-
-
-def baseline_stage(wildcards):
-    return PLAN.baseline(wildcards.study)
-
-
-def best_stage(wildcards):
-    return PLAN.best(wildcards.study)
-
-
-def train_derived_stage(wildcards):
-    return PLAN.train_derived(wildcards.study, run_of(wildcards))
-
-
-def evaluate_derived_stage(wildcards):
-    return PLAN.evaluate_derived(wildcards.study, run_of(wildcards))
-
-
-def tabulate_derived_stage(wildcards):
-    return PLAN.tabulate_derived(wildcards.study)
-
-
-def describe_stage(wildcards):
-    return PLAN.describe(wildcards.study)
-
-
-def tabulate_stage(wildcards):
-    return PLAN.tabulate(wildcards.study)
-
-
-def measure_stage(analysis):
-    return lambda wildcards: PLAN.measure(
-        wildcards.study, run_of(wildcards), analysis, wildcards.state
-    )
-
-
-def join_stage(analysis):
-    return lambda wildcards: PLAN.join(wildcards.study, analysis)
-
-
-def analysis_stage(analysis):
-    return lambda wildcards: PLAN.analyse(wildcards.study, analysis)
-
-
-def indicators_stage(wildcards):
-    return PLAN.indicators(wildcards.study)
-
-
-def story_stage(wildcards):
-    return PLAN.story(wildcards.study)
-
-
-def figure_stage(figure):
-    return lambda wildcards: PLAN.plot(wildcards.study, figure)
-
-
-def told(stage):
-    """What a rule's params say, each a function of the wildcards."""
+def asks(rule, **fixed):
+    """The memory, time and GPU of a rule. A job that was ended may have lacked memory: more of it."""
+    need = getattr(needs, rule)
     return {
-        "identity": lambda wildcards: stage(wildcards).identity,
-        "recipe": lambda wildcards: stage(wildcards).recipe,
-        "code": lambda wildcards: stage(wildcards).code,
+        "mem_mb": lambda wildcards, attempt: attempt * need(CONFIG, **wildcards, **fixed).megabytes,
+        "runtime": lambda wildcards: need(CONFIG, **wildcards, **fixed).minutes,
     }
 
 
-def forced_if_stale(manifest, stage):
-    """An input function that names no input, but has the job run if its manifest stands for
-    something else than the config. Snakemake's records say so too, but do not travel with results.
+# Of a job that only reads small files, or copies one.
+LIGHT = needs.LIGHT._asdict()
+LIGHT = {"mem_mb": LIGHT["megabytes"], "runtime": LIGHT["minutes"]}
+
+
+def GPU(wildcards):
+    elsewhere = workflow.remote_exec or not workflow.local_exec
+    here = Path("/dev/nvidiactl").exists()
+    return int(facts.gpu_wanted(CONFIG.device, elsewhere=elsewhere, here=here))
+
+
+def rerun_if_stale(rule, jobs=None, **fixed):
+    """An input function that names no input, but has a job run if its manifest stands for something
+    else than the config. Snakemake's records say so too, but do not travel with results.
+
+    jobs: identities, of a rule that writes several manifests.
     """
 
     def no_input(wildcards):
-        try:
-            expected = stage(wildcards)
-        except CobayeError as error:
-            raise WorkflowError(str(error)) from None
-        path = manifest.format(**wildcards)
-        if workflow.is_main_process and is_stale(path, expected.fingerprint):
-            workflow.dag.forcefiles.add(path)
+        for identity in jobs or [{**wildcards, **fixed}]:
+            try:
+                stage = PLAN.stage(rule, **identity)
+            except CobayeError as error:
+                raise WorkflowError(str(error)) from None
+            path = paths.manifest(rule, stage.identity)
+            if workflow.is_main_process and is_stale(path, stage.fingerprint):
+                workflow.dag.forcefiles.add(path)
         return []
 
     return no_input
-
-
-def group_stage(study, group, evaluated):
-    return lambda wildcards: PLAN.group(study, group, evaluated=evaluated)
-
-
-def of_group(study, group, product):
-    """A product of each run of a group."""
-    return [f"{PLAN.run_folder(study, run)}/{product}" for run in PLAN.groups(study)[group]]
-
-
-def forced_if_any_is_stale(study, group, evaluated):
-    """As forced_if_stale, for the runs of a group."""
-    product = "evaluate.json" if evaluated else "train.json"
-    stage = PLAN.evaluate if evaluated else PLAN.train
-    each = [
-        forced_if_stale(path, lambda wildcards, run=run: stage(study, run))
-        for run, path in zip(PLAN.groups(study)[group], of_group(study, group, product))
-    ]
-    return lambda wildcards: [no_input for one in each for no_input in one({})]
 
 
 def refuse_missing_data():
@@ -221,14 +121,15 @@ def refuse_missing_data():
     for job in workflow.dag.needrun_jobs():
         if job.rule.name == "prepare_dataset":
             name = job.wildcards.dataset
-            found = PLAN.dataset_problems(name)
-            problems += [f"config/datasets.yaml: {name}: {problem}" for problem in found]
-        elif job.rule.name == "prepare_backbone" and not PLAN.backbone_run(job.wildcards.backbone):
-            # Only here, and only for these: it imports torch.
-            from cobaye.models import backbones
-
+            missing = facts.dataset_problems(CONFIG, name)
+            problems += [f"config/datasets.yaml: {name}: {problem}" for problem in missing]
+        elif job.rule.name == "prepare_backbone":
             name = job.wildcards.backbone
-            found = backbones.problems(CONFIG.backbones[name])
-            problems += [f"config/backbones.yaml: {name}: {problem}" for problem in found]
+            if CONFIG.backbones[name].run is None:
+                # Only here, and only for these: it imports torch.
+                from cobaye.models import backbones
+
+                missing = backbones.problems(CONFIG.backbones[name])
+                problems += [f"config/backbones.yaml: {name}: {problem}" for problem in missing]
     if problems:
         raise WorkflowError("\n".join(problems))

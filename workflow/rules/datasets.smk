@@ -3,16 +3,18 @@
 
 rule prepare_dataset:
     input:
-        forced_if_stale(DATASET_MANIFEST, dataset_stage),
+        rerun_if_stale("prepare_dataset"),
     output:
-        directory(expand(f"{paths.DATASET}/{{split}}", split=paths.SPLITS, allow_missing=True)),
-        f"{paths.DATASET}/classes.json",
-        manifest=DATASET_MANIFEST,
+        directory(expand(f"{DATASET}/{{split}}", split=SPLITS, allow_missing=True)),
+        f"{DATASET}/classes.json",
+        manifest=f"{DATASET}/manifest.json",
     log:
-        f"{paths.LOGS}/prepare_dataset/{{dataset}}.log",
+        f"{LOGS}/prepare_dataset/{{dataset}}.log",
     resources:
-        **asks(dataset_needs),
+        **asks("prepare_dataset"),
     params:
-        **told(dataset_stage),
+        **told("prepare_dataset"),
+    message:
+        "Preparing dataset {wildcards.dataset}"
     script:
         "../scripts/prepare_dataset.py"

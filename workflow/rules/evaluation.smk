@@ -1,214 +1,137 @@
-# Every checkpoint of a run on every split, a backbone's own last layer likewise; then the tables of a study.
+# Every checkpoint of a run on every split; then the tables of a study.
 
 
 rule evaluate:
     input:
-        forced_if_stale(EVALUATE_MANIFEST, evaluate_stage),
-        ancient(f"{paths.RUN}/checkpoints"),
-        train=TRAIN_MANIFEST,
-        manifests=lambda wildcards: split_manifests(*evaluated(wildcards))(wildcards),
-        inputs=lambda wildcards: split_files(*evaluated(wildcards))(wildcards),
+        rerun_if_stale("evaluate"),
+        ancient(f"{RUN}/checkpoints"),
+        train=f"{RUN}/train.json",
+        data=evaluated_splits,
     output:
-        f"{paths.RUN}/metrics.parquet",
-        f"{paths.RUN}/classes.parquet",
-        f"{paths.RUN}/predictions.parquet",
-        manifest=EVALUATE_MANIFEST,
+        f"{RUN}/metrics.parquet",
+        f"{RUN}/classes.parquet",
+        f"{RUN}/predictions.parquet",
+        manifest=f"{RUN}/evaluate.json",
     log:
-        f"{paths.LOGS}/evaluate/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
-    wildcard_constraints:
-        study=one_of(ONE_BY_ONE),
-        model=one_of(MODELS),
+        f"{LOGS}/evaluate/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
     resources:
-        **asks(evaluate_needs),
+        **asks("evaluate"),
         gpu=GPU,
     params:
-        **told(evaluate_stage),
-        expected=lambda wildcards: train_stage(wildcards).fingerprint,
+        **told("evaluate"),
+    message:
+        "Evaluating {wildcards.study}: {wildcards.model}, {wildcards.optimizer}, λ = {wildcards.weight_decay}, seed {wildcards.seed}"
     script:
         "../scripts/evaluate.py"
 
 
-for study, group in GROUPS:
+for study, group in TOGETHER:
 
     rule:
         name:
             f"evaluate_together_{study}_{group}"
         input:
-            forced_if_any_is_stale(study, group, evaluated=True),
+            rerun_if_stale("evaluate", identities_of_group(study, group)),
             ancient(of_group(study, group, "checkpoints")),
             train=of_group(study, group, "train.json"),
-            manifests=sorted(
-                {
-                    PLAN.split_manifest(study, split)
-                    for split in CONFIG.studies[study].evaluate_splits
-                }
-            ),
-            inputs=ancient(
-                [
-                    file
-                    for split in CONFIG.studies[study].evaluate_splits
-                    for file in PLAN.split_files(study, split)
-                ]
-            ),
+            data=data_of(study, CONFIG.studies[study].evaluate_splits),
         output:
-            [
-                file
-                for name in ("metrics", "classes", "predictions")
-                for file in of_group(study, group, f"{name}.parquet")
-            ],
+            of_group(study, group, "metrics.parquet"),
+            of_group(study, group, "classes.parquet"),
+            of_group(study, group, "predictions.parquet"),
             manifests=of_group(study, group, "evaluate.json"),
         log:
-            f"{paths.LOGS}/evaluate_together/{study}/{group}.log",
+            f"{LOGS}/evaluate_together/{study}/{group}.log",
         resources:
-            **asks(group_needs(study, group, evaluated=True)),
+            **asks("evaluate_together", study=study, group=group),
             gpu=GPU,
         params:
-            **told(group_stage(study, group, evaluated=True)),
+            **told_together("evaluate", study, group),
+        message:
+            f"Evaluating {study}: {len(of_group(study, group, ''))} runs together, {group}"
         script:
             "../scripts/evaluate_together.py"
 
 
 rule evaluate_baseline:
     input:
-        forced_if_stale(BASELINE_MANIFEST, baseline_stage),
-        lambda wildcards: ancient(backbone_of(f"{paths.BACKBONE}.safetensors")(wildcards)),
-        backbone=backbone_of(BACKBONE_MANIFEST),
-        dataset=lambda wildcards: PLAN.dataset_manifest(wildcards.study),
-        manifests=split_manifests(*paths.SPLITS),
-        inputs=split_files(*paths.SPLITS),
+        rerun_if_stale("evaluate_baseline"),
+        backbone=backbone_of_study,
+        dataset=dataset_of_study,
+        data=every_split,
     output:
-        [
-            f"{paths.BASELINE}/{file}"
-            for file in (
-                "head.safetensors",
-                "metrics.parquet",
-                "classes.parquet",
-                "predictions.parquet",
-            )
-        ],
-        manifest=BASELINE_MANIFEST,
+        f"{BASELINE}/head.safetensors",
+        f"{BASELINE}/metrics.parquet",
+        f"{BASELINE}/classes.parquet",
+        f"{BASELINE}/predictions.parquet",
+        manifest=f"{BASELINE}/baseline.json",
     log:
-        f"{paths.LOGS}/evaluate_baseline/{{study}}.log",
+        f"{LOGS}/evaluate_baseline/{{study}}.log",
     resources:
-        **asks(baseline_needs),
+        **asks("evaluate_baseline"),
         gpu=GPU,
     params:
-        **told(baseline_stage),
+        **told("evaluate_baseline"),
+    message:
+        "Evaluating the backbone's own last layer on {wildcards.study}"
     script:
         "../scripts/evaluate_baseline.py"
 
 
-rule tabulate:
-    input:
-        forced_if_stale(TABLES_MANIFEST, tabulate_stage),
-        manifests=of_all_runs("train.json", "evaluate.json"),
-        baseline=of_baseline("baseline.json"),
-        baseline_tables=lambda wildcards: ancient(of_baseline("metrics.parquet")(wildcards)),
-        histories=lambda wildcards: ancient(of_all_runs("history.csv")(wildcards)),
-        tables=lambda wildcards: ancient(
-            of_all_runs("metrics.parquet", "classes.parquet", "predictions.parquet")(wildcards)
-        ),
-        dataset=lambda wildcards: PLAN.dataset_manifest(wildcards.study),
-    output:
-        report(
-            [f"{paths.TABLES}/{file}" for file in table_files.FILES.values()],
-            category="{study}",
-            subcategory="tables",
-            caption="../report/tables.rst",
-        ),
-        manifest=TABLES_MANIFEST,
-    log:
-        f"{paths.LOGS}/tabulate/{{study}}.log",
-    localrule: True
-    resources:
-        **asks(tabulate_needs),
-    params:
-        **told(tabulate_stage),
-        dataset=lambda wildcards: CONFIG.studies[wildcards.study].data.dataset,
-        expected=lambda wildcards: PLAN.expected_runs(wildcards.study),
-    script:
-        "../scripts/tabulate.py"
+# tables: of the runs that the config states. derived: of those that take their recipe from the grid.
+for maker, tabulated, caption in [
+    ("tables", [finished_runs, baseline_of_study, dataset_of_study], "tables"),
+    ("derived", [finished_derived_runs], "derived"),
+]:
+
+    rule:
+        name:
+            "tabulate" if maker == "tables" else "tabulate_derived"
+        input:
+            rerun_if_stale("tabulate", maker=maker),
+            *tabulated,
+        output:
+            report(
+                [f"{TABLES}/{file}" for file in table_names.made_by(maker).values()],
+                category="{study}",
+                subcategory="tables",
+                caption=f"../report/{caption}.rst",
+            ),
+            manifest=f"{TABLES}/{maker}.json",
+        log:
+            f"{LOGS}/tabulate/{{study}}/{maker}.log",
+        localrule: True
+        resources:
+            **asks("tabulate", maker=maker),
+        params:
+            **told("tabulate", maker=maker),
+        message:
+            f"Tabulating {maker if maker == 'derived' else 'the'} runs of {{wildcards.study}}"
+        script:
+            "../scripts/tabulate.py"
 
 
 rule evaluate_best:
     input:
-        forced_if_stale(BEST_MANIFEST, best_stage),
-        f"{paths.TABLES}/grid.csv",
-        lambda wildcards: ancient(of_all_runs("checkpoints")(wildcards)),
-        lambda wildcards: ancient(of_all_derived_runs("checkpoints")(wildcards)),
-        tables=TABLES_MANIFEST,
-        derived=if_derived(DERIVED_MANIFEST, f"{paths.TABLES}/derived.csv"),
-        manifests=split_manifests("test"),
-        inputs=split_files("test"),
+        rerun_if_stale("evaluate_best"),
+        grid=grid_of_study,
+        data=test_split,
     output:
         report(
-            f"{paths.BEST}/best.csv",
+            f"{BEST}/best.csv",
             category="{study}",
             subcategory="tables",
             caption="../report/best.rst",
         ),
-        manifest=BEST_MANIFEST,
+        manifest=f"{BEST}/best.json",
     log:
-        f"{paths.LOGS}/evaluate_best/{{study}}.log",
+        f"{LOGS}/evaluate_best/{{study}}.log",
     resources:
-        **asks(best_needs),
+        **asks("evaluate_best"),
         gpu=GPU,
     params:
-        **told(best_stage),
+        **told("evaluate_best"),
+    message:
+        "Evaluating the best configuration of {wildcards.study} on test"
     script:
         "../scripts/evaluate_best.py"
-
-
-rule evaluate_derived:
-    input:
-        forced_if_stale(EVALUATE_MANIFEST, evaluate_derived_stage),
-        ancient(f"{paths.RUN}/checkpoints"),
-        train=TRAIN_MANIFEST,
-        manifests=lambda wildcards: split_manifests(*evaluated(wildcards))(wildcards),
-        inputs=lambda wildcards: split_files(*evaluated(wildcards))(wildcards),
-    output:
-        f"{paths.RUN}/metrics.parquet",
-        f"{paths.RUN}/classes.parquet",
-        f"{paths.RUN}/predictions.parquet",
-        manifest=EVALUATE_MANIFEST,
-    log:
-        f"{paths.LOGS}/evaluate_derived/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
-    wildcard_constraints:
-        model=one_of(run.model for run in DERIVED),
-    resources:
-        **asks(derived_needs(evaluated=True)),
-        gpu=GPU,
-    params:
-        **told(evaluate_derived_stage),
-        expected=lambda wildcards: train_derived_stage(wildcards).fingerprint,
-    script:
-        "../scripts/evaluate_derived.py"
-
-
-rule tabulate_derived:
-    input:
-        forced_if_stale(DERIVED_MANIFEST, tabulate_derived_stage),
-        manifests=of_all_derived_runs("train.json", "evaluate.json"),
-        histories=lambda wildcards: ancient(of_all_derived_runs("history.csv")(wildcards)),
-        tables=lambda wildcards: ancient(
-            of_all_derived_runs("metrics.parquet", "classes.parquet", "predictions.parquet")(
-                wildcards
-            )
-        ),
-    output:
-        report(
-            [f"{paths.TABLES}/{file}" for file in table_files.DERIVED_FILES.values()],
-            category="{study}",
-            subcategory="tables",
-            caption="../report/derived.rst",
-        ),
-        manifest=DERIVED_MANIFEST,
-    log:
-        f"{paths.LOGS}/tabulate_derived/{{study}}.log",
-    resources:
-        **asks(tabulate_needs),
-    params:
-        **told(tabulate_derived_stage),
-        expected=lambda wildcards: PLAN.expected_derived(wildcards.study),
-    script:
-        "../scripts/tabulate_derived.py"

@@ -3,63 +3,65 @@
 
 rule prepare_backbone:
     input:
-        forced_if_stale(BACKBONE_MANIFEST, backbone_stage),
-        manifest=lambda wildcards: PLAN.backbone_run(wildcards.backbone, "train.json"),
-        checkpoints=lambda wildcards: ancient(PLAN.backbone_run(wildcards.backbone, "checkpoints")),
+        rerun_if_stale("prepare_backbone"),
+        trained=run_of_backbone,
     output:
-        f"{paths.BACKBONE}.safetensors",
-        manifest=BACKBONE_MANIFEST,
+        f"{BACKBONE}.safetensors",
+        manifest=f"{BACKBONE}.json",
     log:
-        f"{paths.LOGS}/prepare_backbone/{{backbone}}.log",
+        f"{LOGS}/prepare_backbone/{{backbone}}.log",
     localrule: True
     resources:
-        **asks(light_needs),
+        **LIGHT,
     params:
-        **told(backbone_stage),
-        expected=lambda wildcards: PLAN.backbone_expected(wildcards.backbone),
+        **told("prepare_backbone"),
+    message:
+        "Preparing backbone {wildcards.backbone}"
     script:
         "../scripts/prepare_backbone.py"
 
 
 rule cache_features:
     input:
-        forced_if_stale(SHARD_MANIFEST, shard_stage),
-        ancient(f"{paths.DATASET}/{{split}}"),
-        ancient(f"{paths.BACKBONE}.safetensors"),
-        dataset=DATASET_MANIFEST,
-        backbone=BACKBONE_MANIFEST,
+        rerun_if_stale("cache_features"),
+        ancient(f"{DATASET}/{{split}}"),
+        ancient(f"{BACKBONE}.safetensors"),
+        dataset=f"{DATASET}/manifest.json",
+        backbone=f"{BACKBONE}.json",
     output:
-        f"{paths.SHARD}.npy",
-        manifest=SHARD_MANIFEST,
+        f"{SHARD}.npy",
+        manifest=f"{SHARD}.json",
     log:
-        f"{paths.LOGS}/cache_features/{{dataset}}/{{backbone}}/{{split}}.{{shard}}-{{shards}}.log",
-    threads: lambda wildcards: CONFIG.backbones[wildcards.backbone].threads
+        f"{LOGS}/cache_features/{{dataset}}/{{backbone}}/{{split}}.{{shard}}-{{shards}}.log",
+    threads: threads_of_backbone
     resources:
-        **asks(shard_needs),
+        **asks("cache_features"),
         gpu=GPU,
     params:
-        **told(shard_stage),
-        model=lambda wildcards: recipes.plain(PLAN.backbone_model(wildcards.backbone)),
+        **told("cache_features"),
+    message:
+        "Caching features of {wildcards.dataset} by {wildcards.backbone}: {wildcards.split}, shard {wildcards.shard} of {wildcards.shards}"
     script:
         "../scripts/cache_features.py"
 
 
 rule gather_features:
     input:
-        forced_if_stale(FEATURES_MANIFEST, features_stage),
-        ancient(f"{paths.DATASET}/{{split}}"),
-        dataset=DATASET_MANIFEST,
-        shards=all_shards(".json"),
-        arrays=lambda wildcards: ancient(all_shards(".npy")(wildcards)),
+        rerun_if_stale("gather_features"),
+        ancient(f"{DATASET}/{{split}}"),
+        dataset=f"{DATASET}/manifest.json",
+        shards=shards_of_split,
     output:
-        f"{paths.FEATURES}/labels.npy",
-        manifest=FEATURES_MANIFEST,
+        f"{FEATURES}/labels.npy",
+        manifest=f"{FEATURES}/manifest.json",
     log:
-        f"{paths.LOGS}/gather_features/{{dataset}}/{{backbone}}/{{split}}.log",
+        f"{LOGS}/gather_features/{{dataset}}/{{backbone}}/{{split}}.log",
     localrule: True
     resources:
-        **asks(features_needs),
+        **asks("gather_features"),
     params:
-        **told(features_stage),
+        **told("gather_features"),
+    message:
+        "Gathering features of {wildcards.dataset} by {wildcards.backbone}: {wildcards.split}"
     script:
         "../scripts/gather_features.py"

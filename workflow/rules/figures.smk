@@ -6,26 +6,27 @@ for figure in figures.names():
         name:
             f"plot_{figure.replace('-', '_')}"
         input:
-            forced_if_stale(f"{paths.FIGURES}/{figure}.json", figure_stage(figure)),
-            tables_read(figure_stage(figure)),
-            manifests=table_manifests_read(figure_stage(figure)),
+            rerun_if_stale("plot", figure=figure),
+            tables=tables_of_figure(figure),
         output:
             report(
-                f"{paths.FIGURES}/{figure}.svg",
+                f"{FIGURES}/{figure}.svg",
                 category="{study}",
                 subcategory="figures",
                 caption=f"../report/{figure}.rst",
                 labels={"figure": figure},
             ),
-            f"{paths.FIGURES}/{figure}.pdf",
-            f"{paths.FIGURES}/{figure}.png",
-            manifest=f"{paths.FIGURES}/{figure}.json",
+            f"{FIGURES}/{figure}.pdf",
+            f"{FIGURES}/{figure}.png",
+            manifest=f"{FIGURES}/{figure}.json",
         log:
-            f"{paths.LOGS}/plot/{{study}}/{figure}.log",
+            f"{LOGS}/plot/{{study}}/{figure}.log",
         localrule: True
         resources:
-            **asks(light_needs),
+            **LIGHT,
         params:
-            **told(figure_stage(figure)),
+            **told("plot", figure=figure),
+        message:
+            f"Plotting {figure} of {{wildcards.study}}"
         script:
             "../scripts/plot.py"

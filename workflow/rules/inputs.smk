@@ -1,161 +1,237 @@
-# What each rule reads, where that depends on the config.
+# What each rule reads, where that depends on the config. Manifests are small and plain inputs; what
+# they cover is large and `ancient`: Snakemake ignores its times, the manifest stands for it.
 
 
-def all_shards(suffix):
-    """The files of all shards of a split."""
-    return lambda wildcards: expand(
-        paths.SHARD + suffix,
-        **wildcards,
-        shard=PLAN.shards(wildcards.dataset),
-        shards=PLAN.shard_count(wildcards.dataset),
-    )
+def study_of(wildcards):
+    return CONFIG.studies[wildcards.study]
 
 
-def split_manifests(*splits):
-    """The manifests over what a study learns from."""
-    return lambda wildcards: sorted(
-        {PLAN.split_manifest(wildcards.study, split) for split in splits}
-    )
+def run_of(wildcards):
+    return Run(wildcards.model, wildcards.optimizer, wildcards.weight_decay, int(wildcards.seed))
 
 
-def split_files(*splits):
-    """The folders or files of what a study learns from: large, so compared by nothing."""
-    return lambda wildcards: ancient(
-        [file for split in splits for file in PLAN.split_files(wildcards.study, split)]
-    )
+def origin_of(wildcards):
+    """Where the recipe of a run comes from: the config, the table grid, or chosen λ."""
+    return runs.origins(study_of(wildcards)).get(run_of(wildcards), "config")
 
 
-def evaluated(wildcards):
-    """The splits that a study scores."""
-    return CONFIG.studies[wildcards.study].evaluate_splits
+def threads_of_study(wildcards):
+    return study_of(wildcards).threads
 
 
-def start_of_run(suffix):
-    """A file of the backbone whose weights a run starts from, if it starts from any."""
-    return lambda wildcards: PLAN.start(wildcards.study, wildcards.model, suffix)
+def threads_of_backbone(wildcards):
+    return CONFIG.backbones[wildcards.backbone].threads
 
 
-def warm_start(product):
-    """A product of the run whose last weights a run starts from, if it starts from any."""
-    return lambda wildcards: PLAN.warm_start_of(wildcards.study, run_of(wildcards), product)
+def data_of(study, splits):
+    """The manifests of splits of what a study learns from, and the files that they cover."""
+    data = CONFIG.studies[study].data
+    covered = [file for split in splits for file in facts.split_files(CONFIG, data, split)]
+    return [*sorted({paths.split_manifest(data, split) for split in splits}), *ancient(covered)]
 
 
-def of_baseline(*products):
-    """These products of a study's baseline, if it has one."""
-    return lambda wildcards: [
-        file for name in products for file in PLAN.baseline_product(wildcards.study, name)
-    ]
+def every_split(wildcards):
+    return data_of(wildcards.study, SPLITS)
 
 
-def backbone_of(product):
-    """A product of the backbone of a study."""
-    return lambda wildcards: product.format(backbone=CONFIG.studies[wildcards.study].data.backbone)
+def test_split(wildcards):
+    return data_of(wildcards.study, ["test"])
 
 
-def products_of(runs, products):
-    """These products of every run of a study that `runs` lists."""
-    return lambda wildcards: [
-        f"{PLAN.run_folder(wildcards.study, run)}/{product}"
-        for run in runs(CONFIG.studies[wildcards.study])
-        for product in products
-    ]
+def evaluated_splits(wildcards):
+    return data_of(wildcards.study, study_of(wildcards).evaluate_splits)
 
 
-def of_all_runs(*products):
-    """Of those in the product of its models, optimizers, λ and seeds."""
-    return products_of(study_recipes.Study.runs, products)
+def training_splits(wildcards):
+    """The train split, and val where a schedule or a stopping rule looks at it."""
+    study, run = study_of(wildcards), run_of(wildcards)
+    if origin_of(wildcards) == "grid":
+        return data_of(wildcards.study, ["train", "val"])
+    reads_val = study.optimizers[run.optimizer].reads_val
+    return data_of(wildcards.study, ["train", "val"] if reads_val else ["train"])
 
 
-def of_all_derived_runs(*products):
-    """Of those that repeat what a table found."""
-    return products_of(study_recipes.Study.derived_runs, products)
+def dataset_of_study(wildcards):
+    return f"{DATASET}/manifest.json".format(dataset=study_of(wildcards).data.dataset)
 
 
-def of_all_per_class_runs(*products):
-    """Of those with a λ for each class."""
-    return products_of(study_recipes.Study.per_class_runs, products)
+def backbone_of_study(wildcards):
+    """The backbone whose features a study learns from."""
+    base = BACKBONE.format(backbone=study_of(wildcards).data.backbone)
+    return [f"{base}.json", ancient(f"{base}.safetensors")]
 
 
-def split_of_measure(analysis, product):
-    """What an analysis of single runs reads of the data, if it reads any."""
-    split = kinds.constant("analyses", analysis, "SPLIT")
-    return lambda wildcards: product(split)(wildcards) if split else []
+def run_of_backbone(wildcards):
+    """The run that trained a backbone, if one did."""
+    entry = CONFIG.backbones[wildcards.backbone]
+    if entry.run is None:
+        return []
+    folder = runs.folder(entry.study, entry.run)
+    return [f"{folder}/train.json", ancient(f"{folder}/checkpoints")]
 
 
-def of_all_measured(analysis, *files):
-    """These files of every run and state that an analysis looks into."""
-    return lambda wildcards: [
-        f"{folder}/{file}"
-        for folder in PLAN.measured_folders(wildcards.study, analysis)
-        for file in files
-    ]
+def shards_of_split(wildcards):
+    """All shards of a split's features."""
+    count = CONFIG.datasets[wildcards.dataset].shards
+    labels = [paths.shard_label(number) for number in range(count)]
+    shards = expand(SHARD, **wildcards, shard=labels, shards=paths.shard_label(count))
+    return [*(f"{shard}.json" for shard in shards), *ancient([f"{shard}.npy" for shard in shards])]
 
 
-def tables_read(stage):
-    """The files of the tables that a job is told to read."""
-    return lambda wildcards: ancient(
-        [
-            f"{paths.TABLES}/{table_files.file(table)}".format(**wildcards)
-            for table in stage(wildcards).recipe["tables"]
-        ]
-    )
+def starting_weights(wildcards):
+    """The backbone whose weights a run starts from, if it starts from one."""
+    model = study_of(wildcards).models.get(wildcards.model)
+    if model is None or model.start is None:
+        return []
+    base = BACKBONE.format(backbone=model.start.backbone)
+    return [f"{base}.json", ancient(f"{base}.safetensors")]
 
 
-def table_manifests_read(stage):
-    """The manifests that cover them."""
-    return lambda wildcards: sorted(
-        {
-            f"{paths.TABLES}/{table_files.manifest(table)}".format(**wildcards)
-            for table in stage(wildcards).recipe["tables"]
-        }
-    )
+def neighbour(wildcards):
+    """The run whose last weights a warm start begins from, if there is one."""
+    run = runs.warm_start(study_of(wildcards), run_of(wildcards))
+    if run is None:
+        return []
+    folder = runs.folder(wildcards.study, run)
+    return [f"{folder}/train.json", ancient(f"{folder}/checkpoints")]
 
 
-def of_all_ways(product):
-    """A product of every way in which a study chooses a λ for each class."""
-    return lambda wildcards: [
-        product.format(study=wildcards.study, way=way)
-        for way in CONFIG.studies[wildcards.study].per_class
-    ]
+def origin_tables(wildcards):
+    """The table that a run takes its recipe from, if the config does not state it."""
+    origin, tables = origin_of(wildcards), TABLES.format(**wildcards)
+    if origin == "grid":
+        trained = of_runs(wildcards.study, study_of(wildcards).runs(), "train.json")
+        return [f"{tables}/tables.json", *ancient([f"{tables}/grid.csv", *trained])]
+    if origin == "class-decay":
+        way = study_of(wildcards).per_class_runs()[run_of(wildcards)]
+        return [f"{tables}/chosen-{way}.json", ancient(f"{tables}/chosen-{way}.csv")]
+    return []
 
 
-def more_of_story(wildcards):
-    """The manifests of what a study's story tells beside what all of them tell."""
+def of_runs(study, wanted, *products):
+    """These products of each run."""
+    return [f"{runs.folder(study, run)}/{product}" for run in wanted for product in products]
+
+
+def of_group(study, group, product):
+    """A product of each run of a group that is trained together."""
+    return of_runs(study, runs.groups(CONFIG.studies[study])[group], product)
+
+
+def identities_of_group(study, group):
+    return [runs.identity(study, run) for run in runs.groups(CONFIG.studies[study])[group]]
+
+
+def finished_runs(wildcards):
+    """Every run that the config states: its manifests and tables."""
+    wanted = study_of(wildcards).runs()
+    return results_of(wildcards.study, wanted)
+
+
+def results_of(study, wanted):
+    covered = ("history.csv", "metrics.parquet", "classes.parquet", "predictions.parquet")
     return [
-        f"{paths.TABLES}/{table_files.manifest(table)}".format(**wildcards)
-        for table in PLAN.story(wildcards.study).recipe.get("tables", ())
+        *of_runs(study, wanted, "train.json", "evaluate.json"),
+        *ancient(of_runs(study, wanted, *covered)),
     ]
+
+
+def finished_derived_runs(wildcards):
+    """Every run that takes its recipe from the grid: its manifests and tables."""
+    return results_of(wildcards.study, study_of(wildcards).derived_runs())
+
+
+def baseline_of_study(wildcards):
+    """The scores of the backbone's own last layer, if the study has them."""
+    if not facts.has_baseline(CONFIG, wildcards.study):
+        return []
+    folder = BASELINE.format(**wildcards)
+    return [f"{folder}/baseline.json", ancient(f"{folder}/metrics.parquet")]
+
+
+def grid_of_study(wildcards):
+    """The grid, and derived runs where there are some: tables and checkpoints."""
+    study, tables = study_of(wildcards), TABLES.format(**wildcards)
+    makers = {"tables": "grid.csv", **({"derived": "derived.csv"} if study.derived else {})}
+    trained = of_runs(wildcards.study, [*study.runs(), *study.derived_runs()], "checkpoints")
+    return [
+        *(f"{tables}/{name}" for maker, file in makers.items() for name in (f"{maker}.json", file)),
+        *ancient(trained),
+    ]
+
+
+def tables_of(study, tables):
+    """Tables of a study, and the manifests that cover them."""
+    folder = TABLES.format(study=study)
+    covering = sorted({f"{folder}/{table_names.manifest(table)}" for table in tables})
+    return [*covering, *ancient([f"{folder}/{table_names.file(table)}" for table in tables])]
+
+
+def tables_of_story(wildcards):
+    return tables_of(wildcards.study, PLAN.stage("tell_story", **wildcards).recipe["tables"])
+
+
+def tables_of_way(wildcards):
+    """The tables that a way of choosing a λ for each class reads."""
+    return tables_of(wildcards.study, facts.tables_of_way(CONFIG, wildcards.study, wildcards.way))
 
 
 def splits_of_way(wildcards):
-    """The splits that a way of choosing a λ for each class reads."""
-    return PLAN.splits_of_way(wildcards.study, wildcards.way)
+    """The splits that it reads."""
+    return data_of(wildcards.study, facts.splits_of_way(CONFIG, wildcards.study, wildcards.way))
 
 
-def tables_of_way(product):
-    """The files, or the manifests, of the tables that such a way reads."""
-    return lambda wildcards: sorted(
-        {
-            f"{paths.TABLES}/{product(table)}".format(**wildcards)
-            for table in PLAN.tables_of_way(wildcards.study, wildcards.way)
-        }
-    )
+def tables_of_figure(figure):
+    """The tables that a figure reads."""
+
+    def read(wildcards):
+        stage = PLAN.stage("plot", figure=figure, **wildcards)
+        return tables_of(wildcards.study, stage.recipe["tables"])
+
+    return read
 
 
-def chosen_of_run(product):
-    """A product of the way in which the λ of a run were chosen."""
+def read_by_analysis(kind):
+    """The runs, tables and split that an analysis across runs reads."""
+    files = kinds.constant("analyses", kind, "READS_RUNS", ())
+    decayed = kinds.constant("analyses", kind, "READS_CLASS_DECAY", False)
+    split = kinds.constant("analyses", kind, "SPLIT")
 
-    def found(wildcards):
-        way = CONFIG.studies[wildcards.study].per_class_runs()[run_of(wildcards)]
-        return [product.format(study=wildcards.study, way=way)]
+    def read(wildcards):
+        study, name = study_of(wildcards), wildcards.study
+        chosen = [f"{TABLES}/chosen-{way}.json".format(study=name) for way in study.per_class]
+        wanted = [*study.runs(), *(study.per_class_runs() if decayed else [])] if files else []
+        return [
+            *of_runs(name, wanted, "train.json", "evaluate.json"),
+            *ancient(of_runs(name, wanted, *files)),
+            *tables_of(name, facts.tables_of_analysis(CONFIG, name, kind)),
+            *(chosen if decayed else []),
+            *(data_of(name, [split]) if split else []),
+        ]
 
-    return found
+    return read
 
 
-def if_derived(*products):
-    """These products of a study, if it has derived runs."""
-    return lambda wildcards: [
-        product.format(**wildcards)
-        for product in products
-        if CONFIG.studies[wildcards.study].derived
-    ]
+def split_of_inspection(kind):
+    """The split that an analysis of single runs reads, if it reads any."""
+    split = kinds.constant("analyses", kind, "SPLIT")
+
+    def read(wildcards):
+        return data_of(wildcards.study, [split]) if split else []
+
+    return read
+
+
+def inspected_runs(kind):
+    """What an analysis found inside each run: manifests and tables."""
+
+    def read(wildcards):
+        looked_at = PLAN.stage("analyse", study=wildcards.study, maker=kind).inputs
+        folders = [INSIDE.format(**identity) for _, identity in looked_at]
+        tables = [f"{table}.parquet" for table in table_names.made_by(kind)]
+        return [
+            *(f"{folder}/manifest.json" for folder in folders),
+            *ancient([f"{folder}/{table}" for folder in folders for table in tables]),
+        ]
+
+    return read

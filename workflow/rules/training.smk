@@ -1,85 +1,80 @@
-# One training: one (study, model, optimizer, λ, seed); or a group of them side by side.
+# One training: one (study, model, optimizer, λ, seed); or several runs together.
 
 
 rule train:
     input:
-        forced_if_stale(TRAIN_MANIFEST, train_stage),
-        lambda wildcards: ancient(start_of_run(".safetensors")(wildcards)),
-        lambda wildcards: ancient(warm_start("checkpoints")(wildcards)),
-        manifest=lambda wildcards: split_manifests(*train_splits(wildcards))(wildcards),
-        start=start_of_run(".json"),
-        neighbour=warm_start("train.json"),
-        inputs=lambda wildcards: split_files(*train_splits(wildcards))(wildcards),
+        rerun_if_stale("train"),
+        data=training_splits,
+        start=starting_weights,
+        neighbour=neighbour,
+        origin=origin_tables,
     output:
-        directory(f"{paths.RUN}/checkpoints"),
-        f"{paths.RUN}/history.csv",
-        f"{paths.RUN}/run.json",
-        manifest=TRAIN_MANIFEST,
+        directory(f"{RUN}/checkpoints"),
+        f"{RUN}/history.csv",
+        f"{RUN}/run.json",
+        manifest=f"{RUN}/train.json",
     log:
-        f"{paths.LOGS}/train/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
-    wildcard_constraints:
-        study=one_of(ONE_BY_ONE),
-        model=one_of(MODELS),
-        weight_decay=one_of(LABELS),
-    threads: lambda wildcards: CONFIG.studies[wildcards.study].threads
+        f"{LOGS}/train/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
+    threads: threads_of_study
     resources:
-        **asks(train_needs),
+        **asks("train"),
         gpu=GPU,
     params:
-        **told(train_stage),
-        expected=lambda wildcards: PLAN.warm_start_expected(wildcards.study, run_of(wildcards)),
+        **told("train"),
+    message:
+        "Training {wildcards.study}: {wildcards.model}, {wildcards.optimizer}, λ = {wildcards.weight_decay}, seed {wildcards.seed}"
     script:
         "../scripts/train.py"
 
 
-for study, group in GROUPS:
+# Snakemake prefers these to `train`, as they have no wildcards.
+for study, group in TOGETHER:
 
     rule:
         name:
             f"train_together_{study}_{group}"
         input:
-            forced_if_any_is_stale(study, group, evaluated=False),
-            manifest=PLAN.split_manifest(study, "train"),
-            inputs=ancient(PLAN.split_files(study, "train")),
+            rerun_if_stale("train", identities_of_group(study, group)),
+            data=data_of(study, ["train"]),
         output:
             directory(of_group(study, group, "checkpoints")),
             of_group(study, group, "history.csv"),
             of_group(study, group, "run.json"),
             manifests=of_group(study, group, "train.json"),
         log:
-            f"{paths.LOGS}/train_together/{study}/{group}.log",
+            f"{LOGS}/train_together/{study}/{group}.log",
         threads: CONFIG.studies[study].threads
         resources:
-            **asks(group_needs(study, group, evaluated=False)),
+            **asks("train_together", study=study, group=group),
             gpu=GPU,
         params:
-            **told(group_stage(study, group, evaluated=False)),
+            **told_together("train", study, group),
+        message:
+            f"Training {study}: {len(of_group(study, group, ''))} runs together, {group}"
         script:
             "../scripts/train_together.py"
 
 
-rule train_derived:
+rule describe_models:
     input:
-        forced_if_stale(TRAIN_MANIFEST, train_derived_stage),
-        ancient(f"{paths.TABLES}/grid.csv"),
-        lambda wildcards: ancient(of_all_runs("train.json")(wildcards)),
-        tables=TABLES_MANIFEST,
-        manifest=split_manifests("train", "val"),
-        inputs=split_files("train", "val"),
+        rerun_if_stale("describe_models"),
+        data=every_split,
     output:
-        directory(f"{paths.RUN}/checkpoints"),
-        f"{paths.RUN}/history.csv",
-        f"{paths.RUN}/run.json",
-        manifest=TRAIN_MANIFEST,
+        report(
+            [f"{TABLES}/{file}" for file in table_names.DESCRIPTIONS],
+            category="{study}",
+            subcategory="tables",
+            caption="../report/layers.rst",
+        ),
+        manifest=f"{TABLES}/layers.json",
     log:
-        f"{paths.LOGS}/train_derived/{{study}}/{{model}}/{{optimizer}}/wd-{{weight_decay}}.seed-{{seed}}.log",
-    wildcard_constraints:
-        model=one_of(run.model for run in DERIVED),
-    threads: lambda wildcards: CONFIG.studies[wildcards.study].threads
+        f"{LOGS}/describe_models/{{study}}.log",
+    localrule: True
     resources:
-        **asks(derived_needs(evaluated=False)),
-        gpu=GPU,
+        **LIGHT,
     params:
-        **told(train_derived_stage),
+        **told("describe_models"),
+    message:
+        "Describing the models of {wildcards.study}"
     script:
-        "../scripts/train_derived.py"
+        "../scripts/describe_models.py"

@@ -18,22 +18,29 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cobaye.errors import CobayeError
+from cobaye.storage.jobs import Job
 
 SHELLS = ("bash", "dash", "sh", "zsh")
 
 
 @contextlib.contextmanager
-def job(snakemake: Any) -> Iterator[dict[str, Any]]:
-    """Run the body as a job: output into its log, ended when Snakemake is gone.
-
-    Yields what the plan tells the job: identity, recipe, code.
-    """
+def job_of(snakemake: Any, stage: str) -> Iterator[Job]:
+    """Run the body as a job of a stage: output into its log, ended when Snakemake is gone."""
     threading.Thread(target=_end_with_snakemake, daemon=True).start()
     with open(snakemake.log[0], "a", encoding="utf-8", buffering=1) as log:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
         try:
-            yield {key: snakemake.params[key] for key in ("identity", "recipe", "code")}
+            told = {
+                key: snakemake.params[key] for key in ("identity", "recipe", "code", "expected")
+            }
+            yield Job(
+                stage,
+                **told,
+                device=_device(snakemake),
+                threads=snakemake.threads,
+                memory=snakemake.config.get("memory_share", 0.5),
+            )
         except CobayeError as error:
             print(f"\n{snakemake.rule}: {error}", file=sys.stderr, flush=True)
             os._exit(1)
@@ -43,7 +50,7 @@ def job(snakemake: Any) -> Iterator[dict[str, Any]]:
             os._exit(1)
 
 
-def device(snakemake: Any) -> str:
+def _device(snakemake: Any) -> str:
     """Return where to compute: on the GPU if the job was given one."""
     if not snakemake.resources.get("gpu", 0):
         return "cpu"

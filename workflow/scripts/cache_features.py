@@ -1,15 +1,7 @@
 """Cache one shard of a split's penultimate features."""
 
-from _worker import device, job
-from cobaye import recipes
-from cobaye.features import caching
+from _worker import job_of
+from cobaye.features.caching import cache_features
 
-with job(snakemake) as told:
-    caching.cache_shard(
-        recipes.parse(recipes.Caching, told["recipe"]),
-        recipes.parse(recipes.Kind, snakemake.params.model),
-        told["identity"],
-        told["code"],
-        device(snakemake),
-        workers=snakemake.threads if snakemake.threads > 1 else 0,
-    )
+with job_of(snakemake, "cache_features") as job:
+    cache_features(job)

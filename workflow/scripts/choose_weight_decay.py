@@ -1,11 +1,7 @@
 """Choose a λ for each class of a study, in one way."""
 
-from _worker import device, job
-from cobaye.derived import class_decay
+from _worker import job_of
+from cobaye.class_decay.choosing import choose_weight_decay
 
-with job(snakemake) as told:
-    class_decay.choose(
-        **told,
-        device=device(snakemake),
-        memory=snakemake.config.get("memory_share", 0.5),
-    )
+with job_of(snakemake, "choose_weight_decay") as job:
+    choose_weight_decay(job)

@@ -1,7 +1,7 @@
 """Describe a study's models: their layers, and the tensors of their training."""
 
-from _worker import job
-from cobaye.models import layers
+from _worker import job_of
+from cobaye.models.layers import describe_models
 
-with job(snakemake) as told:
-    layers.describe(**told)
+with job_of(snakemake, "describe_models") as job:
+    describe_models(job)

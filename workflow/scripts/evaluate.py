@@ -1,15 +1,7 @@
 """Evaluate every checkpoint of a run on every split."""
 
-from _worker import device, job
-from cobaye import recipes
-from cobaye.evaluation import evaluate
+from _worker import job_of
+from cobaye.evaluation.evaluate import evaluate
 
-with job(snakemake) as told:
-    evaluate.evaluate(
-        recipes.parse(recipes.Evaluation, told["recipe"]),
-        told["identity"],
-        told["code"],
-        snakemake.params.expected,
-        device(snakemake),
-        memory=snakemake.config.get("memory_share", 0.5),
-    )
+with job_of(snakemake, "evaluate") as job:
+    evaluate(job)

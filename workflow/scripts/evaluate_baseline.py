@@ -1,14 +1,7 @@
 """Evaluate the last layer that a backbone came with."""
 
-from _worker import device, job
-from cobaye import recipes
-from cobaye.evaluation import baseline
+from _worker import job_of
+from cobaye.evaluation.baseline import evaluate_baseline
 
-with job(snakemake) as told:
-    baseline.evaluate_baseline(
-        recipes.parse(recipes.Data, told["recipe"]),
-        told["identity"],
-        told["code"],
-        device(snakemake),
-        memory=snakemake.config.get("memory_share", 0.5),
-    )
+with job_of(snakemake, "evaluate_baseline") as job:
+    evaluate_baseline(job)

@@ -1,11 +1,7 @@
 """Evaluate on test the configuration that is best on validation."""
 
-from _worker import device, job
-from cobaye.evaluation import best
+from _worker import job_of
+from cobaye.evaluation.best import evaluate_best
 
-with job(snakemake) as told:
-    best.evaluate_best(
-        **told,
-        device=device(snakemake),
-        memory=snakemake.config.get("memory_share", 0.5),
-    )
+with job_of(snakemake, "evaluate_best") as job:
+    evaluate_best(job)

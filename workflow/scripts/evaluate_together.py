@@ -1,16 +1,7 @@
 """Evaluate the runs of a group, one after the other in one process."""
 
-from _worker import device, job
-from cobaye import recipes
-from cobaye.evaluation import evaluate
+from _worker import job_of
+from cobaye.evaluation.evaluate import evaluate_together
 
-with job(snakemake) as told:
-    evaluate.evaluate_group(
-        [
-            {**run, "recipe": recipes.parse(recipes.Evaluation, run["recipe"])}
-            for run in told["recipe"]["runs"]
-        ],
-        told["identity"],
-        device(snakemake),
-        memory=snakemake.config.get("memory_share", 0.5),
-    )
+with job_of(snakemake, "evaluate_together") as job:
+    evaluate_together(job)

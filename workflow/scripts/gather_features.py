@@ -1,7 +1,7 @@
 """Gather a split's shards of features: check them against each other, add the labels."""
 
-from _worker import job
-from cobaye.features import gathering
+from _worker import job_of
+from cobaye.features.gathering import gather_features
 
-with job(snakemake) as told:
-    gathering.gather(**told)
+with job_of(snakemake, "gather_features") as job:
+    gather_features(job)

@@ -1,7 +1,7 @@
 """Draw one figure of a study from its tables."""
 
-from _worker import job
-from cobaye import figures
+from _worker import job_of
+from cobaye.figures import plot
 
-with job(snakemake) as told:
-    figures.plot(**told)
+with job_of(snakemake, "plot") as job:
+    plot(job)

@@ -1,7 +1,7 @@
 """Prepare a backbone: the network that a run trained, or one of torchvision."""
 
-from _worker import job
-from cobaye.models import backbones
+from _worker import job_of
+from cobaye.models.backbones import prepare_backbone
 
-with job(snakemake) as told:
-    backbones.prepare(**told, expected=snakemake.params.expected)
+with job_of(snakemake, "prepare_backbone") as job:
+    prepare_backbone(job)

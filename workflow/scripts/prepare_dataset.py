@@ -1,9 +1,7 @@
 """Prepare a dataset: images, labels and class names as plain arrays, and their manifest."""
 
-from _worker import job
-from cobaye import recipes
-from cobaye.data import datasets
+from _worker import job_of
+from cobaye.data.datasets import prepare_dataset
 
-with job(snakemake) as told:
-    kind = recipes.parse(recipes.Kind, told["recipe"])
-    datasets.prepare(kind, told["identity"], told["code"])
+with job_of(snakemake, "prepare_dataset") as job:
+    prepare_dataset(job)

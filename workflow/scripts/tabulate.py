@@ -1,7 +1,7 @@
-"""Make a study's tables from its evaluated runs."""
+"""Make the tables of a study from its evaluated runs."""
 
-from _worker import job
-from cobaye.tables import tabulate
+from _worker import job_of
+from cobaye.tables.tabulate import tabulate
 
-with job(snakemake) as told:
-    tabulate.tabulate(**told, dataset=snakemake.params.dataset, expected=snakemake.params.expected)
+with job_of(snakemake, "tabulate") as job:
+    tabulate(job)

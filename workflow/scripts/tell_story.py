@@ -1,7 +1,7 @@
 """Tell the story of a study in its own numbers."""
 
-from _worker import job
-from cobaye.story import story
+from _worker import job_of
+from cobaye.story.story import tell_story
 
-with job(snakemake) as told:
-    story.tell(**told)
+with job_of(snakemake, "tell_story") as job:
+    tell_story(job)

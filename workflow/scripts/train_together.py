@@ -1,18 +1,7 @@
-"""Train the runs of a group side by side, from their last complete epoch if they were begun."""
+"""Train a group of runs in one process, from their last complete epoch if they were begun."""
 
-from _worker import device, job
-from cobaye import recipes
-from cobaye.training import together
+from _worker import job_of
+from cobaye.training.together import train_together
 
-with job(snakemake) as told:
-    together.train(
-        [
-            together.Told(
-                recipes.parse(recipes.Training, run["recipe"]), run["identity"], run["code"]
-            )
-            for run in told["recipe"]["runs"]
-        ],
-        told["identity"],
-        device(snakemake),
-        memory=snakemake.config.get("memory_share", 0.5),
-    )
+with job_of(snakemake, "train_together") as job:
+    train_together(job)

@@ -1,5 +1,34 @@
 """Analyses of a study's finished runs, one kind per file: more tables, each with its manifest.
 
-A kind states ``TABLES`` (table name → file), ``Options``, and computes. In: finished runs or
-tables. Out: tables, written by `tables.writing`.
+Every kind states ``TABLES`` (table name → file) and ``Options``. There are two sorts.
+
+Across runs: ``analyse(job, options)`` → tables by name. It states what it reads: ``READS_RUNS``,
+files of every run; ``READS_CLASS_DECAY = True``, the same files of the runs with a λ for each
+class, and the chosen λ; ``READS_TABLES``, tables, or a mapping from another analysis to its table,
+of which it reads those that the study has; ``SPLIT``, a split of the data.
+
+Of single runs: ``inspect(run, options)`` → tables by name, and ``STATES``, ``COLUMNS``, ``SPLIT``:
+see `inside.inspecting`.
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cobaye import kinds, recipes
+from cobaye.inside import inspecting
+from cobaye.storage.jobs import Job
+from cobaye.tables.writing import write_tables
+
+
+def analyse(job: Job) -> Path:
+    """Make the tables of an analysis; return their manifest.
+
+    job.identity: {"study", "maker": the kind}. job.recipe: {"options", "data"} and what the kind
+    reads: "runs", "tables", …, or "inspected".
+    """
+    kind = job.identity["maker"]
+    if kinds.constant("analyses", kind, "STATES"):
+        return write_tables(job, inspecting.join(job))
+    options = recipes.parse(kinds.options("analyses", kind), job.recipe["options"])
+    return write_tables(job, kinds.load("analyses", kind).analyse(job, options))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from cobaye.errors import CorruptFile
 from cobaye.storage import finished_runs
+from cobaye.storage.jobs import Job
 from cobaye.storage.paths import SPLITS
 
 Group = tuple[str, str]
@@ -58,26 +59,20 @@ class Sweep:
     splits: dict[str, Predictions]
 
 
-def sweeps(
-    identity: Mapping[str, Any],
-    asked: Sequence[Mapping[str, Any]],
-    expected: Mapping[str, tuple[str, str]],
-    inputs: dict[str, str],
-    root: Path = Path(),
-) -> list[Sweep]:
+def sweeps(job: Job) -> list[Sweep]:
     """Return every (model, optimizer) of which a run is finite, in the order of the config.
 
-    asked: the identities of the runs. A λ all of whose runs diverged is left out, and so are
-    derived runs, which have names instead of a λ. The rest as in `runs.finished`.
+    job.recipe["runs"]: the identities of the runs. A λ all of whose runs diverged is left out, and
+    so are derived runs, which have names instead of a λ.
     """
-    found: dict[Group, dict[tuple[str, int], dict[str, np.ndarray]]] = {}
-    for run in asked:
-        done = finished_runs.finished({**identity, **run}, expected, inputs, root)
+    by_group: dict[Group, dict[tuple[str, int], dict[str, np.ndarray]]] = {}
+    for run in job.recipe["runs"]:
+        done = finished_runs.finished(job, run)
         if done.trained.info["finite"] and _is_number(run["weight_decay"]):
-            own = found.setdefault((run["model"], run["optimizer"]), {})
+            by_run = by_group.setdefault((run["model"], run["optimizer"]), {})
             path = done.evaluated.check(done.folder, "predictions.parquet")
-            own[run["weight_decay"], run["seed"]] = read_predictions(path)
-    return [_sweep(group, by_run) for group, by_run in found.items()]
+            by_run[run["weight_decay"], run["seed"]] = read_predictions(path)
+    return [_sweep(group, by_run) for group, by_run in by_group.items()]
 
 
 def _is_number(label: str) -> bool:

@@ -82,7 +82,7 @@ class Options:
                 raise ValueError(f"{name} must be in (0, 1], not {getattr(self, name)}")
 
 
-def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
+def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     """Look at each layer once; see `Options` and the captions of the tables.
 
     Everything is of the first so many of one seeded order of the training images. Raises

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +12,11 @@ from cobaye import recipes
 from cobaye.analyses import _choices, _effects, _images, _predictions
 from cobaye.analyses._view import View
 from cobaye.data import datasets
-from cobaye.storage import files, paths
-from cobaye.tables import writing
+from cobaye.storage.jobs import Job
 
+READS_RUNS = ("predictions.parquet",)
+# For images of typical test rows.
+SPLIT = "test"
 TABLES = {
     "class-effects": "class-effects.csv",
     "class-inference": "class-inference.csv",
@@ -57,28 +57,13 @@ class Options:
             raise ValueError("seed and shown: not below 0")
 
 
-def analyse(
-    identity: dict[str, Any],
-    recipe: dict[str, Any],
-    code: str,
-    data: Mapping[str, Any],
-    expected: Mapping[str, tuple[str, str]],
-    root: Path = Path(),
-) -> Path:
-    """Analyse the classes of a study; return the manifest.
-
-    recipe: {"options", "runs"}, the identities of the runs in the order of the config. data: what
-    the study learns from, `recipes.Data` as a dict. expected: as in `runs.finished`.
-    """
-    learned = recipes.parse(recipes.Data, data)
-    place = paths.DATASET.format(dataset=learned.dataset)
-    names = datasets.names(learned.dataset, root)
-    inputs = {f"{place}/manifest.json": files.sha256(root / place / "manifest.json")}
-    sweeps = _predictions.sweeps(identity, recipe["runs"], expected, inputs, root)
-    options = Options(**recipe["options"])
-    made = tables(sweeps, names, options, _images.reader(learned, "test", root))
-    told = {"identity": identity, "recipe": recipe, "code": code}
-    return writing.write("classes", told, inputs, made, root)
+def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
+    """Return the tables of the classes of a study."""
+    data = recipes.parse(recipes.Data, job.recipe["data"])
+    job.read("prepare_dataset", {"dataset": data.dataset})
+    names = datasets.names(data.dataset, job.root)
+    sweeps = _predictions.sweeps(job)
+    return tables(sweeps, names, options, _images.reader(data, "test", job.root))
 
 
 def tables(

@@ -7,18 +7,18 @@ test accuracy over the runs of the study.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from cobaye.tables import reading, writing
+from cobaye.storage.jobs import Job
+from cobaye.tables import reading
 
 TABLES = {"indicators": "indicators.csv", "indicator-ranks": "indicator-ranks.csv"}
 # The analyses that it reads, of which a study has one at least, and the table of each.
-READS = {"weights": "rotation", "pruning": "pruning", "activations": "activations"}
+READS_TABLES = {"weights": "rotation", "pruning": "pruning", "activations": "activations"}
 KEYS = reading.KEYS
 OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero", "near_own_zero")
 OF_ACTIVATIONS = (
@@ -44,18 +44,15 @@ WHOLE = "all"
 FEWEST = 3  # runs that a rank correlation is of
 
 
-def analyse(
-    identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()
-) -> Path:
-    """Compare all indicators of a study with test accuracy; return the manifest.
+@dataclass(frozen=True)
+class Options:
+    """None."""
 
-    recipe: {"tables"}: metrics, and those of `READS` that the study has.
-    """
-    read, inputs = reading.read_all(identity["study"], recipe["tables"], root)
-    found = indicators(read)
-    made = {"indicators": found, "indicator-ranks": ranks(found)}
-    told = {"identity": identity, "recipe": recipe, "code": code}
-    return writing.write("indicators", told, inputs, made, root)
+
+def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
+    """Compare all indicators of a study with test accuracy."""
+    found = indicators(reading.read_tables(job, job.recipe["tables"]))
+    return {"indicators": found, "indicator-ranks": ranks(found)}
 
 
 def indicators(read: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,14 @@ import pandas as pd
 from cobaye.analyses import _judged
 from cobaye.analyses._predictions import read_predictions
 from cobaye.data import datasets
-from cobaye.derived import class_decay
 from cobaye.recipes.study import per_class_label
-from cobaye.storage import checkpoints, files, finished_runs, paths
-from cobaye.tables import reading, writing
+from cobaye.storage import checkpoints, finished_runs, paths
+from cobaye.storage.jobs import Job
+from cobaye.tables import reading
 
+READS_TABLES = ("best-lambda",)
+READS_RUNS = ("checkpoints", "predictions.parquet")
+READS_CLASS_DECAY = True
 TABLES = {"per-class": "per-class.csv", "per-class-lambda": "per-class-lambda.csv"}
 
 
@@ -38,88 +40,62 @@ class Options:
             raise ValueError("seed: not below 0")
 
 
-def analyse(
-    identity: dict[str, Any],
-    recipe: dict[str, Any],
-    code: str,
-    dataset: str,
-    expected: Mapping[str, tuple[str, str]],
-    root: Path = Path(),
-) -> Path:
-    """Judge the runs with a λ for each class; return the manifest.
+def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
+    """Judge the runs with a λ for each class on test.
 
-    recipe: {"options", "runs", "ways", "per_class_runs"}: the ways, and the identities of all runs.
-    expected: as in `runs.finished`, of all of them.
+    job.recipe: beside the runs, "ways" and "class_decay_runs".
     """
-    place = paths.DATASET.format(dataset=dataset)
-    names = datasets.names(dataset, root)
-    frames, inputs = reading.read_all(identity["study"], ["best-lambda"], root)
-    inputs[f"{place}/manifest.json"] = files.sha256(root / place / "manifest.json")
-    study = _Study(identity, expected, inputs, root)
-    chosen = {way: class_decay.read(identity["study"], way, root, inputs) for way in recipe["ways"]}
-    options = Options(**recipe["options"])
+    recipe, dataset = job.recipe, job.recipe["data"]["dataset"]
+    job.read("prepare_dataset", {"dataset": dataset})
+    names = datasets.names(dataset, job.root)
+    best_lambda = reading.read_tables(job, ["best-lambda"])["best-lambda"]
+    chosen = {way: reading.read_chosen(job, way) for way in recipe["ways"]}
     judged, lambdas = [], []
-    for _, best in frames["best-lambda"].iterrows():
+    for _, best in best_lambda.iterrows():
         group = {key: best[key] for key in reading.GROUP}
-        columns = {"one": study.runs(recipe["runs"], {**group, "weight_decay": best.weight_decay})}
+        alone = {**group, "weight_decay": best.weight_decay}
+        columns = {"one": _predictions_of(job, recipe["runs"], alone)}
         for way in recipe["ways"]:
-            named = {**group, "weight_decay": per_class_label(way)}
-            columns[way] = study.runs(recipe["per_class_runs"], named)
+            run = {**group, "weight_decay": per_class_label(way)}
+            columns[way] = _predictions_of(job, recipe["class_decay_runs"], run)
         seen = _judged.Seen(group, best.weight_decay, names, columns)
         judged.append(_judged.table(seen, options.draws, options.level, options.seed))
-        norms = study.weight_norms(recipe["runs"], {**group, "weight_decay": best.weight_decay})
+        norms = _weight_norms(job, recipe["runs"], alone)
         lambdas.append(_judged.lambdas(seen, chosen, norms))
-    made = {"per-class": judged, "per-class-lambda": lambdas}
     empty = pd.DataFrame({"model": [], "optimizer": []})
-    told = {"identity": identity, "recipe": recipe, "code": code}
-    whole = {
-        name: pd.concat(parts, ignore_index=True) if parts else empty
-        for name, parts in made.items()
+    parts = {"per-class": judged, "per-class-lambda": lambdas}
+    return {
+        name: pd.concat(tables, ignore_index=True) if tables else empty
+        for name, tables in parts.items()
     }
-    return writing.write("per-class", told, inputs, whole, root)
 
 
-class _Study:
-    """The finished runs of a study, checked as they are read."""
+def _finished(
+    job: Job, runs: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]
+) -> dict[int, finished_runs.Finished]:
+    """Return seed → run, of the finite runs that have the wanted values."""
+    matching = [run for run in runs if all(run[key] == value for key, value in wanted.items())]
+    done = {run["seed"]: finished_runs.finished(job, run) for run in matching}
+    return {seed: run for seed, run in done.items() if run.trained.info["finite"]}
 
-    def __init__(
-        self,
-        identity: dict[str, Any],
-        expected: Mapping[str, tuple[str, str]],
-        inputs: dict[str, str],
-        root: Path,
-    ):
-        self.identity, self.expected, self.inputs, self.root = identity, expected, inputs, root
 
-    def _finished(
-        self, asked: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]
-    ) -> dict[int, finished_runs.Finished]:
-        """Return seed → run, of the finite runs that are wanted."""
-        mine = [run for run in asked if all(run[key] == own for key, own in wanted.items())]
-        done = {
-            run["seed"]: finished_runs.finished(
-                {**self.identity, **run}, self.expected, self.inputs, self.root
-            )
-            for run in mine
-        }
-        return {seed: run for seed, run in done.items() if run.trained.info["finite"]}
+def _predictions_of(
+    job: Job, runs: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]
+) -> dict[int, dict[str, Any]]:
+    """Return seed → split → label, predicted and loss by image."""
+    return {
+        seed: read_predictions(run.evaluated.check(run.folder, "predictions.parquet"))
+        for seed, run in _finished(job, runs, wanted).items()
+    }
 
-    def runs(
-        self, asked: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]
-    ) -> dict[int, dict[str, Any]]:
-        """Return seed → split → label, predicted and loss by image."""
-        return {
-            seed: read_predictions(run.evaluated.check(run.folder, "predictions.parquet"))
-            for seed, run in self._finished(asked, wanted).items()
-        }
 
-    def weight_norms(
-        self, asked: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]
-    ) -> np.ndarray:
-        """Return ‖w_c‖₂ of each class's weights, bias aside, (K,), mean over seeds."""
-        norms = []
-        for run in self._finished(asked, wanted).values():
-            name = f"checkpoints/{paths.checkpoint(run.trained.info['epochs'])}"
-            tensors = checkpoints.load(run.trained.check(run.folder, name))
-            norms.append(tensors["head.weight"].double().norm(dim=1).numpy())
-        return np.mean(norms, axis=0)
+def _weight_norms(
+    job: Job, runs: Sequence[Mapping[str, Any]], wanted: Mapping[str, str]
+) -> np.ndarray:
+    """Return ‖w_c‖₂ of each class's weights, bias aside, (K,), mean over seeds."""
+    norms = []
+    for run in _finished(job, runs, wanted).values():
+        name = f"checkpoints/{paths.checkpoint(run.trained.info['epochs'])}"
+        tensors = checkpoints.load(run.trained.check(run.folder, name))
+        norms.append(tensors["head.weight"].double().norm(dim=1).numpy())
+    return np.mean(norms, axis=0)

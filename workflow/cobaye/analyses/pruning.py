@@ -51,7 +51,7 @@ class Options:
             raise ValueError(f"images must be at least 0, not {self.images}")
 
 
-def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
+def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     """Evaluate the trained network without each fraction of its kernels' weights."""
     network, prepare = run.forward()
     network.to(memory_format=torch.channels_last)

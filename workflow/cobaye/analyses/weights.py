@@ -31,7 +31,7 @@ class Options:
             raise ValueError(f"near must be in (0, 1), not {self.near}")
 
 
-def measure(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
+def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     """Compare kernels after each epoch, and their distributions after the last, with epoch 0."""
     network, _ = run.forward()
     kernels, initial = rotations.kernels(network), run.tensors(0)

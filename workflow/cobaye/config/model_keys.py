@@ -134,7 +134,7 @@ def refuse_together(study: Study, file: Path) -> None:
         for key in ("l1", "max_norm", "augment", "phases"):
             if getattr(optimizer, key):
                 raise ConfigError(f"{where}.{key}: together: true has none")
-        if recipes.needs_val(optimizer):
+        if optimizer.reads_val:
             raise ConfigError(f"{where}: together: true does not look at val while it trains")
 
 

@@ -53,8 +53,8 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
     asked = with_options(LAST_LAYER_ANALYSES if given is None else given)
     for name in asked:
         schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
-        reads = kinds.constant("analyses", name, "READS", asked)
-        if not set(reads) & set(asked):
+        reads = kinds.constant("analyses", name, "READS_TABLES", ())
+        if isinstance(reads, dict) and not set(reads) & set(asked):
             raise ConfigError(f"{path}: analyses.{name}: it needs one of {', '.join(reads)} beside")
     return {
         name: schema.checked_kind("analyses", name, options or {}, path, f"analyses.{name}")

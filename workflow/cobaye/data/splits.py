@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cobaye.data import datasets
 from cobaye.recipes import Data
 from cobaye.storage import files, manifests, paths
 from cobaye.storage.arrays import load_array
+from cobaye.storage.jobs import Job
 from cobaye.storage.mapped_rows import MappedRows
 
 
@@ -56,6 +58,14 @@ def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Sp
         classes=manifest.info["classes"],
         manifest={paths.split_manifest(data, split): files.sha256(path)},
     )
+
+
+def load_for(job: Job, data: Data, wanted: Iterable[str]) -> dict[str, Split]:
+    """Return splits by name for a job, and count their manifests among its inputs."""
+    found = {name: load(data, name, job.root, job.memory) for name in wanted}
+    for split in found.values():
+        job.inputs |= split.manifest
+    return found
 
 
 def _rows(shards: list[Path], memory: float) -> torch.Tensor | MappedRows:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -12,46 +11,34 @@ from cobaye.data import datasets, splits
 from cobaye.errors import DataError
 from cobaye.evaluation.evaluate import Forward, Tables
 from cobaye.models import backbones
-from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.storage import checkpoints, paths
+from cobaye.storage.jobs import Job
 
 HEAD = "head.safetensors"
 
 
-def evaluate_baseline(
-    recipe: recipes.Data,
-    identity: dict[str, Any],
-    code: str,
-    device: str = "cpu",
-    root: Path = Path(),
-    memory: float = 0.5,
-) -> Path:
+def evaluate_baseline(job: Job) -> Path:
     """Evaluate the head of a study's backbone on its features; return the manifest.
 
-    Writes head.safetensors (its weights), metrics.parquet, classes.parquet, predictions.parquet, as
-    those of a run after epoch 0, and, last, baseline.json. Raises DataError if the head tells other
-    classes apart than the dataset has.
+    job.recipe: a plain `recipes.Data`. Writes head.safetensors (its weights), metrics.parquet,
+    classes.parquet and predictions.parquet, as those of a run after epoch 0. Raises DataError if
+    the head tells other classes apart than the dataset has.
     """
-    backbone = backbones.load(recipe.backbone, root)
-    _refuse_other_classes(recipe, backbone, root)
+    data = recipes.parse(recipes.Data, job.recipe)
+    job.read("prepare_backbone", {"backbone": data.backbone})
+    backbone = backbones.load(data.backbone, job.root)
+    _refuse_other_classes(data, backbone, job.root)
     head = backbone.head()
-    parts = {split: splits.load(recipe, split, root, memory) for split in paths.SPLITS}
-    shape = tuple(parts["train"].inputs.shape[1:])
-    forward = Forward(recipes.Kind("linear", {}), shape, backbone.classes, device)
+    loaded = splits.load_for(job, data, paths.SPLITS)
+    shape = tuple(loaded["train"].inputs.shape[1:])
+    forward = Forward(recipes.Kind("linear", {}), shape, backbone.classes, job.device)
     tables = Tables(backbone.classes)
     with torch.inference_mode():
         logits = forward.load(head)
-        for name, split in parts.items():
-            tables.add(0, name, split, logits, device, is_last=True)
-    folder = root / paths.BASELINE.format(**identity)
-    made = {HEAD: checkpoints.save(folder / HEAD, head), **tables.write(folder)}
-    inputs = {k: v for split in parts.values() for k, v in split.manifest.items()}
-    source = paths.BACKBONE.format(backbone=recipe.backbone) + ".json"
-    inputs[source] = files.sha256(root / source)
-    path = folder / "baseline.json"
-    manifests.Manifest(
-        "evaluate_baseline", identity, recipes.plain(recipe), code, inputs, made
-    ).write(path)
-    return path
+        for name, split in loaded.items():
+            tables.add(0, name, split, logits, job.device, is_last=True)
+    weights = {HEAD: checkpoints.save(job.folder / HEAD, head)}
+    return job.publish({**weights, **tables.write(job.folder)})
 
 
 def _refuse_other_classes(recipe: recipes.Data, backbone: backbones.Backbone, root: Path) -> None:

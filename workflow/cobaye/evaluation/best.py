@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -11,62 +10,48 @@ import torch
 from cobaye import recipes
 from cobaye.data import splits
 from cobaye.evaluation.evaluate import Tables
-from cobaye.models import scoring
-from cobaye.storage import checkpoints, files, manifests, paths
-from cobaye.tables import grid_table, reading
+from cobaye.models.scoring import Forward
+from cobaye.storage import checkpoints, paths
+from cobaye.storage.jobs import Job
+from cobaye.storage.manifests import Manifest, trained_model
+from cobaye.tables import grid_table
+from cobaye.tables.reading import KEYS, read_tables, write
 
 CHOSEN_ON = "highest val accuracy of {count}; ties: lower val loss"
 
 
-def evaluate_best(
-    identity: dict[str, Any],
-    recipe: dict[str, Any],
-    code: str,
-    device: str = "cpu",
-    root: Path = Path(),
-    memory: float = 0.5,
-) -> Path:
+def evaluate_best(job: Job) -> Path:
     """Score the best configuration of a study's grid on a split; return the manifest.
 
-    recipe: {"data": a plain `recipes.Data`, "split": the split, "derived": whether the study has
-    derived runs, which then compete too}. Writes best.csv: the row of the table `grid`, what it was
-    chosen on, and its loss, accuracy and top-5 accuracy on that split. It has no row if no run
-    stayed finite.
+    job.recipe: {"data": a plain `recipes.Data`, "split": its name, "derived": whether the derived
+    runs compete too}. Writes best.csv: the row of the table `grid`, what it was chosen on, and its
+    loss, accuracy and top-5 accuracy on that split. It has no row if no run stayed finite.
     """
-    wanted = ["grid", "derived"] if recipe["derived"] else ["grid"]
-    frames, inputs = reading.read_all(identity["study"], wanted, root, current=True)
+    recipe, name = job.recipe, job.recipe["split"]
+    frames = read_tables(job, ["grid", "derived"] if recipe["derived"] else ["grid"])
     table = pd.concat(frames.values(), ignore_index=True)
     if recipe["derived"]:
         table = table.assign(rank=grid_table.rank(table))
     row = grid_table.whole_numbers(table[table["rank"] == 1]).drop(columns="rank")
-    split = splits.load(recipes.parse(recipes.Data, recipe["data"]), recipe["split"], root, memory)
-    inputs |= split.manifest
+    split = splits.load_for(job, recipes.parse(recipes.Data, recipe["data"]), [name])[name]
     scores: dict[str, float] = {}
     for chosen in row.to_dict("records"):
-        run = {**identity, **{key: chosen[key] for key in reading.KEYS}}
-        manifest = f"{paths.RUN.format(**run)}/train.json"
-        trained = manifests.read_manifest(root / manifest, "train", run)
-        inputs[manifest] = files.sha256(root / manifest)
-        scores = _score(trained, (root / manifest).parent, chosen["epoch"], split, device)
+        run = {**job.identity, **{key: chosen[key] for key in KEYS}}
+        folder = job.root / paths.RUN.format(**run)
+        scores = _score(job.read("train", run), folder, chosen["epoch"], split, job.device)
     row = row.assign(chosen_on=CHOSEN_ON.format(count=int(table["finite"].sum())))
-    row = row.assign(**{f"{recipe['split']}_{name}": value for name, value in scores.items()})
-    folder = root / paths.BEST.format(**identity)
-    entries = {"best.csv": reading.write(folder / "best.csv", row)}
-    written = manifests.Manifest("evaluate_best", identity, recipe, code, inputs, entries)
-    written.write(folder / "best.json")
-    return folder / "best.json"
+    row = row.assign(**{f"{name}_{measure}": value for measure, value in scores.items()})
+    return job.publish({"best.csv": write(job.folder / "best.csv", row)})
 
 
 def _score(
-    trained: manifests.Manifest, folder: Path, epoch: int, split: splits.Split, device: str
+    trained: Manifest, folder: Path, epoch: int, split: splits.Split, device: str
 ) -> dict[str, float]:
     """Return loss, accuracy and top-5 accuracy of a run's checkpoint, as `evaluate` has them."""
-    recipe = trained.info.get("recipe", trained.recipe)
-    model = recipes.parse(recipes.Kind, recipe["model"])
-    shape = tuple(split.inputs.shape[1:])
-    forward = scoring.Forward(model, shape, split.classes, device)
+    model, loss = trained_model(trained)
+    forward = Forward(model, tuple(split.inputs.shape[1:]), split.classes, device)
     path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
-    means = Tables(split.classes, recipe["loss"])
+    means = Tables(split.classes, loss)
     with torch.inference_mode():
         logits = forward.load(checkpoints.load(path))
         means.add(epoch, "test", split, logits, device, is_last=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from tqdm import tqdm
 from cobaye import objective, recipes
 from cobaye.data import splits
 from cobaye.models.scoring import BLOCK, Forward, Scores, scores
-from cobaye.storage import checkpoints, files, manifests, paths, resume
+from cobaye.storage import checkpoints, paths, resume
+from cobaye.storage.jobs import Job
+from cobaye.storage.manifests import trained_model
 from cobaye.tables.reading import write_table
 
 
@@ -25,72 +28,46 @@ def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarra
     return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
 
 
-def evaluate(
-    recipe: recipes.Evaluation,
-    identity: dict[str, Any],
-    code: str,
-    expected: str,
-    device: str = "cpu",
-    root: Path = Path(),
-    memory: float = 0.5,
-    parts: Mapping[str, splits.Split] | None = None,
-    told: dict[str, Any] | None = None,
-) -> Path:
+def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path:
     """Evaluate one run; return its manifest.
 
-    expected: the fingerprint that the config gives the training; another one raises StaleFile.
-    parts: the recipe's splits, where they have been loaded. told: what the config says of the
-    recipe, where that is not the recipe itself (a derived run).
-    Writes metrics.parquet, classes.parquet, predictions.parquet and, last, evaluate.json.
+    job.recipe: a plain `recipes.Evaluation`. loaded: the splits to score, by name, where they are
+    in memory already. Writes metrics.parquet, classes.parquet, predictions.parquet and, last,
+    evaluate.json. What the run is, is read in the manifest of its training.
     """
-    folder = root / paths.RUN.format(**identity)
-    trained = manifests.read_manifest(folder / "train.json", "train", identity)
-    manifests.require_fresh(folder / "train.json", trained, expected)
-    manifests.require_inputs(folder / "train.json", trained, root)
+    recipe = recipes.parse(recipes.Evaluation, job.recipe)
+    trained, folder = job.read("train", job.identity), job.folder
     resume.forget(folder)
-    parts = parts or load(recipe, root, memory)
-    shape, classes = tuple(parts["val"].inputs.shape[1:]), parts["val"].classes
-    forward = Forward(recipe.model, shape, classes, device)
-    tables = Tables(classes, recipe.loss)
+    loaded = loaded or splits.load_for(job, recipe.data, recipe.splits)
+    for split in loaded.values():
+        job.inputs |= split.manifest
+    model, loss = trained_model(trained)
+    shape, classes = tuple(loaded["val"].inputs.shape[1:]), loaded["val"].classes
+    forward, tables = Forward(model, shape, classes, job.device), Tables(classes, loss)
     last = trained.info["epochs"]
     with torch.inference_mode():
         for epoch in tqdm(range(last + 1), unit="checkpoint", mininterval=1.0):
             path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
             logits = forward.load(checkpoints.load(path))
-            for name, split in parts.items():
+            for name, split in loaded.items():
                 if epoch == last or name != "train" or recipe.train_epochs == "every":
-                    tables.add(epoch, name, split, logits, device, is_last=epoch == last)
-    made = tables.write(folder)
-    inputs = {k: v for split in parts.values() for k, v in split.manifest.items()}
-    inputs[f"{paths.RUN.format(**identity)}/train.json"] = files.sha256(folder / "train.json")
-    stated = told or recipes.plain(recipe)
-    manifest = manifests.Manifest("evaluate", identity, stated, code, inputs, made)
-    manifest.write(folder / "evaluate.json")
-    return folder / "evaluate.json"
+                    tables.add(epoch, name, split, logits, job.device, is_last=epoch == last)
+    return job.publish(tables.write(folder))
 
 
-def evaluate_group(
-    runs: Sequence[Mapping[str, Any]],
-    identity: dict[str, Any],
-    device: str = "cpu",
-    root: Path = Path(),
-    memory: float = 0.5,
-) -> list[Path]:
-    """Evaluate runs that were trained side by side, one after the other; return their manifests.
+def evaluate_together(job: Job) -> list[Path]:
+    """Evaluate runs that were trained together, one after the other; return their manifests.
 
-    runs: of each, what `evaluate` takes first: recipe, identity, code, expected. identity:
-    {"study", "group"}.
+    job.recipe: {"runs": of each, identity, recipe, code and expected}. job.identity: {"study",
+    "group"}.
     """
-    resume.forget(root / paths.TOGETHER.format(**identity))
-    parts = load(runs[0]["recipe"], root, memory)
-    return [evaluate(**run, device=device, root=root, parts=parts) for run in runs]
-
-
-def load(
-    recipe: recipes.Evaluation, root: Path = Path(), memory: float = 0.5
-) -> dict[str, splits.Split]:
-    """Return the splits that a recipe scores."""
-    return {split: splits.load(recipe.data, split, root, memory) for split in recipe.splits}
+    resume.forget(job.root / paths.TOGETHER.format(**job.identity))
+    runs = [
+        dataclasses.replace(job, stage="evaluate", **run, inputs={}) for run in job.recipe["runs"]
+    ]
+    recipe = recipes.parse(recipes.Evaluation, runs[0].recipe)
+    loaded = splits.load_for(job, recipe.data, recipe.splits)
+    return [evaluate(run, loaded) for run in runs]
 
 
 class Tables:

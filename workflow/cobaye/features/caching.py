@@ -15,7 +15,8 @@ from cobaye import recipes
 from cobaye.errors import DataError
 from cobaye.features import readers
 from cobaye.models import backbones
-from cobaye.storage import files, machine, manifests, paths
+from cobaye.storage import files, machine, manifests
+from cobaye.storage.jobs import Job
 
 # Batches that a GPU may be given before the first of them is waited for.
 IN_FLIGHT = 2
@@ -26,60 +27,37 @@ def shard_rows(images: int, shard: int, shards: int) -> range:
     return range(images * shard // shards, images * (shard + 1) // shards)
 
 
-def cache_shard(
-    caching: recipes.Caching,
-    model: recipes.Kind,
-    identity: dict[str, Any],
-    code: str,
-    device: str = "cpu",
-    workers: int = 0,
-    root: Path = Path(),
-) -> Path:
+def cache_features(job: Job) -> Path:
     """Compute one shard of penultimate features; return its manifest.
 
-    Writes shard-<i>-of-<n>.npy, (rows, D) in the storage dtype, then its .json. Images are read and
-    features written batch by batch, so memory does not grow with their number. Images that cannot
-    be read raise DataError with the list of all of them in this shard, or are left out and listed.
+    job.recipe: a plain `recipes.Caching`. Writes shard-<i>-of-<n>.npy, (rows, D) in the storage
+    dtype, then its .json. Images are read and features written batch by batch, so memory does not
+    grow with their number. Images that cannot be read raise DataError with the list of all of them
+    in this shard, or are left out and listed.
     """
-    backbone = backbones.load(identity["backbone"], root)
-    reader = readers.open_split(identity["dataset"], identity["split"], backbone.resize, root)
+    caching, identity = recipes.parse(recipes.Caching, job.recipe), job.identity
+    prepared = job.read("prepare_backbone", {"backbone": identity["backbone"]})
+    job.read("prepare_dataset", {"dataset": identity["dataset"]})
+    backbone = backbones.load(identity["backbone"], job.root)
+    model = recipes.parse(recipes.Kind, prepared.recipe["model"])
+    reader = readers.open_split(identity["dataset"], identity["split"], backbone.resize, job.root)
     rows = shard_rows(reader.count, identity["shard"], identity["shards"])
     if not rows:
         raise DataError(
             f"config/datasets.yaml: {identity['dataset']}: shards: {identity['shards']} is more "
             f"than the {reader.count} images of split {identity['split']}"
         )
-    network = backbones.Penultimate(model, backbone.tensors, reader.shape).to(device)
-    labels = {key: paths.shard_label(identity[key]) for key in ("shard", "shards")}
-    base = root / paths.SHARD.format(**{**identity, **labels})
-    target = base.with_name(base.name + ".npy")
-    entry = _write_features(network, reader, rows, caching, target, device, workers)
-    manifest = manifests.Manifest(
-        stage="cache_features",
-        identity=identity,
-        recipe=recipes.plain(caching),
-        code=code,
-        inputs=_inputs(identity, root),
-        files={target.name: entry},
-        info={
-            "rows": len(rows),
-            "skipped": {str(row): said for row, said in sorted(reader.unreadable.items())},
-            "backbone": backbone.sha256,
-            "versions": machine.versions(),
-            "manifest": base.name + ".json",
-        },
-    )
-    path = base.with_name(base.name + ".json")
-    manifest.write(path)
-    return path
-
-
-def _inputs(identity: dict[str, Any], root: Path) -> dict[str, str]:
-    read = (
-        f"{paths.DATASET.format(**identity)}/manifest.json",
-        f"{paths.BACKBONE.format(**identity)}.json",
-    )
-    return {path: files.sha256(root / path) for path in read}
+    network = backbones.Penultimate(model, backbone.tensors, reader.shape).to(job.device)
+    target = job.path.with_suffix(".npy")
+    workers = job.threads if job.threads > 1 else 0
+    entry = _write_features(network, reader, rows, caching, target, job.device, workers)
+    info = {
+        "rows": len(rows),
+        "skipped": {str(row): said for row, said in sorted(reader.unreadable.items())},
+        "backbone": backbone.sha256,
+        "versions": machine.versions(),
+    }
+    return job.publish({target.name: entry}, info)
 
 
 def _write_features(

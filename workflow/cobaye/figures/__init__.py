@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cobaye import kinds, recipes
-from cobaye.storage import files, manifests, paths
+from cobaye.storage import files, manifests
+from cobaye.storage.jobs import Job
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,23 +58,18 @@ def _encode(figure: Any, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def plot(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()) -> Path:
+def plot(job: Job) -> Path:
     """Draw one figure of a study from its tables; return its manifest.
 
-    identity: {"study", "figure"}. recipe: the figure's kind and options, and the tables it reads.
-    Writes .svg, .pdf, .png.
+    job.identity: {"study", "figure"}. job.recipe: the figure's kind and options, and the tables it
+    reads. Writes .svg, .pdf, .png.
     """
-    pass
-
     from cobaye.tables import reading
 
-    frames, inputs = reading.read_all(identity["study"], recipe["tables"], root)
+    recipe, made = job.recipe, {}
+    tables = reading.read_tables(job, recipe["tables"])
     options = recipes.parse(kinds.options("figures", recipe["kind"]), recipe["options"])
-    base = root / paths.FIGURES.format(**identity) / identity["figure"]
-    entries = {}
-    for suffix, data in render(recipe["kind"], frames, options).items():
-        path = base.with_name(f"{base.name}.{suffix}")
-        entries[path.name] = manifests.describe(path, files.write_bytes(path, data))
-    manifest = base.with_name(f"{base.name}.json")
-    manifests.Manifest("plot", identity, recipe, code, inputs, entries).write(manifest)
-    return manifest
+    for suffix, data in render(recipe["kind"], tables, options).items():
+        path = job.path.with_name(f"{job.identity['figure']}.{suffix}")
+        made[path.name] = manifests.describe(path, files.write_bytes(path, data))
+    return job.publish(made)

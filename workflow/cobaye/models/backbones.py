@@ -17,65 +17,46 @@ from cobaye.data.normalization import Normalization, without_normalization
 from cobaye.errors import ConfigError, CorruptFile, DataError, nearest
 from cobaye.models import networks
 from cobaye.recipes import study
-from cobaye.storage import checkpoints, files, manifests, paths
-from cobaye.storage.manifests import Manifest
+from cobaye.storage import checkpoints, manifests, paths
+from cobaye.storage.jobs import Job
 
 # Of the batch norm behind a head: torch's.
 EPSILON = 1e-5
 
 
-def prepare(
-    identity: dict[str, Any],
-    recipe: dict[str, Any],
-    code: str,
-    expected: str | None = None,
-    root: Path = Path(),
-) -> Path:
+def prepare_backbone(job: Job) -> Path:
     """Write a backbone's weights; return its manifest.
 
-    recipe: {"model": its network, and either "run": the identity of the run that trained it, or
-    "weights" and "file": torchvision's}. expected: the fingerprint that the config gives the run.
+    job.recipe: {"model": its network, and either "run": the identity of the run that trained it, or
+    "weights" and "file": torchvision's}.
     """
-    origin = _from_run if recipe.get("run") else _from_torchvision
-    tensors, inputs, info = origin(recipe, expected, root)
-    base = root / paths.BACKBONE.format(**identity)
-    target = base.with_name(base.name + ".safetensors")
+    tensors, info = _from_run(job) if job.recipe.get("run") else _from_torchvision(job)
+    target = job.path.with_suffix(".safetensors")
     entry = checkpoints.save(target, tensors)
-    info = {**info, "classes": len(tensors["head.weight"]), "manifest": base.name + ".json"}
-    manifest = Manifest(
-        "prepare_backbone", identity, recipe, code, inputs, {target.name: entry}, info
-    )
-    path = base.with_name(base.name + ".json")
-    manifest.write(path)
-    return path
+    return job.publish({target.name: entry}, {**info, "classes": len(tensors["head.weight"])})
 
 
-def _from_run(
-    recipe: dict[str, Any], expected: str | None, root: Path
-) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, Any]]:
+def _from_run(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return the tensors of a run's last epoch."""
-    run = recipe["run"]
-    folder = root / paths.RUN.format(**run)
-    trained = manifests.read_manifest(folder / "train.json", "train", run)
-    manifests.require_fresh(folder / "train.json", trained, expected)
-    source = trained.check(folder, f"checkpoints/{paths.checkpoint(trained.info['epochs'])}")
-    inputs = {paths.RUN.format(**run) + "/train.json": files.sha256(folder / "train.json")}
-    return checkpoints.load(source), inputs, {"resize": None}
+    run = job.recipe["run"]
+    trained = job.read("train", run)
+    name = f"checkpoints/{paths.checkpoint(trained.info['epochs'])}"
+    source = trained.check(job.root / paths.RUN.format(**run), name)
+    return checkpoints.load(source), {"resize": None}
 
 
-def _from_torchvision(
-    recipe: dict[str, Any], expected: None, root: Path
-) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, Any]]:
+def _from_torchvision(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Return pretrained weights, downloaded or from a local file, and how they see an image."""
     from torchvision import models  # three seconds, for these backbones alone
 
     from cobaye.models.networks import torchvision as zoo
 
+    recipe = job.recipe
     name = recipe["model"]["options"]["model"]
     weights = models.get_model_weights(name)
     chosen = weights[recipe["weights"]]
     state = (
-        _state_dict(root / recipe["file"])
+        _state_dict(job.root / recipe["file"])
         if recipe["file"]
         else chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
     )
@@ -98,7 +79,7 @@ def _from_torchvision(
         "weights": chosen.name,
         "categories": list(chosen.meta["categories"]),
     }
-    return {**zoo.cut(network, name).state_dict(), **constants.tensors()}, {}, info
+    return {**zoo.cut(network, name).state_dict(), **constants.tensors()}, info
 
 
 def problems(backbone: study.Backbone) -> list[str]:

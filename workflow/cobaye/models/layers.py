@@ -17,9 +17,10 @@ from torch import nn
 
 from cobaye import recipes
 from cobaye.models import networks, starts
-from cobaye.storage import files, manifests, paths, table_names
+from cobaye.storage import paths, table_names
+from cobaye.storage.jobs import Job
+from cobaye.tables import reading
 
-MANIFEST = "layers.json"
 # What only holds others, or does nothing, is no layer.
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.Identity)
 
@@ -45,30 +46,22 @@ class _Data:
     counts: dict[str, int]
 
 
-def describe(
-    identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()
-) -> Path:
+def describe_models(job: Job) -> Path:
     """Write layers.csv and tensors.csv of a study's models; return their manifest.
 
-    recipe: {"data": a plain `recipes.Data`, "models": name → a plain `Described`}.
+    job.recipe: {"data": a plain `recipes.Data`, "models": name → a plain `Described`}.
     """
-    data, inputs = _read(recipes.parse(recipes.Data, recipe["data"]), root)
-    models = {name: recipes.parse(Described, each) for name, each in recipe["models"].items()}
-    tables = dict(zip(table_names.DESCRIPTIONS, (layers, tensors), strict=True))
-    folder = root / paths.TABLES.format(**identity)
+    data = _read(recipes.parse(recipes.Data, job.recipe["data"]), job)
+    models = {name: recipes.parse(Described, each) for name, each in job.recipe["models"].items()}
     made = {}
-    for name, table in tables.items():
+    for name, table in zip(table_names.DESCRIPTIONS, (layers, tensors), strict=True):
         parts = [
             pd.DataFrame(table(model, data)).assign(model=label) for label, model in models.items()
         ]
         frame = pd.concat(parts, ignore_index=True)
         frame.insert(0, "model", frame.pop("model"))
-        text = frame.to_csv(index=False, lineterminator="\n").encode()
-        made[name] = manifests.describe(folder / name, files.write_bytes(folder / name, text))
-    info = {"manifest": MANIFEST}
-    manifest = manifests.Manifest("describe_models", identity, recipe, code, inputs, made, info)
-    manifest.write(folder / MANIFEST)
-    return folder / MANIFEST
+        made[name] = reading.write(job.folder / name, frame)
+    return job.publish(made)
 
 
 def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
@@ -151,25 +144,22 @@ def _build(model: Described, data: _Data) -> nn.Module:
     return network
 
 
-def _read(data: recipes.Data, root: Path) -> tuple[_Data, dict[str, str]]:
-    """Return what a study learns from, and path → sha256 of the manifests that say so."""
-    found = {split: root / paths.split_manifest(data, split) for split in paths.SPLITS}
-    identity = {"dataset": data.dataset}
+def _read(data: recipes.Data, job: Job) -> _Data:
+    """Return the shape, dtype and counts of what a study learns from."""
     if data.backbone is None:
-        manifest = manifests.read_manifest(found["train"], "prepare_dataset", identity)
+        manifest = job.read("prepare_dataset", {"dataset": data.dataset})
         name, counts = f"train/{manifest.info['form']}.npy", manifest.info["images"]
     else:
-        identity["backbone"] = data.backbone
-        each_split = {
-            split: manifests.read_manifest(path, "gather_features", {**identity, "split": split})
-            for split, path in found.items()
+        features = {
+            split: job.read("gather_features", {**vars(data), "split": split})
+            for split in paths.SPLITS
         }
-        manifest = each_split["train"]
+        manifest = features["train"]
         name = manifest.info["shards"][0]
-        counts = {split: each.info["rows"] for split, each in each_split.items()}
-    header = np.load(found["train"].parent / name, mmap_mode="r", allow_pickle=False)
-    read = _Data(header.shape[1:], str(header.dtype), manifest.info["classes"], counts)
-    return read, {str(path.relative_to(root)): files.sha256(path) for path in found.values()}
+        counts = {split: each.info["rows"] for split, each in features.items()}
+    folder = (job.root / paths.split_manifest(data, "train")).parent
+    header = np.load(folder / name, mmap_mode="r", allow_pickle=False)
+    return _Data(header.shape[1:], str(header.dtype), manifest.info["classes"], counts)
 
 
 def _size(shape: Iterable[int]) -> str:

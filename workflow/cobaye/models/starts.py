@@ -13,8 +13,6 @@ its running statistics go on following the data, as where only ``requires_grad``
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from cobaye import recipes
@@ -22,19 +20,12 @@ from cobaye.data import splits
 from cobaye.data.normalization import without_normalization
 from cobaye.errors import DataError
 from cobaye.models import backbones, networks
-from cobaye.storage import files, paths
-
-
-def inputs(recipe: recipes.Training, root: Path = Path()) -> dict[str, str]:
-    """Return path → sha256 of the manifest of the backbone that a training starts from, if any."""
-    if recipe.start is None:
-        return {}
-    path = paths.BACKBONE.format(backbone=recipe.start.backbone) + ".json"
-    return {path: files.sha256(root / path)}
+from cobaye.storage import checkpoints, paths
+from cobaye.storage.jobs import Job
 
 
 def network(
-    recipe: recipes.Training, split: splits.Split, root: Path = Path()
+    recipe: recipes.Training, split: splits.Split, job: Job
 ) -> tuple[torch.nn.Module, dict[str, list[str]]]:
     """Return a run's network at its starting weights, what shall not learn frozen.
 
@@ -44,14 +35,15 @@ def network(
     """
     shape = tuple(split.inputs.shape[1:])
     made = networks.build(recipe.model, shape, split.classes, recipe.seed)
-    started = _take(made, recipe.start, root) if recipe.start else {}
+    started = _take(made, recipe.start, job) if recipe.start else {}
     if recipe.train_only:
         started["frozen"] = freeze(made, recipe.train_only)
     return made, started
 
 
-def _take(network: torch.nn.Module, start: recipes.Start, root: Path) -> dict[str, list[str]]:
-    given, _ = without_normalization(backbones.load(start.backbone, root).tensors)
+def _take(network: torch.nn.Module, start: recipes.Start, job: Job) -> dict[str, list[str]]:
+    job.read("prepare_backbone", {"backbone": start.backbone})
+    given, _ = without_normalization(backbones.load(start.backbone, job.root).tensors)
     kept = {id(tensor) for part in start.fresh for tensor in _tensors(network, part)}
     taken, fresh = [], []
     for name, tensor in network.state_dict(keep_vars=True).items():
@@ -79,3 +71,16 @@ def _tensors(network: torch.nn.Module, part: str) -> list[torch.Tensor]:
     if module is None:
         module = getattr(network.body, part)
     return list(module.state_dict(keep_vars=True).values())
+
+
+def neighbour(recipe: recipes.Training, job: Job) -> dict[str, torch.Tensor]:
+    """Return the tensors of a warm start: the last weights of the run with the next larger λ.
+
+    Empty unless the recipe names a λ to start from.
+    """
+    if recipe.warm_start is None:
+        return {}
+    identity = {**job.identity, "weight_decay": recipe.warm_start}
+    manifest = job.read("train", identity)
+    name = f"checkpoints/{paths.checkpoint(manifest.info['epochs'])}"
+    return checkpoints.load(manifest.check(job.root / paths.RUN.format(**identity), name))

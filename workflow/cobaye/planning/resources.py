@@ -177,18 +177,21 @@ def training(
     return needs(held, seconds + sizes.bytes("train", "val") / READING)
 
 
-def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
-    """Return what evaluate asks for: all splits held, each checkpoint on each, block by block."""
+def evaluating(model: recipes.Kind, train_epochs: str, epochs: int, sizes: Sizes) -> Needs:
+    """Return what evaluate asks for: all splits held, each checkpoint on each, block by block.
+
+    train_epochs: of the train split, "every" checkpoint or the "last".
+    """
     splits = tuple(sizes.images)
     images = sum(sizes.images.values())
     held = sizes.bytes(*splits) + images * PREDICTION
-    own = network_costs.held(recipe.model, sizes.pixels, forward=True)
+    own = network_costs.held(model, sizes.pixels, forward=True)
     held += BLOCK * (own + 12 * sizes.classes)
     # classes.parquet: a row of about 100 bytes per epoch, split and class.
     held += (epochs + 1) * 3 * sizes.classes * 100
-    each = images if recipe.train_epochs == "every" else images - sizes.images["train"]
+    each = images if train_epochs == "every" else images - sizes.images["train"]
     forwards = sizes.images["train"] + (epochs + 1) * each
-    seconds = forwards * _seconds(recipe.model, sizes) * FORWARD
+    seconds = forwards * _seconds(model, sizes) * FORWARD
     return needs(held, seconds + epochs * CHECKPOINT + sizes.bytes(*splits) / READING)
 
 

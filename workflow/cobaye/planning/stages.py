@@ -1,103 +1,162 @@
-"""Stages: what the jobs before any training are told. See `plan`."""
+"""What each stage is told: a function per rule, named as the rule, over the checked config.
+
+A function takes the config and the identity of a job, that is the wildcards of its path, and
+returns its recipe, the kinds whose code it runs, and what its inputs must have been made from.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from cobaye import kinds, recipes
-from cobaye.config import Config
-from cobaye.planning import code_digest
-from cobaye.planning.places import Places
+from cobaye.config import Config, model_keys
+from cobaye.planning import facts, runs
 from cobaye.recipes.study import Run
-from cobaye.storage import manifests
+from cobaye.storage import table_names
+
+Identity = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Stage:
-    """What one job is told."""
+class Told(NamedTuple):
+    """What a job is told.
 
-    identity: dict[str, Any]
-    recipe: dict[str, Any]
-    code: str
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """The sha256 of recipe and code, as `files.require_fresh` compares it."""
-        return manifests.stage_fingerprint(self.recipe, self.code)
-
-
-class Stages(Places):
-    """Datasets, backbones and features: what they take.
-
-    Parameters
-    ----------
-    config : the checked config.
-    scripts : the folder of the rules' scripts, each named as its rule.
+    recipe: what to do. uses: (family, name) of the kinds whose code it runs. inputs: (stage,
+    identity) of the jobs whose manifests must be what the config gives now.
     """
 
-    def __init__(self, config: Config, scripts: Path):
-        super().__init__(config)
-        self.scripts = scripts
+    recipe: Any
+    uses: Iterable[tuple[str, str]] = ()
+    inputs: Iterable[tuple[str, Identity]] = ()
 
-    def _stage(self, rule: str, identity: Mapping, recipe: Any, *used: tuple[str, str]) -> Stage:
-        return Stage(dict(identity), recipes.plain(recipe), self._code(rule, used))
 
-    @functools.cache  # noqa: B019 (one plan per process, and Snakemake asks often)
-    def _code(self, rule: str, used: tuple[tuple[str, str], ...]) -> str:
-        return code_digest.code_digest(self.scripts / f"{rule}.py", used)
+def prepare_dataset(config: Config, dataset: str) -> Told:
+    """Return the kind of a dataset and its options."""
+    kind = config.datasets[dataset].kind
+    return Told(kind, [("datasets", kind.kind)])
 
-    def dataset(self, dataset: str) -> Stage:
-        """Return what prepare_dataset is told."""
-        kind = self.config.datasets[dataset].kind
-        return self._stage("prepare_dataset", {"dataset": dataset}, kind, ("datasets", kind.kind))
 
-    def dataset_problems(self, dataset: str) -> list[str]:
-        """Return what would stop the preparation of a dataset. Imports its kind."""
-        kind = self.config.datasets[dataset].kind
-        options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
-        return kinds.load("datasets", kind.kind).problems(options)
+def prepare_backbone(config: Config, backbone: str) -> Told:
+    """Return the network of a backbone, and the run or file that holds its weights."""
+    entry, network = config.backbones[backbone], facts.network(config, backbone)
+    uses = [("networks", network.kind)]
+    if not entry.run:
+        recipe = {"model": network, "weights": entry.weights, "file": entry.file}
+        return Told(recipe, uses)
+    run = runs.identity(entry.study, entry.run)
+    return Told({"model": network, "run": run}, uses, [("train", run)])
 
-    def backbone(self, backbone: str) -> Stage:
-        """Return what prepare_backbone is told."""
-        of = self.config.backbones[backbone]
-        model = self.backbone_model(backbone)
-        recipe: dict[str, Any] = {"model": model}
-        if of.run:
-            recipe["run"] = self._identity(of.study, of.run)
-        else:
-            recipe |= {"weights": of.weights, "file": of.file}
-        used = ("networks", model.kind)
-        return self._stage("prepare_backbone", {"backbone": backbone}, recipe, used)
 
-    def backbone_expected(self, backbone: str) -> str | None:
-        """Return the fingerprint of the training behind a backbone, if it is from a run."""
-        of = self.config.backbones[backbone]
-        return self.train(of.study, of.run).fingerprint if of.run else None
+def cache_features(
+    config: Config, dataset: str, backbone: str, split: str, shard: int, shards: int
+) -> Told:
+    """Return how penultimate features are computed."""
+    return Told(
+        config.backbones[backbone].caching, [("networks", facts.network(config, backbone).kind)]
+    )
 
-    @functools.cache  # noqa: B019
-    def shard(self, dataset: str, backbone: str, split: str, shard: str) -> Stage:
-        """Return what cache_features is told."""
-        network = self.backbone_model(backbone).kind
-        identity = {
-            "dataset": dataset,
-            "backbone": backbone,
-            "split": split,
-            "shard": int(shard),
-            "shards": self.config.datasets[dataset].shards,
-        }
-        caching = self.config.backbones[backbone].caching
-        return self._stage("cache_features", identity, caching, ("networks", network))
 
-    def features(self, dataset: str, backbone: str, split: str) -> Stage:
-        """Return what gather_features is told."""
-        identity = {"dataset": dataset, "backbone": backbone, "split": split}
-        recipe = {"shards": self.config.datasets[dataset].shards}
-        return self._stage("gather_features", identity, recipe)
+def gather_features(config: Config, dataset: str, backbone: str, split: str) -> Told:
+    """Return the number of shards."""
+    return Told({"shards": config.datasets[dataset].shards})
 
-    @staticmethod
-    def _identity(study: str, run: Run) -> dict[str, Any]:
-        return {"study": study, **vars(run)}
+
+def train(config: Config, study: str, **identity: Any) -> Told:
+    """Return the recipe of a run, or the origin that it is read from."""
+    run, of_study = Run(**identity), config.studies[study]
+    origin = runs.origins(of_study).get(run)
+    if origin is None:
+        raise runs.refuse(config, study, "runs", f"the study has no run {runs.folder(study, run)}")
+    if origin == "grid":
+        return _train_of_grid(config, study, run)
+    if origin == "class-decay":
+        return _train_of_class_decay(config, study, run)
+    recipe = training(config, study, run)
+    start = runs.warm_start(of_study, run)
+    inputs = [("train", runs.identity(study, start))] if start else []
+    return Told(recipe, _trainers(recipe), inputs)
+
+
+def training(config: Config, study: str, run: Run) -> recipes.Training:
+    """Return the whole recipe of a run that the config states."""
+    of_study = config.studies[study]
+    model, optimizer = of_study.models[run.model], of_study.optimizers[run.optimizer]
+    engine = model_keys.engine(of_study.engine, model.kind, model_keys.general(optimizer))
+    engine = kinds.constant("optimizers", optimizer.algorithm.kind, "ENGINE", engine)
+    start = runs.warm_start(of_study, run)
+    return recipes.Training(
+        data=of_study.data,
+        engine="batched" if of_study.together else engine,
+        model=model.network,
+        optimizer=optimizer,
+        weight_decay=float(run.weight_decay),
+        penalize_bias=of_study.penalize_bias,
+        penalize_scales=of_study.penalize_scales,
+        seed=run.seed,
+        loss=model.loss,
+        start=model.start,
+        train_only=model.train_only,
+        precision=of_study.precision,
+        warm_start=start and start.weight_decay,
+    )
+
+
+def _trainers(recipe: recipes.Training) -> list[tuple[str, str]]:
+    """Return the kinds whose code trains a recipe."""
+    model = ("networks", recipe.model.kind)
+    return [model, ("engines", recipe.engine), *recipe.optimizer.used()]
+
+
+def _train_of_grid(config: Config, study: str, run: Run) -> Told:
+    of_study = config.studies[study]
+    entry, place = of_study.derived_runs()[run]
+    uses = {("origins", "grid")}
+    for name in entry.among:
+        kind = of_study.models[name].kind
+        uses.add(("networks", kind))
+        for optimizer in of_study.optimizers.values():
+            general = model_keys.general(optimizer)
+            uses.add(("engines", model_keys.engine(of_study.engine, kind, general)))
+            uses.update(optimizer.used())
+    recipe = {"origin": "grid", "place": place, "among": entry.among, "epochs": entry.epochs}
+    tables = ("tabulate", {"study": study, "maker": table_names.TABULATE})
+    return Told(recipe, uses, [tables, *of_runs(study, of_study.runs(), "train")])
+
+
+def _train_of_class_decay(config: Config, study: str, run: Run) -> Told:
+    way = config.studies[study].per_class_runs()[run]
+    recipe = without_decay(config, study, run)
+    told = {"origin": "class-decay", "way": way, "training": recipe}
+    uses = [("origins", "class-decay"), *_trainers(recipe)]
+    return Told(told, uses, [("choose_weight_decay", {"study": study, "way": way})])
+
+
+def without_decay(config: Config, study: str, run: Run) -> recipes.Training:
+    """Return the recipe of a configuration, whose λ counts for nothing, without a warm start."""
+    alike = dataclasses.replace(run, weight_decay=config.studies[study].decays(run.optimizer)[0])
+    recipe = training(config, study, alike)
+    return dataclasses.replace(recipe, weight_decay=0.0, warm_start=None)
+
+
+def evaluate(config: Config, study: str, **identity: Any) -> Told:
+    """Return what is measured of a run."""
+    of_study, run = config.studies[study], Run(**identity)
+    recipe = recipes.Evaluation(of_study.data, of_study.train_epochs, of_study.evaluate_splits)
+    among = [run.model]
+    if runs.origins(of_study).get(run) == "grid":
+        among = of_study.derived_runs()[run][0].among
+    uses = {("networks", of_study.models[name].kind) for name in among}
+    return Told(recipe, uses, [("train", runs.identity(study, run))])
+
+
+def evaluate_baseline(config: Config, study: str) -> Told:
+    """Return what a study learns from; its backbone's own last layer is evaluated."""
+    if not facts.has_baseline(config, study):
+        raise runs.refuse(config, study, "baseline", "the study has none")
+    return Told(config.studies[study].data, [("networks", "linear")])
+
+
+def of_runs(study: str, read: Iterable[Run], *stages: str) -> list[tuple[str, Identity]]:
+    """Return stages of runs as the inputs of a job."""
+    return [(stage, runs.identity(study, run)) for run in read for stage in stages]

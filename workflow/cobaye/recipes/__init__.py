@@ -16,6 +16,7 @@ __all__ = ["UNSAID", "parse", "plain"]
 
 Loss = Literal["cross-entropy", "squared-error"]
 Precision = Literal["float32", "float64"]
+Split = Literal["train", "val", "test"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,14 @@ class Optimizer:
     zca_epsilon: float = 1e-6
     phases: tuple[Phase, ...] = dataclasses.field(default=(), metadata=UNSAID)
 
+    @property
+    def reads_val(self) -> bool:
+        """Whether its schedule or stopping rule reads a quantity of the val split."""
+        quantities = [self.schedule.options.get("quantity", "")]
+        if self.stop.early is not None:
+            quantities.append(self.stop.early.quantity)
+        return any(quantity.startswith("val_") for quantity in quantities)
+
     def used(self) -> list[tuple[str, str]]:
         """Return (package, name) of the kinds that it names."""
         algorithms = [self.algorithm, *(phase.algorithm for phase in self.phases)]
@@ -146,8 +155,10 @@ class Training:
     precision: Precision = "float32"
     warm_start: str | None = None
 
-
-Split = Literal["train", "val", "test"]
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that the training reads: val too if its recipe looks at it."""
+        return ("train", "val") if self.optimizer.reads_val else ("train",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,9 +166,7 @@ class Evaluation:
     """What is measured of a run. train_epochs: of the train split, every checkpoint or the last."""
 
     data: Data
-    model: Kind
     train_epochs: Literal["every", "last"]
-    loss: Loss = "cross-entropy"
     splits: tuple[Split, ...] = ("train", "val", "test")
 
 
@@ -169,11 +178,3 @@ class Caching:
     precision: Literal["float32", "bfloat16", "float16"]
     storage: Literal["float32", "float16"]
     skip_unreadable: bool = False
-
-
-def needs_val(optimizer: Optimizer) -> bool:
-    """Tell whether a recipe's schedule or stopping rule reads a quantity of the val split."""
-    quantities = [optimizer.schedule.options.get("quantity", "")]
-    if optimizer.stop.early is not None:
-        quantities.append(optimizer.stop.early.quantity)
-    return any(quantity.startswith("val_") for quantity in quantities)

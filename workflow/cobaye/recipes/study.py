@@ -87,7 +87,7 @@ class Backbone:
     never_saw: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Study:
     """A study: every model × optimizer × λ × seed, on the images or on a backbone's features.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cobaye.storage import files, manifests, paths
+from cobaye.storage import manifests, paths
+from cobaye.storage.jobs import Job
 
 
 @dataclass(frozen=True)
@@ -19,25 +20,8 @@ class Finished:
     evaluated: manifests.Manifest
 
 
-def finished(
-    identity: Mapping[str, Any],
-    expected: Mapping[str, tuple[str, str]],
-    inputs: dict[str, str],
-    root: Path = Path(),
-) -> Finished:
-    """Return a run once its manifests are known to be what the config gives now.
-
-    expected: run folder → the fingerprints of its training and evaluation; others raise StaleFile,
-    and so does a run made from inputs that have changed. Adds the manifests' sha256 to `inputs`.
-    """
-    place = paths.RUN.format(**identity)
-    folder = root / place
-    trained = manifests.read_manifest(folder / "train.json", "train", identity)
-    evaluated = manifests.read_manifest(folder / "evaluate.json", "evaluate", identity)
-    for name, manifest, fingerprint in zip(
-        ("train.json", "evaluate.json"), (trained, evaluated), expected[place], strict=True
-    ):
-        manifests.require_fresh(folder / name, manifest, fingerprint)
-        manifests.require_inputs(folder / name, manifest, root)
-        inputs[f"{place}/{name}"] = files.sha256(folder / name)
-    return Finished(folder, trained, evaluated)
+def finished(job: Job, run: Mapping[str, Any]) -> Finished:
+    """Return a run of the study of a job, once its manifests are what the config gives now."""
+    identity = {"study": job.identity["study"], **run}
+    folder = job.root / paths.RUN.format(**identity)
+    return Finished(folder, job.read("train", identity), job.read("evaluate", identity))

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cobaye import recipes
 from cobaye.errors import CorruptFile, StaleFile
+from cobaye.storage import paths
 from cobaye.storage.files import digest, read_json, sha256, write_json
 
 FORMAT = 1
@@ -40,7 +42,7 @@ class Manifest:
         """Return the path of a file of this manifest once its bytes are known to be right."""
         path, expected = Path(folder) / name, self.files[name]
         # A file that another stage made is mended by that stage: its entry names the manifest.
-        own = self.info.get("manifest") or MANIFESTS.get(self.stage, "")
+        own = Path(paths.manifest(self.stage, self.identity)).name
         mend = repair(Path(folder) / expected.get("manifest", own))
         if not path.is_file():
             raise CorruptFile(f"{path}: missing\n{mend}")
@@ -52,19 +54,6 @@ class Manifest:
                 f"{path}: expected sha256 {expected['sha256']}, found {found}\n{mend}"
             )
         return path
-
-
-# The name of each stage's manifest; cache_features and prepare_backbone name theirs in `info`.
-MANIFESTS = {
-    "prepare_dataset": "manifest.json",
-    "gather_features": "manifest.json",
-    "train": "train.json",
-    "evaluate": "evaluate.json",
-    "evaluate_baseline": "baseline.json",
-    "evaluate_best": "best.json",
-    "tabulate_derived": "derived.json",
-    "tabulate": "tables.json",
-}
 
 
 def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> Manifest:
@@ -91,6 +80,17 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
         if expected != found:
             raise CorruptFile(f"{path}: expected {what} {expected}, found {found}\n{repair(path)}")
     return Manifest(**content)
+
+
+def training_recipe(trained: Manifest) -> dict[str, Any]:
+    """Return the whole recipe of a training, wherever it came from, as a plain `Training`."""
+    return trained.info.get("recipe", trained.recipe)
+
+
+def trained_model(trained: Manifest) -> tuple[recipes.Kind, str]:
+    """Return the network of a finished training, and the loss that it minimised."""
+    recipe = training_recipe(trained)
+    return recipes.parse(recipes.Kind, recipe["model"]), recipe["loss"]
 
 
 def require_fresh(path: Path | str, manifest: Manifest, fingerprint: str) -> None:

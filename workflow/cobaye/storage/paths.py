@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from cobaye.recipes import Data
 
 SPLITS = ("train", "val", "test")
@@ -14,7 +17,7 @@ FEATURES = "results/features/{dataset}/{backbone}/{split}"
 SHARD = FEATURES + "/shard-{shard}-of-{shards}"
 STUDY = "results/{study}"
 RUN = STUDY + "/runs/{model}/{optimizer}/wd-{weight_decay}/seed-{seed}"
-MEASURE = RUN + "/measures/{analysis}/{state}"
+INSIDE = RUN + "/inside/{analysis}/{state}"
 BASELINE = STUDY + "/baseline"
 TOGETHER = STUDY + "/together/{group}"
 BEST = STUDY + "/best"
@@ -23,6 +26,25 @@ CHOSEN = TABLES + "/chosen-{way}.csv"
 FIGURES = STUDY + "/figures"
 LOGS = "results/logs"
 
+# The manifest that each stage writes last. `maker`: tables, derived, or the name of an analysis.
+MANIFESTS = {
+    "prepare_dataset": DATASET + "/manifest.json",
+    "prepare_backbone": BACKBONE + ".json",
+    "cache_features": SHARD + ".json",
+    "gather_features": FEATURES + "/manifest.json",
+    "train": RUN + "/train.json",
+    "evaluate": RUN + "/evaluate.json",
+    "evaluate_baseline": BASELINE + "/baseline.json",
+    "evaluate_best": BEST + "/best.json",
+    "inspect_run": INSIDE + "/manifest.json",
+    "describe_models": TABLES + "/layers.json",
+    "tabulate": TABLES + "/{maker}.json",
+    "analyse": TABLES + "/{maker}.json",
+    "choose_weight_decay": TABLES + "/chosen-{way}.json",
+    "tell_story": STUDY + "/story.json",
+    "plot": FIGURES + "/{figure}.json",
+}
+
 # Names that a study may not take: folders of results/ and rules. (Others' names have a "_".)
 RESERVED = ("all", "evaluate", "features", "logs", "tabulate", "train")
 
@@ -30,6 +52,15 @@ RESERVED = ("all", "evaluate", "features", "logs", "tabulate", "train")
 def checkpoint(epoch: int) -> str:
     """Return the file name of the weights after an epoch; 0 is before the first."""
     return f"epoch-{epoch:03d}.safetensors"
+
+
+def manifest(stage: str, identity: Mapping[str, Any]) -> str:
+    """Return the path of the manifest of a stage, relative to the project.
+
+    identity: the values of the path's wildcards; numbers of shards as integers.
+    """
+    labels = {key: shard_label(identity[key]) for key in ("shard", "shards") if key in identity}
+    return MANIFESTS[stage].format(**{**identity, **labels})
 
 
 def shard_label(number: int) -> str:

@@ -39,6 +39,13 @@ DERIVED_FILES = {
 }
 
 
+# The tables that every story reads; those of `per-class` beside them where a study has them.
+STORY = (
+    *("runs", "best-lambda", "class-inference", "class-tests", "null-best-lambda", "compromise"),
+    *("class-effects", "helped-harmed", "worst-classes", "worst-pairs"),
+)
+
+
 def made_by(maker: str) -> dict[str, str]:
     """Return the tables of `tabulate`, of `tabulate_derived` or of an analysis: name → file."""
     own = {TABULATE: FILES, DERIVED: DERIVED_FILES}
@@ -59,9 +66,8 @@ def lacking(figure_kind: str, analyses: Iterable[str]) -> str | None:
 
 
 def stage(maker: str) -> str:
-    """Return the rule that makes tables, as it stands in its manifest."""
-    own = {TABULATE: "tabulate", DERIVED: "tabulate_derived"}
-    return own.get(maker, f"analyse_{maker.replace('-', '_')}")
+    """Return the stage that makes tables, as it stands in their manifest."""
+    return "tabulate" if maker in (TABULATE, DERIVED) else "analyse"
 
 
 def file(table: str) -> str:

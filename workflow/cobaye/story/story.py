@@ -8,33 +8,25 @@ from typing import Any
 
 import pandas as pd
 
-from cobaye.storage import files, manifests, paths
+from cobaye.storage import files, manifests
+from cobaye.storage.jobs import Job
 from cobaye.story import class_decay
 from cobaye.tables import reading
 
-TABLES = (
-    *("runs", "best-lambda", "class-inference", "class-tests", "null-best-lambda", "compromise"),
-    *("class-effects", "helped-harmed", "worst-classes", "worst-pairs"),
-)
 _SURE = 0.975  # probability from which a class counts as helped or harmed
 
 
-def tell(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path = Path()) -> Path:
+def tell_story(job: Job) -> Path:
     """Write a study's story.md; return its manifest.
 
-    recipe: {"data"}: dataset and backbone; and "tables", those that it reads beside its own.
+    job.recipe: {"data": dataset and backbone, "tables": those that it reads}.
     """
-    study = identity["study"]
-    frames, inputs = reading.read_all(study, [*TABLES, *recipe.get("tables", ())], root)
-    text = story(study, recipe["data"], frames)
-    folder = root / paths.STUDY.format(study=study)
-    path = folder / "story.md"
-    entry = manifests.describe(path, files.write_bytes(path, text.encode()))
-    info = {"manifest": "story.json"}
-    made = {path.name: entry}
-    manifest = manifests.Manifest("tell_story", identity, recipe, code, inputs, made, info)
-    manifest.write(folder / "story.json")
-    return folder / "story.json"
+    frames = reading.read_tables(job, job.recipe["tables"])
+    text = story(job.identity["study"], job.recipe["data"], frames)
+    path = job.folder / "story.md"
+    return job.publish(
+        {path.name: manifests.describe(path, files.write_bytes(path, text.encode()))}
+    )
 
 
 def story(study: str, data: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> str:

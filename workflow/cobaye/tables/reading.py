@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from cobaye.errors import CorruptFile
 from cobaye.storage import files, manifests, paths, table_names
+from cobaye.storage.jobs import Job
 
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
 
@@ -57,27 +58,23 @@ def read_checked(reader: Callable[..., pd.DataFrame], path: Path, **options: Any
         raise CorruptFile(f"{path}: expected a table ({path.suffix}), found {said}") from None
 
 
-def read_all(
-    study: str, wanted: Iterable[str], root: Path = Path(), *, current: bool = False
-) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
-    """Return tables of a study, whoever made them, and path → sha256 of the manifests.
-
-    current: raise StaleFile if what they were made from is no longer what stands.
-    """
-    place = paths.TABLES.format(study=study)
-    frames, inputs, known = {}, {}, {}
-    for table in wanted:
+def read_tables(job: Job, tables: Iterable[str]) -> dict[str, pd.DataFrame]:
+    """Return tables of the study of a job, by name, whoever made them."""
+    study, frames, known = job.identity["study"], {}, {}
+    for table in tables:
         maker = table_names.makers()[table]
-        path = f"{place}/{maker}.json"
         if maker not in known:
-            known[maker] = manifests.read_manifest(
-                root / path, table_names.stage(maker), {"study": study}
-            )
-            if current:
-                manifests.require_inputs(root / path, known[maker], root)
-            inputs[path] = files.sha256(root / path)
-        frames[table] = read(root / place, table, known[maker])
-    return frames, inputs
+            known[maker] = job.read(table_names.stage(maker), {"study": study, "maker": maker})
+        frames[table] = read(job.root / paths.TABLES.format(study=study), table, known[maker])
+    return frames
+
+
+def read_chosen(job: Job, way: str) -> pd.DataFrame:
+    """Return the λ of each class that a way chose: model, optimizer, class, name, weight_decay."""
+    identity = {"study": job.identity["study"], "way": way}
+    manifest = job.read("choose_weight_decay", identity)
+    path = job.root / paths.CHOSEN.format(**identity)
+    return read_file(manifest.check(path.parent, path.name))
 
 
 def write(path: Path, table: pd.DataFrame) -> dict[str, Any]:

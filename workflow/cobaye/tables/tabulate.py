@@ -9,72 +9,53 @@ from typing import Any
 import pandas as pd
 
 from cobaye.data import datasets
-from cobaye.storage import files, finished_runs, manifests, paths, table_names
+from cobaye.storage import finished_runs, paths, table_names
+from cobaye.storage.jobs import Job
+from cobaye.storage.manifests import training_recipe
 from cobaye.tables import grid_table, optimality
 from cobaye.tables.reading import GROUP, KEYS, MEASURES, read_checked, write
 
 
-def tabulate(
-    identity: dict[str, Any],
-    recipe: dict[str, Any],
-    code: str,
-    dataset: str,
-    expected: Mapping[str, tuple[str, ...]],
-    root: Path = Path(),
-) -> Path:
-    """Make all tables of a study from its evaluated runs; return their manifest.
+def tabulate(job: Job) -> Path:
+    """Make the tables of a study from its evaluated runs; return their manifest.
 
-    recipe: {"runs": the identities of the runs, in the order of the config, "baseline": whether the
-    study has one, "grid": what it varies, if it does (see `grid_table`)}. expected: run folder →
-    the fingerprints that the config gives its training and evaluation, and the baseline's folder →
-    that of its evaluation; others raise StaleFile.
+    job.identity: {"study", "maker"}: `tables`, of all runs that the config states, or `derived`, of
+    those that take their recipe from the table `grid`. job.recipe: {"runs": the identities of the
+    runs, in the order of the config}; of `tables` also "dataset", "baseline": whether the study has
+    one, and "grid": what it varies, if it does (see `grid_table`).
     """
-    collected: dict[str, list[pd.DataFrame]] = {name: [] for name in _READ}
-    inputs: dict[str, str] = {}
-    for run in recipe["runs"]:
-        for name, frame in read_run({**identity, **run}, expected, inputs, root).items():
-            keyed = pd.DataFrame({key: run[key] for key in KEYS}, index=frame.index)
-            collected[name].append(pd.concat([keyed, frame], axis=1))
-    raw = {name: pd.concat(parts, ignore_index=True) for name, parts in collected.items()}
-    raw["baseline"] = pd.DataFrame(columns=MEASURES)
-    if recipe["baseline"]:
-        raw["baseline"] = _read_baseline(identity, expected, inputs, root)
-    tables = _tables(raw, datasets.names(dataset, root))
-    tables["grid"] = grid_table.table(raw, recipe.get("grid"))
-    folder = root / paths.TABLES.format(**identity)
-    made = {
-        table_names.FILES[name]: write(folder / table_names.FILES[name], table)
-        for name, table in tables.items()
-    }
-    manifest = manifests.Manifest("tabulate", identity, recipe, code, inputs, made)
-    manifest.write(folder / "tables.json")
-    return folder / "tables.json"
+    raw = _collected(job)
+    files = table_names.made_by(job.identity["maker"])
+    tables = _derived(job, raw) if job.identity["maker"] == "derived" else _tables(job, raw)
+    made = {files[name]: write(job.folder / files[name], table) for name, table in tables.items()}
+    return job.publish(made)
 
 
 _READ = ("runs", "history", "metrics", "classes", "predictions", "facts")
 
 
-def read_run(
-    identity: dict[str, Any],
-    expected: Mapping[str, tuple[str, ...]],
-    inputs: dict[str, str],
-    root: Path,
-) -> dict[str, pd.DataFrame]:
+def _collected(job: Job) -> dict[str, pd.DataFrame]:
+    """Return what the files of all runs say, each table with the columns that name the run."""
+    collected: dict[str, list[pd.DataFrame]] = {name: [] for name in _READ}
+    for run in job.recipe["runs"]:
+        for name, frame in _read_run(job, run).items():
+            keyed = pd.DataFrame({key: run[key] for key in KEYS}, index=frame.index)
+            collected[name].append(pd.concat([keyed, frame], axis=1))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in collected.items()}
+
+
+def _read_run(job: Job, run: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     """Return a run's frames, once its files and what they were made from are known to be right."""
-    done = finished_runs.finished(identity, expected, inputs, root)
+    done = finished_runs.finished(job, run)
     folder, trained, evaluated = done.folder, done.trained, done.evaluated
     classes = read_checked(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
     last = trained.info["epochs"]
     history = read_checked(pd.read_csv, trained.check(folder, "history.csv"))
     predictions = read_checked(pd.read_parquet, evaluated.check(folder, "predictions.parquet"))
     images = int((predictions["split"] == "train").sum())
+    ended = {key: trained.info[key] for key in ("epochs", "stopped", "finite")}
     return {
-        "runs": pd.DataFrame(
-            [
-                {k: trained.info[k] for k in ("epochs", "stopped", "finite")}
-                | {"loss_name": trained.info.get("recipe", trained.recipe)["loss"]}
-            ]
-        ),
+        "runs": pd.DataFrame([ended | {"loss_name": training_recipe(trained)["loss"]}]),
         "history": history,
         "metrics": read_checked(pd.read_parquet, evaluated.check(folder, "metrics.parquet")),
         "classes": classes[classes["epoch"] == last].drop(columns="epoch"),
@@ -83,23 +64,47 @@ def read_run(
     }
 
 
-def _read_baseline(
-    identity: dict[str, Any],
-    expected: Mapping[str, tuple[str, ...]],
-    inputs: dict[str, str],
-    root: Path,
-) -> pd.DataFrame:
-    """Return the baseline's mean scores, a row per split, checked like a run's."""
-    place = paths.BASELINE.format(**identity)
-    path = root / place / "baseline.json"
-    manifest = manifests.read_manifest(path, "evaluate_baseline", identity)
-    manifests.require_fresh(path, manifest, *expected[place])
-    manifests.require_inputs(path, manifest, root)
-    inputs[f"{place}/{path.name}"] = files.sha256(path)
-    return read_checked(pd.read_parquet, manifest.check(path.parent, "metrics.parquet"))[MEASURES]
+def _baseline(job: Job) -> pd.DataFrame:
+    """Return the baseline's mean scores, a row per split; no row for a study without one."""
+    if not job.recipe["baseline"]:
+        return pd.DataFrame(columns=MEASURES)
+    manifest = job.read("evaluate_baseline", {"study": job.identity["study"]})
+    folder = job.root / paths.BASELINE.format(**job.identity)
+    return read_checked(pd.read_parquet, manifest.check(folder, "metrics.parquet"))[MEASURES]
 
 
-def _tables(raw: dict[str, pd.DataFrame], names: list[str]) -> dict[str, pd.DataFrame]:
+def _derived(job: Job, raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the tables of derived runs.
+
+    `derived` has the columns of the table `grid`, and `taken`: the run that each one repeats.
+    """
+    rows = [_derived_row(job, run, raw) for run in job.recipe["runs"]]
+    table = pd.concat(rows, ignore_index=True)
+    return {
+        "derived": table.assign(rank=grid_table.rank(table)),
+        "derived-history": raw["history"],
+        "derived-metrics": raw["metrics"],
+    }
+
+
+def _derived_row(job: Job, run: Mapping[str, Any], raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return a run's row of the table `derived`: its hyperparameters are those that it took."""
+    own = {}
+    for name in ("runs", "history", "metrics"):
+        frame = raw[name]
+        own[name] = frame[(frame[KEYS] == pd.Series(run)[KEYS]).all(axis=1)]
+    info = job.read("train", {"study": job.identity["study"], **run}).info
+    taken, known = info["origin"], {*KEYS, *grid_table.RESULTS}
+    grid = {
+        "models": {run["model"]: {key: each for key, each in taken.items() if key not in known}},
+        "optimizers": {run["optimizer"]: {}},
+        "epochs": {run["optimizer"]: [info["recipe"]["optimizer"]["epochs"]]},
+    }
+    return grid_table.table(own, grid).assign(taken=f"{taken['model']}/{taken['optimizer']}")
+
+
+def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    names = datasets.names(job.recipe["dataset"], job.root)
     classes = raw["classes"]
     classes.insert(
         classes.columns.get_loc("class") + 1, "name", classes["class"].map(dict(enumerate(names)))
@@ -111,11 +116,12 @@ def _tables(raw: dict[str, pd.DataFrame], names: list[str]) -> dict[str, pd.Data
         "history": raw["history"],
         "metrics": raw["metrics"],
         "classes": classes,
-        "baseline": raw["baseline"],
+        "baseline": _baseline(job),
         "confusion": confusion(raw["predictions"], best),
         "best-lambda": best,
         "best-lambda-per-class": best_lambda_per_class(classes, raw["runs"], best),
         "optimality-gap": optimality.gaps(raw["facts"], final, raw["predictions"]),
+        "grid": grid_table.table(raw, job.recipe.get("grid")),
     }
 
 

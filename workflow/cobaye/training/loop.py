@@ -7,7 +7,6 @@ depends on epochs before is read off their committed rows, so a resumed run is t
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -19,73 +18,42 @@ from tqdm import tqdm
 from cobaye import kinds, recipes
 from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization
-from cobaye.models import scoring, starts, warm_starts
+from cobaye.models import scoring, starts
 from cobaye.randomness import derived_seed
 from cobaye.storage import checkpoints, manifests, paths, resume
-from cobaye.training import engines, history, phases, publishing, stopping
+from cobaye.storage.jobs import Job
+from cobaye.training import engines, history, origins, phases, publishing, stopping
 
 # Of a `blocks` order: 256 rows of 2,048 float32 are 2 MiB, a window of 64 such runs 128 MiB.
 BLOCK, WINDOW = 256, 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Origin:
-    """Where a derived run's recipe comes from.
-
-    told: what the config says of it. found: what was taken, from which row of a table. inputs: path
-    → sha256 of the manifests that were read for it.
-    """
-
-    told: dict[str, Any]
-    found: dict[str, Any]
-    inputs: dict[str, str]
-
-
-def train(
-    recipe: recipes.Training,
-    identity: dict[str, Any],
-    code: str,
-    device: str = "cpu",
-    root: Path = Path(),
-    memory: float = 0.5,
-    expected: str | None = None,
-    origin: Origin | None = None,
-) -> Path:
+def train(job: Job) -> Path:
     """Train one run, from its last complete epoch if it was begun; return its manifest.
 
-    expected: the fingerprint of the training that a warm start begins from, if there is one.
-    Writes, under `root`, checkpoints/, history.csv, run.json and, last, train.json. A run whose
-    loss or weights are no longer finite stops there and says so: a result, not an error.
+    job.recipe: a plain `recipes.Training`, or what an origin resolves to one. Writes checkpoints/,
+    history.csv, run.json and, last, train.json. A run whose loss or weights are no longer finite
+    stops there and says so: a result, not an error.
     """
-    folder = root / paths.RUN.format(**identity)
-    device = kinds.constant("engines", recipe.engine, "DEVICE", device)
-    with resume.lock(folder) as scratch:
-        split = splits.load(recipe.data, "train", root, memory)
-        val = None
-        if recipes.needs_val(recipe.optimizer):
-            val = splits.load(recipe.data, "val", root, memory)
-        tensors, neighbour = warm_starts.load(recipe, identity, expected, root)
-        inputs = split.manifest | (val.manifest if val else {}) | starts.inputs(recipe, root)
-        inputs |= neighbour
-        inputs |= origin.inputs if origin else {}
+    recipe, origin = origins.resolve(job)
+    device = kinds.constant("engines", recipe.engine, "DEVICE", job.device)
+    with resume.lock(job.folder) as scratch:
+        split, *val = splits.load_for(job, recipe.data, recipe.splits).values()
+        neighbour = starts.neighbour(recipe, job)
+        network, started = starts.network(recipe, split, job)
         fingerprint = {
             "format": manifests.FORMAT,
-            "identity": identity,
+            "identity": job.identity,
             "recipe": recipes.plain(recipe),
-            "code": code,
-            "data": inputs,
-            **({"origin": dataclasses.asdict(origin)} if origin else {}),
+            "code": job.code,
+            "data": job.inputs,
         }
         progress, optimizer_state = resume.load(scratch, fingerprint, say)
-        network, started = starts.network(recipe, split, root)
-        loop = _Loop(recipe, network, split, val, device, scratch, fingerprint)
-        loop.run(progress, optimizer_state, tensors)
-        manifest = manifests.Manifest("train", identity, recipes.plain(recipe), code, inputs)
-        if origin is not None:
-            info = {"recipe": manifest.recipe, "found": origin.found}
-            manifest = dataclasses.replace(manifest, recipe=origin.told, info=info)
+        loop = _Loop(recipe, network, split, val[0] if val else None, device, scratch, fingerprint)
+        loop.run(progress, optimizer_state, neighbour)
         circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
-        return publishing.publish(folder, scratch, progress, manifest, circumstances, penalty)
+        info = {"recipe": recipes.plain(recipe), "origin": origin.values} if origin else None
+        return publishing.publish(job, scratch, progress, circumstances, penalty, info)
 
 
 class _Loop:

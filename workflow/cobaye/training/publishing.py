@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import shutil
 from pathlib import Path
@@ -11,23 +10,24 @@ from typing import Any
 import torch
 
 from cobaye.storage import files, machine, manifests, resume
+from cobaye.storage.jobs import Job
 from cobaye.training import history, stopping
 
 
 def publish(
-    folder: Path,
+    job: Job,
     scratch: Path,
     progress: resume.Progress,
-    manifest: manifests.Manifest,
     circumstances: dict[str, Any],
     penalty: float,
+    info: dict[str, Any] | None = None,
 ) -> Path:
     """Give a finished run its declared files; the manifest, last, says that they are all there.
 
     circumstances: what run.json says beside what every run knows. penalty: that of the objective at
-    the last weights.
+    the last weights. info: what the manifest says beside what every run knows.
     """
-    staged = scratch / "published"
+    folder, staged = job.folder, scratch / "published"
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir()
     for name in progress.checkpoints:
@@ -40,7 +40,7 @@ def publish(
         "history.csv": manifests.describe(folder / "history.csv", sha256),
     }
     info = {
-        **manifest.info,
+        **(info or {}),
         "epochs": progress.epoch,
         "stopped": progress.stopped,
         "finite": stopping.is_finite(progress.stopped),
@@ -48,22 +48,19 @@ def publish(
         "penalty": penalty if math.isfinite(penalty) else None,
         **({"certificate": progress.certificate} if progress.certificate else {}),
     }
-    manifest = dataclasses.replace(manifest, files=made, info=info)
-    files.write_json(folder / "run.json", _circumstances(manifest, progress, circumstances))
-    manifest.write(folder / "train.json")
-    return folder / "train.json"
+    files.write_json(folder / "run.json", _circumstances(job, progress, {**info, **circumstances}))
+    return job.publish(made, info)
 
 
 def _circumstances(
-    manifest: manifests.Manifest, progress: resume.Progress, circumstances: dict[str, Any]
+    job: Job, progress: resume.Progress, circumstances: dict[str, Any]
 ) -> dict[str, Any]:
     """Return run.json: what was asked, and where, when and how long it ran."""
     return {
-        "identity": manifest.identity,
-        "recipe": manifest.recipe,
-        "code": manifest.code,
-        "data": manifest.inputs,
-        **manifest.info,
+        "identity": job.identity,
+        "recipe": job.recipe,
+        "code": job.code,
+        "data": job.inputs,
         **circumstances,
         "threads": torch.get_num_threads(),
         "versions": machine.versions(),

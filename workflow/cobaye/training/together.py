@@ -24,55 +24,35 @@ from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization, without_normalization
 from cobaye.models import networks
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
+from cobaye.storage.jobs import Job
 from cobaye.training import engines, history, loop, phases, publishing, stopping
 from cobaye.training.engines.batched import Engine, Means
 
 
-@dataclasses.dataclass(frozen=True)
-class Told:
-    """What one run of a group is told."""
-
-    recipe: recipes.Training
-    identity: dict[str, Any]
-    code: str
-
-
-def train(
-    runs: Sequence[Told],
-    identity: dict[str, Any],
-    device: str = "cpu",
-    root: Path = Path(),
-    memory: float = 0.5,
-) -> list[Path]:
+def train_together(job: Job) -> list[Path]:
     """Train a group of runs, from its last complete epoch if it was begun; return their manifests.
 
-    identity: {"study", "group"}. A run that diverges ends there, with its reason; the others go on.
+    job.recipe: {"runs": of each, identity, recipe and code}. job.identity: {"study", "group"}. A
+    run that diverges ends there, with its reason; the others go on.
     """
-    with resume.lock(root / paths.TOGETHER.format(**identity)) as scratch:
-        split = splits.load(runs[0].recipe.data, "train", root, memory)
-        told = [{**dataclasses.asdict(run), "recipe": recipes.plain(run.recipe)} for run in runs]
-        fingerprint = {"format": manifests.FORMAT, "runs": told, "data": split.manifest}
-        group = _Group([run.recipe for run in runs], split, device, scratch)
-        group.run(journal.Journal(scratch, files.digest(fingerprint)))
-        circumstances = {"device": device, "start": {}, "together": {**identity, "runs": len(runs)}}
-        made = []
-        for run, member in zip(runs, group.members, strict=True):
-            manifest = manifests.Manifest(
-                "train", run.identity, recipes.plain(run.recipe), run.code, split.manifest
-            )
+    told = [recipes.parse(recipes.Training, run["recipe"]) for run in job.recipe["runs"]]
+    with resume.lock(job.root / paths.TOGETHER.format(**job.identity)) as scratch:
+        split = splits.load_for(job, told[0].data, ["train"])["train"]
+        state = {"format": manifests.FORMAT, **job.recipe, "data": split.manifest}
+        group = _Group(told, split, job.device, scratch)
+        group.run(journal.Journal(scratch, files.digest(state)))
+        shared = {**job.identity, "runs": len(told)}
+        circumstances = {"device": job.device, "start": {}, "together": shared}
+        published = []
+        for run, member in zip(job.recipe["runs"], group.members, strict=True):
+            alone = dataclasses.replace(job, stage="train", **run, inputs=split.manifest)
             journal.sync(sorted((member.folder / resume.CHECKPOINTS).iterdir()))
-            folder = root / paths.RUN.format(**run.identity)
-            made.append(
+            published.append(
                 publishing.publish(
-                    folder,
-                    member.folder,
-                    member.progress,
-                    manifest,
-                    circumstances,
-                    member.penalty(),
+                    alone, member.folder, member.progress, circumstances, member.penalty()
                 )
             )
-        return made
+        return published
 
 
 class _Member:

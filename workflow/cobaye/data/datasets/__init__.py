@@ -20,6 +20,7 @@ from cobaye.data.datasets._data import ImageFiles, Prepared, check, form_of, sha
 from cobaye.errors import DataError
 from cobaye.storage import files, manifests, paths, staleness
 from cobaye.storage.arrays import ArrayFile, Rows, load_array, save_array
+from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import Manifest
 from cobaye.storage.paths import SPLITS
 
@@ -30,7 +31,7 @@ __all__ = [
     "Rows",
     "check",
     "load_array",
-    "prepare",
+    "prepare_dataset",
     "save_array",
     "write",
 ]
@@ -39,23 +40,23 @@ __all__ = [
 INPUTS = {"images": "images.npy", "features": "features.npy", "files": "index.json"}
 
 
-def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path = Path()) -> Path:
-    """Prepare a dataset under `root`; return its manifest.
+def prepare_dataset(job: Job) -> Path:
+    """Prepare a dataset; return its manifest.
 
-    Raises DataError for options that cannot be met and for data that contradict themselves; nothing
-    is written then.
+    job.recipe: its kind and options. Raises DataError for options that cannot be met and for data
+    that contradict themselves; nothing is written then.
     """
+    kind, name = recipes.parse(recipes.Kind, job.recipe), job.identity["dataset"]
     module = kinds.load("datasets", kind.kind)
     options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
     if problems := module.problems(options):
-        raise DataError("\n".join(f"{identity['dataset']}: {problem}" for problem in problems))
-    folder = root / paths.DATASET.format(**identity)
+        raise DataError("\n".join(f"{name}: {problem}" for problem in problems))
     try:
-        with tqdm(desc=identity["dataset"], mininterval=1.0, delay=1.0) as bar:
+        with tqdm(desc=name, mininterval=1.0, delay=1.0) as bar:
             prepared = module.prepare(options, lambda done, total: _show(bar, done, total))
-        made = write(prepared, folder)
+        made = write(prepared, job.folder)
     except DataError as error:
-        raise DataError(f"{identity['dataset']}: {error}") from None
+        raise DataError(f"{name}: {error}") from None
     info = {
         "form": form_of(prepared.splits["train"][0]),
         "classes": len(prepared.classes),
@@ -64,10 +65,8 @@ def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path 
         **prepared.info,
     }
     sources = module.sources(options) if hasattr(module, "sources") else []
-    inputs = {source: _content_sha256(source) for source in sources}
-    path = folder / "manifest.json"
-    Manifest("prepare_dataset", identity, recipes.plain(kind), code, inputs, made, info).write(path)
-    return path
+    job.inputs |= {source: _content_sha256(source) for source in sources}
+    return job.publish(made, info)
 
 
 def _content_sha256(source: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cobaye import recipes
-    from cobaye.derived.descent import Images
+    from cobaye.class_decay.descent import Images
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cobaye.derived.ways import Choice, Given, by_label
+from cobaye.class_decay.ways import Choice, Given, by_label
 
 TABLES = ("best-lambda-per-class",)
 SPLITS = ()

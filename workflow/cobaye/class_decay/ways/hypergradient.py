@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cobaye.derived import descent
-from cobaye.derived.ways import Choice, Given
+from cobaye.class_decay import descent
+from cobaye.class_decay.ways import Choice, Given
 from cobaye.errors import DataError
 
 TABLES = ()

@@ -1,0 +1,25 @@
+"""A job of a stage, as a script would get it from Snakemake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cobaye import recipes
+from cobaye.storage import paths
+from cobaye.storage.jobs import Job
+
+CODE = "c0de"
+
+
+def job(stage: str, identity: dict[str, Any], recipe: Any, root: Path = Path(), **more: Any) -> Job:
+    """Return a job.
+
+    recipe: a dataclass of `recipes`, or JSON values. more: as in `Job`; `expected` may be the
+    fingerprint of the training of its run alone.
+    """
+    if isinstance(trained := more.get("expected"), str):
+        run = recipe["run"] if stage == "prepare_backbone" else identity
+        more["expected"] = {paths.manifest("train", run): trained}
+    code = more.pop("code", CODE)
+    return Job(stage, dict(identity), recipes.plain(recipe), code, root=root, **more)

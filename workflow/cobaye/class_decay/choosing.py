@@ -1,0 +1,79 @@
+"""A λ for each class (S0.14), chosen in a way from finished runs.
+
+A run with all of them at once is trained from the table that this writes: `training.origins`.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cobaye import kinds, recipes
+from cobaye.class_decay.descent import Images
+from cobaye.class_decay.ways import Given
+from cobaye.data import datasets, splits
+from cobaye.data.normalization import fit_normalization
+from cobaye.storage import paths
+from cobaye.storage.jobs import Job
+from cobaye.tables import reading
+
+
+def choose_weight_decay(job: Job) -> Path:
+    """Choose a λ for each class of every configuration of a study; return the manifest.
+
+    job.identity: {"study", "way"}. job.recipe: {"options", "tables", "data", "unseen",
+    "trainings"}; the last is a list of {"model", "optimizer", "training"}: names, and a plain
+    `recipes.Training` whose λ counts for nothing. Writes chosen-<way>.csv: model, optimizer, class,
+    name, weight_decay. A (model, optimizer) without a finite run has no rows.
+    """
+    recipe, way = job.recipe, job.identity["way"]
+    frames = reading.read_tables(job, recipe["tables"])
+    data = recipes.parse(recipes.Data, recipe["data"])
+    names = datasets.names(data.dataset, job.root)
+    kind = kinds.load("ways", way)
+    options = recipes.parse(kinds.options("ways", way), recipe["options"])
+    loaded = splits.load_for(job, data, kind.SPLITS)
+    tables, info = [], {}
+    for configuration in recipe["trainings"]:
+        pair = {key: configuration[key] for key in reading.GROUP}
+        own = {name: _of(frame, pair) for name, frame in frames.items()}
+        if own["best-lambda"].empty:
+            continue
+        label = "/".join(pair.values())
+        print(label, file=sys.stderr, flush=True)
+        training = recipes.parse(recipes.Training, configuration["training"])
+        given = Given(
+            tables=own,
+            best=own["best-lambda"]["weight_decay"].iloc[0],
+            classes=len(names),
+            training=training,
+            images=functools.partial(_images, loaded, training),
+            unseen=recipe["unseen"],
+            device=job.device,
+        )
+        choice = kind.choose(given, options)
+        rows = {"class": np.arange(len(names)), "name": names}
+        tables.append(pd.DataFrame({**pair, **rows, "weight_decay": choice.weight_decays}))
+        info[label] = choice.info
+    columns = [*reading.GROUP, "class", "name", "weight_decay"]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    path = job.root / paths.CHOSEN.format(**job.identity)
+    return job.publish({path.name: reading.write(path, table[columns])}, info)
+
+
+def _of(table: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
+    """Return the rows of one (model, optimizer)."""
+    return table[(table["model"] == group["model"]) & (table["optimizer"] == group["optimizer"])]
+
+
+def _images(loaded: dict[str, splits.Split], recipe: recipes.Training, split: str) -> Images:
+    """Return a split as an engine would take it, normalised by what the training split says."""
+    found, normalization = loaded[split], fit_normalization(loaded["train"], recipe.optimizer)
+    inputs = normalization(found.inputs) if normalization else found.inputs
+    return Images(torch.as_tensor(inputs.flatten(1)[:]), found.labels)

@@ -1,0 +1,112 @@
+"""Facts about a checked config that several stages need."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from cobaye import kinds, recipes
+from cobaye.config import Config
+from cobaye.planning import runs
+from cobaye.storage import paths, table_names
+
+
+def network(config: Config, backbone: str) -> recipes.Kind:
+    """Return the network of a backbone."""
+    entry = config.backbones[backbone]
+    return entry.model or config.studies[entry.study].models[entry.run.model].network
+
+
+def has_baseline(config: Config, study: str) -> bool:
+    """Tell whether the last layer of a study's backbone is evaluated beside its runs."""
+    entry = config.studies[study]
+    if entry.baseline is not None or entry.data.backbone is None:
+        return bool(entry.baseline)
+    if any(model.loss != "cross-entropy" for model in entry.models.values()):
+        return False
+    trained = config.backbones[entry.data.backbone].study
+    return trained is not None and config.studies[trained].data.dataset == entry.data.dataset
+
+
+def is_unseen(config: Config, data: recipes.Data) -> bool:
+    """Tell whether the backbone never saw the training images, as far as the config says."""
+    if data.backbone is not None:
+        return data.dataset in config.backbones[data.backbone].never_saw
+    kind = config.datasets[data.dataset].kind.kind
+    return kinds.constant("datasets", kind, "FORM", "images") == "images"
+
+
+def analysis(config: Config, study: str, name: str) -> recipes.Kind:
+    """Return an analysis of a study; raises ConfigError for one that it has not."""
+    analyses = config.studies[study].analyses
+    if name not in analyses:
+        said = f"the study has no {name!r}: list it there"
+        raise runs.refuse(config, study, "analyses", said)
+    return analyses[name]
+
+
+def way(config: Config, study: str, name: str) -> recipes.Kind:
+    """Return a way of a study; raises ConfigError for one that it has not."""
+    ways = config.studies[study].per_class
+    if name not in ways:
+        said = f"the study has no {name!r}: list it there"
+        raise runs.refuse(config, study, "per_class", said)
+    return ways[name]
+
+
+def dataset_problems(config: Config, dataset: str) -> list[str]:
+    """Return what would stop the preparation of a dataset, as sentences. Imports its kind."""
+    kind = config.datasets[dataset].kind
+    options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+    return kinds.load("datasets", kind.kind).problems(options)
+
+
+def tables_of_way(config: Config, study: str, name: str) -> list[str]:
+    """Return the tables that a way reads."""
+    return ["best-lambda", *kinds.constant("ways", way(config, study, name).kind, "TABLES")]
+
+
+def splits_of_way(config: Config, study: str, name: str) -> tuple[str, ...]:
+    """Return the splits that a way reads."""
+    return kinds.constant("ways", way(config, study, name).kind, "SPLITS")
+
+
+def tables_of_analysis(config: Config, study: str, name: str) -> list[str]:
+    """Return the tables that an analysis reads."""
+    reads = kinds.constant("analyses", name, "READS_TABLES", ())
+    if not isinstance(reads, dict):
+        return list(reads)
+    others = config.studies[study].analyses
+    return ["metrics", *(reads[each] for each in others if each in reads)]
+
+
+def tables_of_figure(config: Config, study: str, kind: str) -> list[str]:
+    """Return the tables that a figure reads: the necessary ones, then the optional ones it has."""
+    makers = {table_names.TABULATE, *config.studies[study].analyses}
+    optional = kinds.constant("figures", kind, "OPTIONAL_TABLES", ())
+    there = [table for table in optional if table_names.makers()[table] in makers]
+    return [*kinds.constant("figures", kind, "TABLES"), *there]
+
+
+def split_files(config: Config, data: recipes.Data, split: str) -> list[str]:
+    """Return the folder or files that hold a split of what a study learns from."""
+    folder = paths.split_folder(data, split)
+    if data.backbone is None:
+        return [folder]
+    count = config.datasets[data.dataset].shards
+    labels = [paths.shard_label(number) for number in range(count)]
+    shards = [
+        paths.SHARD.format(
+            **dataclasses.asdict(data), split=split, shard=label, shards=paths.shard_label(count)
+        )
+        for label in labels
+    ]
+    return [*(f"{shard}.npy" for shard in shards), f"{folder}/labels.npy"]
+
+
+def gpu_wanted(device: str, *, elsewhere: bool, here: bool) -> bool:
+    """Tell whether jobs ask for a GPU, without torch.
+
+    device: as the config has it. elsewhere: jobs run on other machines, which get a GPU only where
+    the config says so. here: this machine shows a GPU.
+    """
+    return device == "cuda" or (device == "auto" and here and not elsewhere)

@@ -1,0 +1,157 @@
+"""What each rule asks for, memory and minutes: a function per rule, named as the rule.
+
+A function takes the config and the identity of a job. The figures are those of `resources`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from cobaye import kinds, recipes
+from cobaye.config import Config
+from cobaye.planning import facts, group_resources, resources, runs
+from cobaye.planning.resources import LIGHT, Needs, Sizes
+from cobaye.recipes.study import Run
+
+
+def sizes(config: Config, data: recipes.Data) -> Sizes:
+    """Return the sizes of what a study learns from."""
+    dataset = resources.of_dataset(config.datasets[data.dataset])
+    if data.backbone is None:
+        return dataset
+    caching, network = config.backbones[data.backbone].caching, facts.network(config, data.backbone)
+    return resources.of_features(dataset, data, caching, network)
+
+
+def prepare_dataset(config: Config, dataset: str) -> Needs:
+    """Return the needs of one dataset."""
+    return resources.preparing(config.datasets[dataset], sizes(config, recipes.Data(dataset, None)))
+
+
+def cache_features(
+    config: Config, dataset: str, backbone: str, split: str, shard: str, shards: str
+) -> Needs:
+    """Return the needs of one shard."""
+    entry, network = config.backbones[backbone], facts.network(config, backbone)
+    images = sizes(config, recipes.Data(dataset, None))
+    return resources.caching(entry.caching, network, images, int(shards), entry.threads)
+
+
+def gather_features(config: Config, dataset: str, backbone: str, split: str) -> Needs:
+    """Return the needs of one split."""
+    return resources.reading(sizes(config, recipes.Data(dataset, backbone)), split)
+
+
+def train(config: Config, study: str, **run: Any) -> Needs:
+    """Return the needs of a run; where a table gives its recipe, of any that it may turn out."""
+    entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
+    data = sizes(config, entry.data)
+    return _most(
+        resources.training(model, optimizer, data, entry.threads)
+        for model in models
+        for optimizer in optimizers
+    )
+
+
+def evaluate(config: Config, study: str, **run: Any) -> Needs:
+    """Return the needs of the evaluation of a run, likewise."""
+    entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
+    data, epochs = sizes(config, entry.data), max(each.epochs for each in optimizers)
+    return _most(resources.evaluating(model, entry.train_epochs, epochs, data) for model in models)
+
+
+def _candidates(
+    config: Config, study: str, identity: dict[str, Any]
+) -> tuple[list[recipes.Model], list[recipes.Optimizer]]:
+    """Return the models and optimizers that a run may have."""
+    entry = config.studies[study]
+    run = Run(**{**identity, "seed": int(identity["seed"])})
+    if runs.origins(entry).get(run) != "grid":
+        return [entry.models[run.model]], [entry.optimizers[run.optimizer]]
+    derived, _ = entry.derived_runs()[run]
+    optimizers = [
+        dataclasses.replace(each, epochs=derived.epochs) for each in entry.optimizers.values()
+    ]
+    return [entry.models[name] for name in derived.among], optimizers
+
+
+def train_together(config: Config, study: str, group: str) -> Needs:
+    """Return the needs of runs trained together."""
+    entry, members = config.studies[study], runs.groups(config.studies[study])[group]
+    models = [entry.models[run.model] for run in members]
+    optimizer = entry.optimizers[members[0].optimizer]
+    return group_resources.training(models, optimizer, sizes(config, entry.data), entry.threads)
+
+
+def evaluate_together(config: Config, study: str, group: str) -> Needs:
+    """Return the needs of their evaluation."""
+    entry, members = config.studies[study], runs.groups(config.studies[study])[group]
+    models = [entry.models[run.model] for run in members]
+    epochs = entry.optimizers[members[0].optimizer].epochs
+    data = sizes(config, entry.data)
+    return group_resources.evaluating(models, epochs, entry.evaluate_splits, data)
+
+
+def evaluate_best(config: Config, study: str) -> Needs:
+    """Return the needs of one forward pass over test."""
+    return resources.reading(sizes(config, config.studies[study].data), "test")
+
+
+def evaluate_baseline(config: Config, study: str) -> Needs:
+    """Return the needs of one forward pass of a linear layer over every split."""
+    data = config.studies[study].data
+    return resources.evaluating(recipes.Kind("linear", {}), "last", 0, sizes(config, data))
+
+
+def tabulate(config: Config, study: str, maker: str = "") -> Needs:
+    """Return the needs of reading the predictions of every run."""
+    entry = config.studies[study]
+    return resources.tabulating(len(entry.runs()), sizes(config, entry.data))
+
+
+def analyse(config: Config, study: str, maker: str) -> Needs:
+    """Return the needs of an analysis.
+
+    One that reads the runs holds their predictions, and takes time for the draws of its bootstrap:
+    8 s of one core were measured for 2,000 draws of 75,000 images (benchmarks/inference.py).
+    """
+    analyses = config.studies[study].analyses
+    if maker not in analyses or not kinds.constant("analyses", maker, "READS_RUNS"):
+        return LIGHT
+    needs, draws = tabulate(config, study), analyses[maker].options.get("draws", 0)
+    return needs._replace(minutes=needs.minutes + 5 * (1 + draws // 2000))
+
+
+def inspect_run(config: Config, study: str, analysis: str, state: str, **run: Any) -> Needs:
+    """Return the needs of an analysis that looks inside a run.
+
+    Assumed: as much as an evaluation of as many checkpoints as it makes passes over its split, and
+    the megabytes of its option `memory`.
+    """
+    entry = config.studies[study]
+    passes = kinds.constant("analyses", analysis, "PASSES", 0)
+    model, data = entry.models[run["model"]], sizes(config, entry.data)
+    needs = resources.evaluating(model, "last", passes, data)
+    memory = facts.analysis(config, study, analysis).options.get("memory", 0)
+    return needs._replace(megabytes=needs.megabytes + memory)
+
+
+def choose_weight_decay(config: Config, study: str, way: str) -> Needs:
+    """Return the needs of a way; one that trains needs the longest training for each fold."""
+    entry = config.studies[study]
+    if not facts.splits_of_way(config, study, way):
+        return LIGHT
+    data = sizes(config, entry.data)
+    longest = _most(
+        resources.training(model, optimizer, data, entry.threads)
+        for model in entry.models.values()
+        for optimizer in entry.optimizers.values()
+    )
+    folds = entry.per_class[way].options.get("folds", 1)
+    return Needs(2 * longest.megabytes, longest.minutes * folds)
+
+
+def _most(needs: Iterable[Needs]) -> Needs:
+    return Needs(*map(max, zip(*needs, strict=True)))

@@ -1,0 +1,145 @@
+"""What the stages after evaluation are told: a function per rule; see `stages`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cobaye import kinds, recipes
+from cobaye.config import Config
+from cobaye.errors import nearest
+from cobaye.planning import facts, hyperparameters, runs, stages
+from cobaye.recipes.study import Run
+from cobaye.storage import table_names
+
+
+def evaluate_best(config: Config, study: str) -> stages.Told:
+    """Return what the best configuration of a grid is scored on."""
+    of_study = config.studies[study]
+    if of_study.grid is None:
+        said = "none has a grid to choose the best of"
+        raise runs.refuse(config, study, "models, optimizers", said)
+    recipe = {"data": of_study.data, "split": "test", "derived": bool(of_study.derived)}
+    uses = {("networks", model.kind) for model in of_study.models.values()}
+    everything = [*of_study.runs(), *of_study.derived_runs()]
+    return stages.Told(recipe, uses, stages.of_runs(study, everything, "train"))
+
+
+def describe_models(config: Config, study: str) -> stages.Told:
+    """Return the models of a study, and the batches that they are trained on."""
+    of_study = config.studies[study]
+    sizes = [optimizer.batch_size for optimizer in of_study.optimizers.values()]
+    batch_size = next(filter(None, sizes), 1)
+    described = {
+        name: {
+            "network": model.network,
+            "loss": model.loss,
+            "train_only": model.train_only,
+            "precision": of_study.precision,
+            "batch_size": batch_size,
+        }
+        for name, model in of_study.models.items()
+    }
+    uses = {("networks", model.kind) for model in of_study.models.values()}
+    return stages.Told({"data": of_study.data, "models": described}, uses)
+
+
+def tabulate(config: Config, study: str, maker: str) -> stages.Told:
+    """Return the runs whose results are tabulated, in the order of the config."""
+    of_study = config.studies[study]
+    if maker == table_names.DERIVED:
+        derived = list(of_study.derived_runs())
+        return stages.Told(
+            {"runs": _plain(derived)}, (), stages.of_runs(study, derived, "train", "evaluate")
+        )
+    has_baseline = facts.has_baseline(config, study)
+    recipe = {
+        "runs": _plain(of_study.runs()),
+        "dataset": of_study.data.dataset,
+        "baseline": has_baseline,
+        "grid": hyperparameters.of_study(of_study),
+    }
+    inputs = stages.of_runs(study, of_study.runs(), "train", "evaluate")
+    return stages.Told(
+        recipe, (), inputs + [("evaluate_baseline", {"study": study})] * has_baseline
+    )
+
+
+def analyse(config: Config, study: str, maker: str) -> stages.Told:
+    """Return the options of an analysis, and what it reads; see `analyses`."""
+    of_study, asked = config.studies[study], facts.analysis(config, study, maker)
+    states = kinds.constant("analyses", maker, "STATES")
+    if states:
+        looked_at = runs.inspected(of_study, states)
+        recipe = {"inspected": [{**vars(run), "state": state} for run, state in looked_at]}
+        inputs = [
+            ("inspect_run", {**runs.identity(study, run), "analysis": maker, "state": state})
+            for run, state in looked_at
+        ]
+        return stages.Told(recipe, (), inputs)
+    recipe = {"options": asked.options, "data": of_study.data}
+    recipe |= {"tables": facts.tables_of_analysis(config, study, maker)}
+    read: list[Run] = []
+    if kinds.constant("analyses", maker, "READS_RUNS"):
+        read = of_study.runs()
+        recipe |= {"runs": _plain(read)}
+    if kinds.constant("analyses", maker, "READS_CLASS_DECAY", False):
+        recipe |= {"ways": list(of_study.per_class)}
+        recipe |= {"class_decay_runs": _plain(of_study.per_class_runs())}
+        read = [*read, *of_study.per_class_runs()]
+    uses = [("analyses", maker)]
+    return stages.Told(recipe, uses, stages.of_runs(study, read, "train", "evaluate"))
+
+
+def inspect_run(
+    config: Config, study: str, analysis: str, state: str, **identity: Any
+) -> stages.Told:
+    """Return the options of an analysis that looks inside a run."""
+    of_study = config.studies[study]
+    recipe = {"options": facts.analysis(config, study, analysis).options, "data": of_study.data}
+    network = ("networks", of_study.models[identity["model"]].kind)
+    inputs = [("train", {"study": study, **identity})]
+    return stages.Told(recipe, (network, ("analyses", analysis)), inputs)
+
+
+def choose_weight_decay(config: Config, study: str, way: str) -> stages.Told:
+    """Return the options of a way, and the trainings that it chooses λ for."""
+    of_study = config.studies[study]
+    configurations = {(run.model, run.optimizer): run for run in of_study.runs()}
+    recipe = {
+        "options": facts.way(config, study, way).options,
+        "tables": facts.tables_of_way(config, study, way),
+        "data": of_study.data,
+        "unseen": facts.is_unseen(config, of_study.data),
+        "trainings": [
+            {
+                "model": model,
+                "optimizer": name,
+                "training": stages.without_decay(config, study, run),
+            }
+            for (model, name), run in configurations.items()
+        ],
+    }
+    return stages.Told(recipe, [("ways", way)])
+
+
+def tell_story(config: Config, study: str) -> stages.Told:
+    """Return the tables that a story is told from."""
+    of_study = config.studies[study]
+    tables = [*table_names.STORY, *(["per-class"] if "per-class" in of_study.analyses else [])]
+    return stages.Told({"data": of_study.data, "tables": tables})
+
+
+def plot(config: Config, study: str, figure: str) -> stages.Told:
+    """Return the kind of a figure, its options, and the tables that it reads."""
+    drawn = config.studies[study].figures
+    if figure not in drawn:
+        said = f"the study draws no {figure!r}: {nearest(figure, drawn)}"
+        raise runs.refuse(config, study, "figures", said)
+    kind = drawn[figure]
+    recipe = recipes.plain(kind) | {"tables": facts.tables_of_figure(config, study, kind.kind)}
+    return stages.Told(recipe, [("figures", kind.kind)])
+
+
+def _plain(read: Iterable[Run]) -> list[dict[str, Any]]:
+    return [dict(vars(run)) for run in read]

@@ -1,0 +1,71 @@
+"""A job: what Snakemake hands to the function of a stage, and the manifests it has read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cobaye.storage import files, manifests, paths
+
+
+@dataclasses.dataclass
+class Job:
+    """One job of a stage.
+
+    stage: its name in its manifest. identity: what its path says. recipe: what to do, JSON values.
+    code: the digest of its code. expected: path of a manifest → the fingerprint that the config
+    gives it now. device: "cpu" or "cuda". threads: processors. memory: the share of this machine's
+    memory that inputs may take. root: the project's folder. inputs: path → sha256 of every manifest
+    read so far.
+    """
+
+    stage: str
+    identity: dict[str, Any]
+    recipe: Any
+    code: str
+    expected: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    device: str = "cpu"
+    threads: int = 1
+    memory: float = 0.5
+    root: Path = Path()
+    inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The manifest that this job writes last."""
+        return self.root / paths.manifest(self.stage, self.identity)
+
+    @property
+    def folder(self) -> Path:
+        """Where that manifest lies."""
+        return self.path.parent
+
+    def read(self, stage: str, identity: Mapping[str, Any]) -> manifests.Manifest:
+        """Return the manifest of an earlier stage, and count it among the inputs.
+
+        Raises CorruptFile for a damaged one. Raises StaleFile for one that was made from another
+        recipe, other code or other inputs than stand now.
+        """
+        place = paths.manifest(stage, identity)
+        path = self.root / place
+        manifest = manifests.read_manifest(path, stage, identity)
+        if place in self.expected:
+            manifests.require_fresh(path, manifest, self.expected[place])
+        # The inputs of a dataset are its sources: large, and compared when the graph is built.
+        if stage != "prepare_dataset":
+            manifests.require_inputs(path, manifest, self.root)
+        self.inputs[place] = files.sha256(path)
+        return manifest
+
+    def publish(self, made: dict[str, dict[str, Any]], info: dict[str, Any] | None = None) -> Path:
+        """Write the manifest of this job; return its path.
+
+        made: name of a file, relative to the manifest → its entry. info: for later stages.
+        """
+        manifest = manifests.Manifest(
+            self.stage, self.identity, self.recipe, self.code, self.inputs, made, info or {}
+        )
+        manifest.write(self.path)
+        return self.path
