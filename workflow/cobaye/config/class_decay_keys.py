@@ -27,7 +27,7 @@ def read(
         where = f"per_class.{way}"
         schema.refuse_unknown(way, kinds.names("ways"), path, "per_class", "way")
         found[way] = schema.checked_kind("ways", way, options or {}, path, where)
-        for table in kinds.constant("ways", way, "TABLES"):
+        for table in table_names.read_by("ways", way):
             maker = table_names.makers()[table]
             if maker not in (table_names.TABULATE, *analyses):
                 raise ConfigError(f"{path}: {where}: it needs {maker!r} in analyses")

@@ -17,8 +17,10 @@ class Options:
     warmup: int = 0
 
     def __post_init__(self):
-        if not self.final >= 0 and self.warmup >= 0:
-            raise ValueError("final and warmup must be at least 0")
+        if not (self.final >= 0 and self.warmup >= 0):
+            raise ValueError(
+                f"final and warmup must be at least 0, not {self.final} and {self.warmup}"
+            )
 
 
 def factor(options: Options, epoch: int, epochs: int) -> float:
