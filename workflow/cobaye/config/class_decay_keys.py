@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cobaye import kinds, recipes
-from cobaye.config import output_keys, schema
+from cobaye.config import schema
 from cobaye.errors import ConfigError
 from cobaye.storage import table_names
 from cobaye.storage.paths import SPLITS
@@ -19,11 +19,10 @@ def read(
     raw: schema.StudyFile, analyses: Mapping[str, recipes.Kind], path: Path
 ) -> dict[str, recipes.Kind]:
     """Return the ways in which a λ is chosen for each class, and refuse what they cannot have."""
-    asked = output_keys.with_options(raw.per_class)
-    if JUDGE in analyses and not asked:
+    if JUDGE in analyses and not raw.per_class:
         raise ConfigError(f"{path}: analyses: {JUDGE!r} judges the ways of per_class: list some")
     found = {}
-    for way, options in asked.items():
+    for way, options in raw.per_class.items():
         where = f"per_class.{way}"
         schema.refuse_unknown(way, kinds.names("ways"), path, "per_class", "way")
         found[way] = schema.checked_kind("ways", way, options or {}, path, where)
@@ -31,7 +30,7 @@ def read(
             maker = table_names.makers()[table]
             if maker not in (table_names.TABULATE, *analyses):
                 raise ConfigError(f"{path}: {where}: it needs {maker!r} in analyses")
-    if asked:
+    if raw.per_class:
         _check_study(raw, path)
     return found
 

@@ -38,25 +38,25 @@ def expand(content: Mapping[str, Any], file: Path) -> tuple[dict[str, Any], Grid
     content, found = dict(content), {"models": {}, "optimizers": {}}
     readings: dict[str, tuple[int, ...]] = {}
     origins: dict[str, tuple[str, ...]] = {}
-    for package, fields in found.items():
-        if not isinstance(content.get(package), dict):
+    for section, fields in found.items():
+        if not isinstance(content.get(section), dict):
             continue
         entries: dict[str, Any] = {}
-        for name, entry in content[package].items():
+        for name, entry in content[section].items():
             made = {name: entry}
             if isinstance(entry, dict) and "grid" in entry:
-                where = f"{file}: {package}.{name}.grid"
-                entry, epochs = _without_epochs(package, entry, where)
+                where = f"{file}: {section}.{name}.grid"
+                entry, epochs = _without_epochs(section, entry, where)
                 fields.update(dict.fromkeys(entry["grid"]))
-                made = _product(name, entry, package, file)
+                made = _product(name, entry, section, file)
                 readings.update(dict.fromkeys(made, epochs) if epochs else {})
             for each in made:
                 if each in entries:
-                    raise ConfigError(f"{file}: {package}.{each}: two entries get this name")
+                    raise ConfigError(f"{file}: {section}.{each}: two entries get this name")
             entries |= made
-            if package == "models":
+            if section == "models":
                 origins[name] = tuple(made)
-        content[package] = entries
+        content[section] = entries
     if not (found["models"] or found["optimizers"] or readings):
         return content, None
     fields = (tuple(found["models"]), tuple(found["optimizers"]))
@@ -64,14 +64,14 @@ def expand(content: Mapping[str, Any], file: Path) -> tuple[dict[str, Any], Grid
 
 
 def _without_epochs(
-    package: str, entry: Mapping[str, Any], where: str
+    section: str, entry: Mapping[str, Any], where: str
 ) -> tuple[dict[str, Any], tuple[int, ...]]:
     """Return an entry that trains for the largest of its grid's epochs, and all of them, sorted."""
     grid = entry["grid"]
     if not isinstance(grid, dict) or not grid:
         raise ConfigError(f"{where}: {grid!r}: expected fields, each with a list of values")
     grid = {field: _values(values, f"{where}.{field}") for field, values in grid.items()}
-    if package != "optimizers" or "epochs" not in grid:
+    if section != "optimizers" or "epochs" not in grid:
         return {**entry, "grid": grid}, ()
     epochs = grid["epochs"]
     if any(type(each) is not int or each < 1 for each in epochs) or len(set(epochs)) < len(epochs):
@@ -96,11 +96,11 @@ def _values(given: Any, where: str) -> list[Any]:
     return values
 
 
-def _product(name: str, entry: Mapping[str, Any], package: str, file: Path) -> dict[str, Any]:
+def _product(name: str, entry: Mapping[str, Any], section: str, file: Path) -> dict[str, Any]:
     grid, base = entry["grid"], {key: value for key, value in entry.items() if key != "grid"}
-    where = f"{package}.{name}.grid"
+    where = f"{section}.{name}.grid"
     for field in grid:
-        _refuse_field(field, base, package, file, where)
+        _refuse_field(field, base, section, file, where)
     made: dict[str, Any] = {}
     for values in itertools.product(*grid.values()):
         own = copy.deepcopy(base)
@@ -115,11 +115,11 @@ def _product(name: str, entry: Mapping[str, Any], package: str, file: Path) -> d
 
 
 def _refuse_field(
-    field: Any, entry: Mapping[str, Any], package: str, file: Path, where: str
+    field: Any, entry: Mapping[str, Any], section: str, file: Path, where: str
 ) -> None:
     """Refuse a field that an entry cannot have; below the first level, those of its kinds."""
     head, _, rest = str(field).partition(".")
-    if package == "optimizers":
+    if section == "optimizers":
         known: list[str] = list(schema.OptimizerEntry.model_fields)
     else:
         known = ["kind", *schema.ModelEntry.model_fields]
@@ -131,10 +131,10 @@ def _refuse_field(
         schema.refuse_unknown(rest, inner, file, f"{where}.{head}", "field")
 
 
-def _options(package: str, kind: Any) -> list[str]:
-    if kind not in kinds.names(package):
+def _options(family: str, kind: Any) -> list[str]:
+    if kind not in kinds.names(family):
         return []
-    return list(kinds.options(package, kind).__dataclass_fields__)
+    return list(kinds.options(family, kind).__dataclass_fields__)
 
 
 def _put(entry: dict[str, Any], path: Sequence[str], value: Any) -> None:

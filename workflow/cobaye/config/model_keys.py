@@ -15,17 +15,16 @@ from cobaye.recipes.study import Backbone, Study
 def read(entry: schema.ModelEntry, file: Path, where: str) -> recipes.Model:
     """Return a model; raises ConfigError for options or parts that its network does not have."""
     network = schema.checked_kind("networks", entry.kind, entry.options(), file, where)
-    start = entry.start and recipes.Start(entry.start.backbone, tuple(entry.start.fresh))
     model = recipes.Model(
         network.kind,
         network.options,
         entry.loss or kinds.constant("networks", network.kind, "LOSS", "cross-entropy"),
-        start,
+        entry.start,
         tuple(entry.train_only or ()),
     )
     _refuse_parts(model.train_only, network.kind, file, f"{where}.train_only")
-    if start:
-        _refuse_parts(start.fresh, network.kind, file, f"{where}.start.fresh")
+    if entry.start:
+        _refuse_parts(entry.start.fresh, network.kind, file, f"{where}.start.fresh")
     return model
 
 
@@ -144,10 +143,10 @@ TOGETHER = ("TOGETHER", "together: true")
 
 
 def _refuse_unwritten(
-    package: str, kind: recipes.Kind, where: str, constant: str, asked: str
+    family: str, kind: recipes.Kind, where: str, constant: str, asked: str
 ) -> None:
     """Refuse a kind without this constant, and the options that it leaves out."""
-    written = {name: kinds.constant(package, name, constant) for name in kinds.names(package)}
+    written = {name: kinds.constant(family, name, constant) for name in kinds.names(family)}
     known = [name for name, limits in written.items() if limits is not None]
     if kind.kind not in known:
         raise ConfigError(f"{where}.kind: {kind.kind!r}: {asked} has {', '.join(known)} only")

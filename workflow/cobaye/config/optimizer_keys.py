@@ -22,8 +22,8 @@ def read(
     if not phases:
         _check(entry, models, path, where)
 
-    def kind(package: str, value: schema.WithOptions, key: str) -> recipes.Kind:
-        return schema.checked_kind(package, value.kind, value.options(), path, f"{where}.{key}")
+    def kind(family: str, value: schema.WithOptions, key: str) -> recipes.Kind:
+        return schema.checked_kind(family, value.kind, value.options(), path, f"{where}.{key}")
 
     first = phases[0].algorithm if phases else kind("optimizers", entry.algorithm, "algorithm")
     return recipes.Optimizer(
@@ -36,7 +36,7 @@ def read(
         shuffle=entry.shuffle,
         l1=entry.l1,
         max_norm=entry.max_norm,
-        stop=recipes.parse(recipes.Stop, entry.stop.model_dump()),
+        stop=entry.stop,
         augment=tuple(
             kind("augmentations", each, f"augment[{number}]")
             for number, each in enumerate(entry.augment)

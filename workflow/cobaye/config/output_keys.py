@@ -45,12 +45,13 @@ OF_LAMBDA = (
 # What it analyses.
 LAST_LAYER_ANALYSES = ("classes",)
 
-Given = Mapping[str, Any] | list[str] | None
+# Names, each with its options or None; None where the study file does not say.
+Given = Mapping[str, Mapping[str, Any] | None] | None
 
 
 def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
     """Return the analyses of a study file, given as names, or name → options; None: the default."""
-    asked = with_options(LAST_LAYER_ANALYSES if given is None else given)
+    asked = dict.fromkeys(LAST_LAYER_ANALYSES) if given is None else given
     for name in asked:
         schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
         reads = kinds.constant("analyses", name, "READS", asked)
@@ -85,9 +86,10 @@ def figures(
     if given is None:
         left_out = OF_LAMBDA if one_lambda else ()
         wanted = [name for name in LAST_LAYER_FIGURES if name not in left_out]
-        given = [name for name in wanted if not table_names.lacking(known[name], made)]
+        drawn = [name for name in wanted if not table_names.lacking(known[name], made)]
+        given = dict.fromkeys(drawn)
     found = {}
-    for name, options in with_options(given).items():
+    for name, options in given.items():
         schema.refuse_unknown(name, known, path, "figures", "figure")
         kind = known[name]
         if lacking := table_names.lacking(kind, made):
@@ -101,8 +103,3 @@ def figures(
         chosen = {**defaults, **(options or {})}
         found[name] = schema.checked_kind("figures", kind, chosen, path, f"figures.{name}")
     return found
-
-
-def with_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
-    """Return names, or names → options, as the latter."""
-    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+    with_config,
+)
 from pydantic.dataclasses import dataclass
 
 from cobaye import kinds, recipes
 from cobaye.errors import ConfigError, nearest
+from cobaye.recipes.study import Engine
 
 Count = Annotated[int, Field(ge=1)]
+# Names, each with options or None; written as a list where none has options.
+Named = Annotated[
+    dict[str, dict[str, Any] | None],
+    BeforeValidator(lambda given: dict.fromkeys(given) if _are_names(given) else given),
+]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+# Parts of recipes that are written in config files as they are.
+for part in (recipes.EarlyStop, recipes.Stop, recipes.Start):
+    with_config(STRICT)(part)
 
 
 class Strict(BaseModel):
@@ -72,8 +91,8 @@ class BackboneEntry(Strict):
     run: RunEntry | None = None
     torchvision: TorchvisionEntry | None = None
     batch_size: Count = 256
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    storage: Literal["float32", "float16"] = "float32"
+    precision: recipes.CachingPrecision = "float32"
+    storage: recipes.Storage = "float32"
     skip_unreadable: bool = False
     threads: Count = 1
     never_saw: list[str] = []
@@ -85,43 +104,19 @@ class BackboneEntry(Strict):
         return self
 
 
-class EarlyEntry(Strict):
-    """When to give up on a quantity of history.csv."""
-
-    patience: Count
-    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
-    min_delta: float = Field(default=0.0, ge=0)
-
-
-class StopEntry(Strict):
-    """What ends a training before its epochs are spent."""
-
-    early: EarlyEntry | None = None
-    train_accuracy: float | None = Field(default=None, gt=0, le=1)
-
-
-class StartEntry(Strict):
-    """The weights that a model starts from."""
-
-    backbone: str
-    fresh: list[str] = []
-
-
 class ModelEntry(WithOptions):
     """A model of a study; its kind says which further keys it may have."""
 
-    loss: Literal["cross-entropy", "squared-error"] | None = None
-    start: StartEntry | None = None
+    loss: recipes.Loss | None = None
+    start: recipes.Start | None = None
     train_only: list[str] | None = Field(default=None, min_length=1)
 
 
-class PhaseEntry(Strict):
-    """A phase of a training, whose optimizer is its own."""
+@dataclass(frozen=True, config=STRICT)
+class PhaseEntry(recipes.Phase):
+    """A phase of a training, its algorithm not yet checked."""
 
     algorithm: WithOptions
-    learning_rate: float = Field(gt=0)
-    epochs: Count | None = None
-    weight_decay: bool = False
 
 
 class OptimizerEntry(Strict):
@@ -135,11 +130,11 @@ class OptimizerEntry(Strict):
     schedule: WithOptions = WithOptions(kind="constant")
     batch_size: Count | None = None
     epochs: Annotated[int, Field(ge=1, le=9999)] | None = None
-    normalize: Literal["none", "global", "channel", "zca"] = "none"
-    shuffle: Literal["full", "blocks"] = "full"
+    normalize: recipes.Normalize = "none"
+    shuffle: recipes.Shuffle = "full"
     l1: float = Field(default=0.0, ge=0)
     max_norm: float | None = Field(default=None, gt=0)
-    stop: StopEntry = StopEntry()
+    stop: recipes.Stop = recipes.Stop()
     augment: list[WithOptions] = []
     zca_epsilon: float = Field(default=1e-6, gt=0)
 
@@ -170,26 +165,26 @@ class StudyFile(Strict):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     penalize_bias: bool = True
     penalize_scales: bool = True
-    train_epochs: Literal["every", "last"] = "every"
+    train_epochs: recipes.TrainEpochs = "every"
     threads: Count = 1
     baseline: bool | None = None
-    engine: Literal["auto", "torch", "numpy"] = "auto"
-    precision: Literal["float32", "float64"] = "float32"
+    engine: Engine = "auto"
+    precision: recipes.Precision = "float32"
     sample: SampleEntry | None = None
-    evaluate_splits: list[Literal["train", "val", "test"]] = ["train", "val", "test"]
+    evaluate_splits: list[recipes.Split] = ["train", "val", "test"]
     together: bool = False
     derived: dict[str, DerivedEntry] = {}
-    per_class: dict[str, dict[str, Any] | None] | list[str] = []
-    analyses: dict[str, dict[str, Any] | None] | list[str] | None = None
-    figures: dict[str, dict[str, Any] | None] | list[str] | None = None
+    per_class: Named = {}
+    analyses: Named | None = None
+    figures: Named | None = None
 
 
 def checked_kind(
-    package: str, kind: str, given: Mapping[str, Any], path: Path, where: str
+    family: str, kind: str, given: Mapping[str, Any], path: Path, where: str
 ) -> recipes.Kind:
     """Return a kind with its options checked and its defaults filled in."""
-    refuse_unknown(kind, kinds.names(package), path, f"{where}.kind", package.rstrip("s"))
-    return recipes.Kind(kind, checked_options(kinds.options(package, kind), given, path, where))
+    refuse_unknown(kind, kinds.names(family), path, f"{where}.kind", kinds.singular(family))
+    return recipes.Kind(kind, checked_options(kinds.options(family, kind), given, path, where))
 
 
 def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
@@ -199,7 +194,7 @@ def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str)
             dict(given)
         )
     except ValidationError as error:
-        raise ConfigError(_message(error, cls.__dataclass_fields__, path, where)) from None
+        raise ConfigError(_message(error, cls, path, where)) from None
     return recipes.plain(options)
 
 
@@ -208,7 +203,7 @@ def checked(model: type[BaseModel], value: Any, path: Path, where: str = "") -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ConfigError(_message(error, model.model_fields, path, where)) from None
+        raise ConfigError(_message(error, model, path, where)) from None
 
 
 def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, what: str) -> None:
@@ -217,33 +212,44 @@ def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, wha
         raise ConfigError(f"{path}: {where}: no {what} {value!r}: {nearest(value, known)}")
 
 
-def _message(error: ValidationError, fields: Iterable[str], path: Path, where: str) -> str:
+def _are_names(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(each, str) for each in given)
+
+
+def _message(error: ValidationError, checked: type, path: Path, where: str) -> str:
+    """Return a line per mistake: file, place, value, what is allowed.
+
+    checked: the class that the value was checked against, whose keys stand beside an unknown one.
+    """
     lines = []
     for problem in error.errors():
-        *parents, key = [where, *map(str, problem["loc"])] if problem["loc"] else [where]
-        name = ".".join(part for part in [*parents, key] if part)
+        location, place = problem["loc"], where
+        for key in location:
+            place += f"[{key}]" if isinstance(key, int) else f".{key}" if place else key
         if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            siblings = fields if len(problem["loc"]) == 1 else _fields_at(problem["loc"][:-1])
-            lines.append(f"{path}: {name}: unknown key: {nearest(key, siblings)}")
+            known = _keys(checked, location[:-1])
+            said = f"unknown key: {nearest(location[-1], known)}"
         elif problem["type"] == "missing":
-            lines.append(f"{path}: {name}: missing")
+            said = "missing"
         elif problem["type"] == "value_error":
-            lines.append(f"{path}: {name}: {problem['ctx']['error']}")
+            said = str(problem["ctx"]["error"])
+        elif problem["type"] in ("model_type", "dataclass_type", "dict_type"):
+            names = "names or " if problem["type"] == "dict_type" else ""
+            said = f"{problem['input']!r}: expected {names}keys and values"
         else:
-            said = problem["msg"][0].lower() + problem["msg"][1:]
-            lines.append(f"{path}: {name}: {problem['input']!r}: {said}")
+            said = f"{problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+        lines.append(f"{path}: {place}: {said}")
     return "\n".join(lines)
 
 
-def _fields_at(location: tuple[Any, ...]) -> Iterable[str]:
-    """Return the keys known at a place inside a file, for the hint beside an unknown one."""
-    inner = {
-        "optimizers": OptimizerEntry,
-        "phases": PhaseEntry,
-        "run": RunEntry,
-        "start": StartEntry,
-        "stop": StopEntry,
-        "early": EarlyEntry,
-    }
-    named = [inner[key] for key in location if key in inner]
-    return named[-1].model_fields if named else ()
+def _keys(kind: Any, location: Sequence[str | int]) -> list[str]:
+    """Return the keys known at a place inside a type: a class, or lists and mappings of such."""
+    arguments = [each for each in get_args(kind) if each is not Ellipsis]
+    if get_origin(kind) in (Union, UnionType):
+        return [key for each in arguments for key in _keys(each, location)]
+    keys = list(getattr(kind, "model_fields", getattr(kind, "__dataclass_fields__", ())))
+    if not location:
+        return keys
+    if location[0] in keys:
+        return _keys(get_type_hints(kind)[location[0]], location[1:])
+    return _keys(arguments[-1], location[1:]) if arguments else []

@@ -16,6 +16,15 @@ __all__ = ["UNSAID", "parse", "plain"]
 
 Loss = Literal["cross-entropy", "squared-error"]
 Precision = Literal["float32", "float64"]
+Split = Literal["train", "val", "test"]
+# Columns of history.csv that a stopping rule or a schedule may watch.
+Quantity = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
+Normalize = Literal["none", "global", "channel", "zca"]
+Shuffle = Literal["full", "blocks"]
+TrainEpochs = Literal["every", "last"]
+# Of a network while it computes features, and of the features as stored.
+CachingPrecision = Literal["float32", "bfloat16", "float16"]
+Storage = Literal["float32", "float16"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,8 +40,14 @@ class EarlyStop:
     """Stop once a quantity of history.csv has not improved for `patience` epochs."""
 
     patience: int
-    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
+    quantity: Quantity = "val_loss"
     min_delta: float = 0.0
+
+    def __post_init__(self):
+        if self.patience < 1:
+            raise ValueError(f"patience must be at least 1, not {self.patience}")
+        if self.min_delta < 0:
+            raise ValueError(f"min_delta must be at least 0, not {self.min_delta}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +56,10 @@ class Stop:
 
     early: EarlyStop | None = None
     train_accuracy: float | None = None
+
+    def __post_init__(self):
+        if self.train_accuracy is not None and not 0 < self.train_accuracy <= 1:
+            raise ValueError(f"train_accuracy must be in (0, 1], not {self.train_accuracy}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +74,12 @@ class Phase:
     learning_rate: float
     epochs: int | None = None
     weight_decay: bool = False
+
+    def __post_init__(self):
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,8 +121,8 @@ class Optimizer:
     schedule: Kind
     batch_size: int | None
     epochs: int
-    normalize: Literal["none", "global", "channel", "zca"]
-    shuffle: Literal["full", "blocks"] = "full"
+    normalize: Normalize
+    shuffle: Shuffle = "full"
     l1: float = 0.0
     max_norm: float | None = None
     stop: Stop = Stop()
@@ -106,7 +131,7 @@ class Optimizer:
     phases: tuple[Phase, ...] = dataclasses.field(default=(), metadata=UNSAID)
 
     def used(self) -> list[tuple[str, str]]:
-        """Return (package, name) of the kinds that it names."""
+        """Return (family, name) of the kinds that it names."""
         algorithms = [self.algorithm, *(phase.algorithm for phase in self.phases)]
         return [
             *(("optimizers", name) for name in dict.fromkeys(each.kind for each in algorithms)),
@@ -147,16 +172,13 @@ class Training:
     warm_start: str | None = None
 
 
-Split = Literal["train", "val", "test"]
-
-
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
     """What is measured of a run. train_epochs: of the train split, every checkpoint or the last."""
 
     data: Data
     model: Kind
-    train_epochs: Literal["every", "last"]
+    train_epochs: TrainEpochs
     loss: Loss = "cross-entropy"
     splits: tuple[Split, ...] = ("train", "val", "test")
 
@@ -166,8 +188,8 @@ class Caching:
     """How penultimate features are computed. batch_size is in images."""
 
     batch_size: int
-    precision: Literal["float32", "bfloat16", "float16"]
-    storage: Literal["float32", "float16"]
+    precision: CachingPrecision
+    storage: Storage
     skip_unreadable: bool = False
 
 

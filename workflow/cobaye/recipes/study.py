@@ -6,7 +6,10 @@ import dataclasses
 import itertools
 from typing import Literal
 
-from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split
+from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split, TrainEpochs
+
+# Which engine a study asks for; auto: the fastest one that supports each recipe.
+Engine = Literal["auto", "torch", "numpy"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,13 +108,13 @@ class Study:
     weight_decays: tuple[str, ...]
     seeds: tuple[int, ...]
     penalize_bias: bool
-    train_epochs: Literal["every", "last"]
+    train_epochs: TrainEpochs
     threads: int
     figures: dict[str, Kind]
     analyses: dict[str, Kind]
     baseline: bool | None = None
     penalize_scales: bool = True
-    engine: Literal["auto", "torch", "numpy"] = "auto"
+    engine: Engine = "auto"
     precision: Precision = "float32"
     grid: Grid | None = None
     pairs: tuple[tuple[str, str], ...] | None = None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from cobaye import recipes
 from cobaye.training.history import Row, improves
 
 # `factor` is also given the rows of history.csv of the epochs so far.
@@ -19,7 +19,7 @@ HISTORY = True
 class Options:
     """threshold: what counts as better, absolute. minimum: of the rate, over the first one's."""
 
-    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_accuracy"
+    quantity: recipes.Quantity = "val_accuracy"
     factor: float = 0.2
     patience: int = 2
     threshold: float = 1e-4
