@@ -76,7 +76,7 @@ def makers() -> dict[str, str]:
             found[table] = maker
         if maker in kinds.names("analyses"):
             columns = kinds.constant("analyses", maker, "COLUMNS", tables)
-            for table in {*columns} ^ {*tables}:
+            for table in sorted({*columns} ^ {*tables}):
                 file = kinds.path("analyses", maker)
                 raise ConfigError(f"{file}: COLUMNS and TABLES: {table!r} is in one of them only")
     return found
