@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import functools
 import importlib
+import os
 import symtable
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -52,8 +53,9 @@ HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "sklearn"}
 
 def names(family: str) -> list[str]:
     """Return the names of all kinds of a family, sorted."""
-    files = (ROOT / FAMILIES[family]).glob("[a-z]*.py")
-    return sorted(file.stem.replace("_", "-") for file in files)
+    files = os.listdir(ROOT / FAMILIES[family])
+    kinds = [file for file in files if file.endswith(".py") and file[0].islower()]
+    return sorted(file.removesuffix(".py").replace("_", "-") for file in kinds)
 
 
 def path(family: str, name: str) -> Path:
@@ -105,7 +107,11 @@ def options(family: str, name: str) -> type:
 
     Raises ConfigError, naming the file, for a class that uses what only an import could give.
     """
-    file = path(family, name)
+    return _options(path(family, name), family, name)
+
+
+@functools.cache
+def _options(file: Path, family: str, name: str) -> type:
     for node in _tree(file).body:
         if isinstance(node, ast.ClassDef) and node.name == "Options":
             scope = {"__name__": f"{_dotted(family)}.{name}", **_scope(node, family, name)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -190,12 +191,15 @@ def checked_kind(
 def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
     """Return options checked against a dataclass, its defaults filled in, as plain values."""
     try:
-        options = TypeAdapter(dataclass(cls, frozen=True, config=STRICT)).validate_python(
-            dict(given)
-        )
+        options = _adapter(cls).validate_python(dict(given))
     except ValidationError as error:
         raise ConfigError(_message(error, cls, path, where)) from None
     return recipes.plain(options)
+
+
+@functools.cache
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    return TypeAdapter(dataclass(cls, frozen=True, config=STRICT))
 
 
 def checked(model: type[BaseModel], value: Any, path: Path, where: str = "") -> Any:
