@@ -129,7 +129,7 @@ def test_an_analysis_of_layers_wants_a_sequence_of_them(folder):
 
 def test_indicators_are_of_something(folder):
     said = broken(folder, IMAGES, "analyses: []", "analyses: [indicators]")
-    assert "analyses.indicators: it needs one of weights, pruning, activations" in said
+    assert "analyses.indicators: needs one of weights, pruning, activations in analyses" in said
 
 
 SGD = "{kind: sgd, momentum: 0.9}"
@@ -164,25 +164,37 @@ def test_an_optimizer_may_have_phases(folder):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("    phases:", "    learning_rate: 1\n    phases:", "sgd.learning_rate: each of its phas"),
-        ("    phases:", f"    algorithm: {SGD}\n    phases:", "sgd.algorithm: each of its phases"),
-        ("epochs: 4", "epochs: 2", "sgd.epochs: 2: there are 2 before the last phase"),
+        ("    phases:", "    learning_rate: 1\n    phases:", "sgd.learning_rate: with phases, eac"),
+        ("    phases:", f"    algorithm: {SGD}\n    phases:", "sgd.algorithm: with phases, each p"),
+        ("epochs: 4", "epochs: 2", "sgd.epochs: 2: must be above 2, the epochs of"),
         ("    epochs: 4\n", "", "sgd.epochs: missing"),
         (", epochs: 2", "", "phases[0].epochs: missing"),
         (", epochs: 2", ", epochs: 0", "phases[0]: epochs must be at least 1, not 0"),
-        ("weight_decay: true", "epochs: 1", "phases[1].epochs: the last one has those"),
+        ("weight_decay: true", "epochs: 1", "phases[1].epochs: 1: leave it out: the last"),
         ("kind: layca", "kind: laica", "phases[1].algorithm.kind: no optimizer 'laica'"),
         ("base: adam", "bass: adam", "phases[1].algorithm.bass: unknown key: did you mean 'base'"),
         (
             "{kind: layca, base: adam}",
             "{kind: exact}",
-            "phases[1].algorithm.kind: 'exact' takes no",
+            "phases[1].algorithm.kind: 'exact' solves a whole training and cannot be a phase",
         ),
         ("weight_decay: true", "weight_deca: true", "weight_deca: unknown key: did you mean"),
         ("learning_rate: 0.01", "learning_rate: 0", "phases[1]: learning_rate must be above 0"),
-        ("dataset:", "engine: numpy\ndataset:", "optimizers.sgd.phases: engine: numpy has none"),
-        ("dataset:", "together: true\ndataset:", "optimizers.sgd.phases: together: true has none"),
-        ("dataset:", "per_class: [val]\ndataset:", "optimizers.sgd: one with phases has none"),
+        (
+            "dataset:",
+            "engine: numpy\ndataset:",
+            "optimizers.sgd.phases: engine: numpy does not support phases",
+        ),
+        (
+            "dataset:",
+            "together: true\ndataset:",
+            "optimizers.sgd.phases: together: true does not support phases",
+        ),
+        (
+            "dataset:",
+            "per_class: [val]\ndataset:",
+            "per_class: cannot be combined with optimizers.sgd.phases",
+        ),
     ],
 )
 def test_phases_get_one_clear_message(folder, old, new, said):
@@ -676,7 +688,7 @@ def test_it_is_evaluated_where_the_backbone_saw_the_same_dataset(folder):
 
 def test_a_baseline_needs_a_backbone(folder):
     said = broken(folder, "studies/tiny-images.yaml", "models:", "baseline: true\nmodels:")
-    assert "baseline: true, but the study has no backbone" in said
+    assert "baseline: true: needs a backbone" in said
 
 
 def test_without_an_analysis_a_study_draws_what_needs_none(folder):

@@ -18,6 +18,8 @@ from cobaye.recipes.study import per_class_label
 from cobaye.storage import checkpoints, files, finished_runs, paths
 from cobaye.tables import reading, writing
 
+# It judges the ways that a study lists in `per_class`.
+NEEDS_WAYS = True
 TABLES = {"per-class": "per-class.csv", "per-class-lambda": "per-class-lambda.csv"}
 
 

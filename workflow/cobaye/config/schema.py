@@ -1,4 +1,4 @@
-"""The keys of the config files, typed by pydantic, and the one message for each mistake in them."""
+"""The keys of the config files with their types (pydantic), and one message per mistake."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ for part in (recipes.EarlyStop, recipes.Stop, recipes.Start):
 
 
 class Strict(BaseModel):
-    """A mapping that knows all its keys."""
+    """A mapping without further keys."""
 
     model_config = STRICT
 
 
 class WithOptions(BaseModel):
-    """A mapping whose `kind` says which further keys it may have."""
+    """A mapping with a `kind`; its further keys are the options of that kind."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     kind: str
@@ -62,7 +62,7 @@ class SettingsFile(Strict):
 
 
 class DatasetEntry(WithOptions):
-    """An entry of datasets.yaml; its kind says which further keys it may have."""
+    """An entry of datasets.yaml."""
 
     shards: Annotated[int, Field(ge=1, le=99)] = 1
 
@@ -78,7 +78,7 @@ class RunEntry(Strict):
 
 
 class TorchvisionEntry(Strict):
-    """A pretrained network of torchvision, by its name and its weights' name there."""
+    """A pretrained network of torchvision, with torchvision's names of network and weights."""
 
     model: str
     weights: str = "DEFAULT"
@@ -106,7 +106,7 @@ class BackboneEntry(Strict):
 
 
 class ModelEntry(WithOptions):
-    """A model of a study; its kind says which further keys it may have."""
+    """An entry of a study's `models`."""
 
     loss: recipes.Loss | None = None
     start: recipes.Start | None = None
@@ -121,7 +121,7 @@ class PhaseEntry(recipes.Phase):
 
 
 class OptimizerEntry(Strict):
-    """A training recipe in a study's `optimizers`."""
+    """An entry of a study's `optimizers`: a training recipe."""
 
     models: list[str] | None = Field(default=None, min_length=1)
     weight_decays: list[Any] | None = Field(default=None, min_length=1)
@@ -148,7 +148,7 @@ class SampleEntry(Strict):
 
 
 class DerivedEntry(Strict):
-    """Runs that repeat the best of a study's grid for more epochs."""
+    """An entry of a study's `derived`: the best of its grid, trained again for more epochs."""
 
     best: Annotated[int, Field(ge=1, le=99)]
     among: list[str] | None = Field(default=None, min_length=1)

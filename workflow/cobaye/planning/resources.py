@@ -1,8 +1,8 @@
-"""What a job asks for: megabytes and minutes, from the size of its data and from its recipe.
+"""Memory and time that a job asks for, from the size of its data and from its recipe. No torch.
 
-For the Snakefile: no torch. A job that is given less is ended, one that is given more only waits
-longer for its turn, so figures are generous; a training that runs out of minutes goes on where it
-was. Images are counted by the dataset's manifest, or by its options while there is none.
+Estimates are generous: a job with too little is ended, one with too much only waits longer. A
+training that runs out of minutes resumes. Images are counted by the dataset's manifest; before it
+is there, by what the dataset's kind states.
 
 Seconds are of one core of an AMD EPYC (family 26, model 2), bytes are peaks of resident memory.
 """
@@ -37,7 +37,7 @@ CHECKPOINT = 1.0
 PASSES = 2000  # of `exact`: at most 1,594 per λ in glyphs-exact
 # Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.
 READING = 100e6
-HIDDEN = 1024  # units of a non-linear network on features, taken for one hidden layer
+HIDDEN = 1024  # units, assumed, of the one hidden layer of a non-linear network on features
 # To decode and resize a photograph: 1.4 ms for a made one of 500×400.
 DECODING = 0.01
 # Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
@@ -49,12 +49,12 @@ SQUARE = (3, 224, 224)
 # form, the shape of an input and bytes per number; images as in CIFAR-10.
 SHAPES = {"images": ((3, 32, 32), 1), "files": (SQUARE, 1), "features": ((512,), 4)}
 UNSTATED = {"images": {"train": 50_000, "val": 10_000, "test": 10_000}, "classes": 1000}
-# The penultimate features of a torchvision network, unless its manifest tells: ResNet-50's.
+# Penultimate features of a network that does not state them: ResNet-50's.
 DIMENSIONS = 2048
 
 
 class Needs(NamedTuple):
-    """What a job asks for. megabytes: of memory (10⁶ bytes); minutes: until it may be ended."""
+    """Memory and time of a job. megabytes: 10⁶ bytes. minutes: until it may be ended."""
 
     megabytes: int
     minutes: int
@@ -62,10 +62,10 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """The data of a job.
+    """The size of a job's data.
 
-    images: split → how many. shape: of one input, as the network takes it. itemsize: bytes per
-    number as stored. classes: K.
+    images: split → number of inputs. shape: of one input, as the network takes it. itemsize: bytes
+    per number as stored. classes: K.
     """
 
     images: Mapping[str, int]
@@ -109,7 +109,7 @@ def of_features(
     model: recipes.Kind,
     root: Path = Path(),
 ) -> Sizes:
-    """Return the sizes of a backbone's features of a dataset: as cached, else as it says."""
+    """Return the sizes of a backbone's features of a dataset: as cached, else by the network."""
     itemsize = {"float32": 4, "float16": 2}[caching.storage]
     try:
         manifest = _read(root / paths.split_manifest(data, "train"))
@@ -147,10 +147,10 @@ def caching(
 def training(
     model: recipes.Kind, optimizer: recipes.Optimizer, sizes: Sizes, threads: int
 ) -> Needs:
-    """Return what train asks for: its inputs held in memory, and its epochs.
+    """Return what train asks for: train and val held in memory, and the time of its epochs.
 
-    The linear engine holds images as float32 beside the bytes, and about six copies of θ; so does
-    whitening, and a few matrices of its own in float64. Stopping rules may read val.
+    The linear engine and whitening hold images as float32 beside the bytes. The linear engine holds
+    about six copies of θ, whitening six matrices in float64.
     """
     rows, exact = sizes.images["train"], optimizer.batch_size is None
     batch = rows if exact else min(optimizer.batch_size, rows)
@@ -173,8 +173,8 @@ def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
     splits = tuple(sizes.images)
     images = sum(sizes.images.values())
     held = sizes.bytes(*splits) + images * PREDICTION
-    own = network_costs.held(recipe.model, sizes.pixels, forward=True)
-    held += BLOCK * (own + 12 * sizes.classes)
+    forward = network_costs.held(recipe.model, sizes.pixels, forward=True)
+    held += BLOCK * (forward + 12 * sizes.classes)
     # classes.parquet: a row of about 100 bytes per epoch, split and class.
     held += (epochs + 1) * 3 * sizes.classes * 100
     each = images if recipe.train_epochs == "every" else images - sizes.images["train"]
@@ -184,7 +184,7 @@ def evaluating(recipe: recipes.Evaluation, epochs: int, sizes: Sizes) -> Needs:
 
 
 def reading(sizes: Sizes, *splits: str) -> Needs:
-    """Return what a job asks for that reads and hashes these splits, and little else."""
+    """Return what a job asks for that only reads and hashes these splits."""
     return needs(0, sizes.bytes(*splits) / READING)
 
 
@@ -204,12 +204,12 @@ def _seconds(model: recipes.Kind, sizes: Sizes) -> float:
 
 
 def needs(held: float, seconds: float) -> Needs:
-    """Return what a job asks for that holds so many bytes, and takes so many seconds."""
+    """Return what a job asks for that holds `held` bytes and takes `seconds` on one core."""
     megabytes = math.ceil((PROCESS + 1.2 * held) / 100e6) * 100
     return Needs(megabytes, math.ceil((START + SLACK * seconds) / 300) * 5)
 
 
-# Of a job that only draws, or copies one file.
+# A job that only draws, or copies one file.
 LIGHT = needs(0, 0)
 
 
@@ -219,7 +219,7 @@ def _is_linear(model: recipes.Kind) -> bool:
 
 
 def _stated(kind: recipes.Kind) -> dict[str, Any]:
-    """Return what a dataset's kind states of its size (see `data.datasets`), the rest assumed."""
+    """Return what a dataset's kind states in `sizes` (see `data.datasets`), the rest assumed."""
     form = kinds.constant("datasets", kind.kind, "FORM", "images")
     shape, itemsize = SHAPES[form]
     options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
@@ -227,7 +227,7 @@ def _stated(kind: recipes.Kind) -> dict[str, Any]:
     return {"form": form, "shape": shape, "itemsize": itemsize, **UNSTATED, **sizes}
 
 
-# What a manifest that is not there, or not right, raises: the job itself will say so.
+# What a missing or damaged manifest raises; the job that reads it reports the damage.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError)
 
 

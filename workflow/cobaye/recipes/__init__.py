@@ -1,8 +1,8 @@
-"""Recipes: what a stage is told to do, as plain frozen dataclasses.
+"""Recipes: the instructions of a stage, as plain frozen dataclasses.
 
-In: values that `config` checked. Out: plain dicts in Snakemake's params and in manifests, and
-:func:`parse`, which makes them dataclasses again. Names that only stand in paths are no part of a
-recipe: renaming an optimizer moves its runs, and two equal recipes are equal.
+In: values that `config` checked. Out: plain dicts in Snakemake's params and in manifests, which
+:func:`parse` turns into dataclasses again. A recipe holds no names that only stand in paths:
+renaming an optimizer moves its runs and leaves their recipes equal.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from cobaye.recipes.plain_values import UNSAID, parse, plain
+from cobaye.recipes.plain_values import OMITTED, parse, plain
 
-__all__ = ["UNSAID", "parse", "plain"]
+__all__ = ["OMITTED", "parse", "plain"]
 
 Loss = Literal["cross-entropy", "squared-error"]
 Precision = Literal["float32", "float64"]
@@ -29,7 +29,7 @@ Storage = Literal["float32", "float16"]
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind (see `cobaye.kinds`) and the options it was given, defaults included."""
+    """A kind (see `cobaye.kinds`) and its options, defaults included."""
 
     kind: str
     options: dict[str, Any]
@@ -52,7 +52,7 @@ class EarlyStop:
 
 @dataclasses.dataclass(frozen=True)
 class Stop:
-    """What ends a training before its epochs are spent. train_accuracy: an epoch's mean, of 1."""
+    """Rules that end a training early. train_accuracy: mean over an epoch, in (0, 1]."""
 
     early: EarlyStop | None = None
     train_accuracy: float | None = None
@@ -64,10 +64,10 @@ class Stop:
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A part of a training that has an optimizer of its own, without memory of the one before.
+    """Consecutive epochs of a training with an optimizer that starts anew.
 
-    epochs: how many it has; None for the last phase, which has those that are left. weight_decay:
-    whether the run's λ acts in it.
+    epochs: their number; None for the last phase, which has those that are left. weight_decay:
+    whether the run's λ acts.
     """
 
     algorithm: Kind
@@ -84,9 +84,9 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The weights that a training starts from: a backbone's, by tensors of equal name and shape.
+    """Starting weights: those tensors of a backbone that have equal names and shapes.
 
-    fresh: parts of the network that keep their random initial weights although they would fit.
+    fresh: parts of the network that keep random initial weights although the backbone has them.
     """
 
     backbone: str
@@ -95,7 +95,7 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Model(Kind):
-    """A network, what it minimises, where it starts, and which of its parts learn (all if none)."""
+    """A network, its loss, its starting weights, and the parts that are trained (all if none)."""
 
     loss: Loss = "cross-entropy"
     start: Start | None = None
@@ -109,11 +109,11 @@ class Model(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """How a model is trained. learning_rate is the first epoch's; the schedule does the rest.
+    """A training recipe. learning_rate: of the first epoch; the schedule multiplies it later.
 
     l1: λ₁ of λ₁ ‖θ‖₁. max_norm: of each unit's incoming weights. augment: in the order applied.
-    learning_rate, batch_size: None for an algorithm that takes all images at once. phases: where
-    there are several; algorithm and learning_rate are then the first one's.
+    learning_rate, batch_size: None for an algorithm that takes all images at once. phases: () or
+    two and more; algorithm and learning_rate are then those of the first.
     """
 
     algorithm: Kind
@@ -128,10 +128,10 @@ class Optimizer:
     stop: Stop = Stop()
     augment: tuple[Kind, ...] = ()
     zca_epsilon: float = 1e-6
-    phases: tuple[Phase, ...] = dataclasses.field(default=(), metadata=UNSAID)
+    phases: tuple[Phase, ...] = dataclasses.field(default=(), metadata=OMITTED)
 
     def used(self) -> list[tuple[str, str]]:
-        """Return (family, name) of the kinds that it names."""
+        """Return (family, name) of each kind that the recipe names."""
         algorithms = [self.algorithm, *(phase.algorithm for phase in self.phases)]
         return [
             *(("optimizers", name) for name in dict.fromkeys(each.kind for each in algorithms)),
@@ -142,7 +142,7 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What is learned from: a dataset's images, or a backbone's features of them."""
+    """The inputs of a training: a dataset's images, or a backbone's features of them."""
 
     dataset: str
     backbone: str | None
@@ -152,9 +152,9 @@ class Data:
 class Training:
     """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean loss, or one λ per class.
 
-    θ: what `train_only` names. penalize_bias, penalize_scales: whether θ has biases, and scales of
-    normalisation layers, in it. precision: of parameters, inputs and steps. warm_start: the λ, as
-    it stands in its path, of the run whose last weights are this one's first.
+    θ: the parameters of the parts in `train_only`. penalize_bias, penalize_scales: whether θ
+    includes biases, and the scales of normalisation layers. precision: of parameters, inputs and
+    steps. warm_start: the λ, as in its path, of the run whose last weights this one starts from.
     """
 
     data: Data
@@ -174,7 +174,7 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What is measured of a run. train_epochs: of the train split, every checkpoint or the last."""
+    """The evaluation of a run. train_epochs: which checkpoints are evaluated on the train split."""
 
     data: Data
     model: Kind
@@ -185,7 +185,7 @@ class Evaluation:
 
 @dataclasses.dataclass(frozen=True)
 class Caching:
-    """How penultimate features are computed. batch_size is in images."""
+    """The settings by which penultimate features are computed. batch_size: in images."""
 
     batch_size: int
     precision: CachingPrecision
@@ -194,7 +194,7 @@ class Caching:
 
 
 def needs_val(optimizer: Optimizer) -> bool:
-    """Tell whether a recipe's schedule or stopping rule reads a quantity of the val split."""
+    """Tell whether a recipe's schedule or stopping rule reads the val split."""
     quantities = [optimizer.schedule.options.get("quantity", "")]
     if optimizer.stop.early is not None:
         quantities.append(optimizer.stop.early.quantity)
