@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,6 +20,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from cobaye import kinds, recipes
+from cobaye.config import messages
 from cobaye.errors import ConfigError, nearest
 from cobaye.recipes.study import Engine
 
@@ -193,7 +193,7 @@ def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str)
     try:
         options = _adapter(cls).validate_python(dict(given))
     except ValidationError as error:
-        raise ConfigError(_message(error, cls, path, where)) from None
+        raise ConfigError(messages.of(error, cls, path, where)) from None
     return recipes.plain(options)
 
 
@@ -207,7 +207,7 @@ def checked(model: type[BaseModel], value: Any, path: Path, where: str = "") -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ConfigError(_message(error, model, path, where)) from None
+        raise ConfigError(messages.of(error, model, path, where)) from None
 
 
 def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, what: str) -> None:
@@ -218,42 +218,3 @@ def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, wha
 
 def _are_names(given: Any) -> bool:
     return isinstance(given, list) and all(isinstance(each, str) for each in given)
-
-
-def _message(error: ValidationError, checked: type, path: Path, where: str) -> str:
-    """Return a line per mistake: file, place, value, what is allowed.
-
-    checked: the class that the value was checked against, whose keys stand beside an unknown one.
-    """
-    lines = []
-    for problem in error.errors():
-        location, place = problem["loc"], where
-        for key in location:
-            place += f"[{key}]" if isinstance(key, int) else f".{key}" if place else key
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = _keys(checked, location[:-1])
-            said = f"unknown key: {nearest(location[-1], known)}"
-        elif problem["type"] == "missing":
-            said = "missing"
-        elif problem["type"] == "value_error":
-            said = str(problem["ctx"]["error"])
-        elif problem["type"] in ("model_type", "dataclass_type", "dict_type"):
-            names = "names or " if problem["type"] == "dict_type" else ""
-            said = f"{problem['input']!r}: expected {names}keys and values"
-        else:
-            said = f"{problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
-        lines.append(f"{path}: {place}: {said}")
-    return "\n".join(lines)
-
-
-def _keys(kind: Any, location: Sequence[str | int]) -> list[str]:
-    """Return the keys known at a place inside a type: a class, or lists and mappings of such."""
-    arguments = [each for each in get_args(kind) if each is not Ellipsis]
-    if get_origin(kind) in (Union, UnionType):
-        return [key for each in arguments for key in _keys(each, location)]
-    keys = list(getattr(kind, "model_fields", getattr(kind, "__dataclass_fields__", ())))
-    if not location:
-        return keys
-    if location[0] in keys:
-        return _keys(get_type_hints(kind)[location[0]], location[1:])
-    return _keys(arguments[-1], location[1:]) if arguments else []
