@@ -128,7 +128,7 @@ def test_an_analysis_of_layers_wants_a_sequence_of_them(folder):
 
 def test_indicators_are_of_something(folder):
     said = broken(folder, IMAGES, "analyses: []", "analyses: [indicators]")
-    assert "analyses.indicators: it needs one of weights, pruning, activations" in said
+    assert "analyses.indicators: needs one of weights, pruning, activations in analyses" in said
 
 
 SGD = "{kind: sgd, momentum: 0.9}"
@@ -163,24 +163,37 @@ def test_an_optimizer_may_have_phases(folder):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("    phases:", "    learning_rate: 1\n    phases:", "sgd.learning_rate: each of its phas"),
-        ("    phases:", f"    algorithm: {SGD}\n    phases:", "sgd.algorithm: each of its phases"),
-        ("epochs: 4", "epochs: 2", "sgd.epochs: 2: there are 2 before the last phase"),
+        ("    phases:", "    learning_rate: 1\n    phases:", "sgd.learning_rate: with phases, eac"),
+        ("    phases:", f"    algorithm: {SGD}\n    phases:", "sgd.algorithm: with phases, each p"),
+        ("epochs: 4", "epochs: 2", "sgd.epochs: 2: must be above 2, the epochs of"),
         ("    epochs: 4\n", "", "sgd.epochs: missing"),
         (", epochs: 2", "", "phases[0].epochs: missing"),
-        ("weight_decay: true", "epochs: 1", "phases[1].epochs: the last one has those"),
+        (", epochs: 2", ", epochs: 0", "phases[0]: epochs must be at least 1, not 0"),
+        ("weight_decay: true", "epochs: 1", "phases[1].epochs: 1: leave it out: the last"),
         ("kind: layca", "kind: laica", "phases[1].algorithm.kind: no optimizer 'laica'"),
         ("base: adam", "bass: adam", "phases[1].algorithm.bass: unknown key: did you mean 'base'"),
         (
             "{kind: layca, base: adam}",
             "{kind: exact}",
-            "phases[1].algorithm.kind: 'exact' takes no",
+            "phases[1].algorithm.kind: 'exact' solves a whole training and cannot be a phase",
         ),
         ("weight_decay: true", "weight_deca: true", "weight_deca: unknown key: did you mean"),
-        ("learning_rate: 0.01", "learning_rate: 0", "sgd.phases.1.learning_rate: 0"),
-        ("dataset:", "engine: numpy\ndataset:", "optimizers.sgd.phases: engine: numpy has none"),
-        ("dataset:", "together: true\ndataset:", "optimizers.sgd.phases: together: true has none"),
-        ("dataset:", "per_class: [val]\ndataset:", "optimizers.sgd: one with phases has none"),
+        ("learning_rate: 0.01", "learning_rate: 0", "phases[1]: learning_rate must be above 0"),
+        (
+            "dataset:",
+            "engine: numpy\ndataset:",
+            "optimizers.sgd.phases: engine: numpy does not support phases",
+        ),
+        (
+            "dataset:",
+            "together: true\ndataset:",
+            "optimizers.sgd.phases: together: true does not support phases",
+        ),
+        (
+            "dataset:",
+            "per_class: [val]\ndataset:",
+            "per_class: cannot be combined with optimizers.sgd.phases",
+        ),
     ],
 )
 def test_phases_get_one_clear_message(folder, old, new, said):
@@ -336,6 +349,126 @@ CASES = [
     ("backbones.yaml", '"1e-3"', '"1e-4"', ["run.weight_decay", "1e-3"]),
     ("backbones.yaml", "batch_size", "batchsize", ["batchsize", "'batch_size'"]),
 ]
+
+
+# A key with a slip in each mapping of the config files, by file, where it stands, and its line.
+SLIPS = [
+    ("config.yaml", "devise", "device", "devise: cpu", "device: cpu"),
+    ("datasets.yaml", "tiny-glyphs.clases", "classes", "clases: 6", "classes: 6"),
+    ("backbones.yaml", "tiny-backbone.batchsize", "batch_size", "batchsize: 16", "batch_size: 16"),
+    ("backbones.yaml", "tiny-backbone.run.studdy", "study", "studdy: ", "study: "),
+    (
+        "backbones.yaml",
+        "zoo.torchvision.weigths",
+        "weights",
+        "zoo: {torchvision: {model: resnet18, weigths: DEFAULT}}\ntiny-backbone:",
+        "tiny-backbone:",
+    ),
+    (STUDY, "bakbone", "backbone", "bakbone: tiny", "backbone: tiny"),
+    (STUDY, "sample.cout", "count", "sample: {cout: 1}\nmodels:", "models:"),
+    (STUDY, "derived.x.besst", "best", "derived: {x: {besst: 1}}\nmodels:", "models:"),
+    (
+        STUDY,
+        "models.linear.start.backbne",
+        "backbone",
+        "{kind: linear, start: {backbne: tiny-backbone}}",
+        "{kind: linear}",
+    ),
+    (STUDY, "optimizers.sgd.epoks", "epochs", "epoks: 4", "epochs: 4"),
+    (
+        STUDY,
+        "optimizers.sgd.phases[0].epoch",
+        "epochs",
+        "phases: [{algorithm: {kind: sgd}, learning_rate: 1, epoch: 2}, {}]\n    epochs: 4",
+        "epochs: 4",
+    ),
+    (
+        STUDY,
+        "optimizers.sgd.stop.train_acuracy",
+        "train_accuracy",
+        "epochs: 4\n    stop: {train_acuracy: 0.9}",
+        "epochs: 4",
+    ),
+    (
+        STUDY,
+        "optimizers.sgd.stop.early.quantety",
+        "quantity",
+        "epochs: 4\n    stop: {early: {patience: 1, quantety: loss}}",
+        "epochs: 4",
+    ),
+    (STUDY, "optimizers.sgd.algorithm.momentun", "momentum", "momentun: 0.9", "momentum: 0.9"),
+    (STUDY, "optimizers.sgd.schedule.stepsize", "step_size", "stepsize: 2", "step_size: 2"),
+    (
+        IMAGES,
+        "optimizers.sgd.augment[0].pading",
+        "padding",
+        "epochs: 2\n    augment: [{kind: crop, pading: 2}]",
+        "epochs: 2",
+    ),
+    (
+        STUDY,
+        "analyses.classes.drws",
+        "draws",
+        "analyses: {classes: {drws: 5}}\nmodels:",
+        "models:",
+    ),
+    (
+        STUDY,
+        "figures.confusion.frist",
+        "first",
+        "figures: {confusion: {frist: 1}}\nmodels:",
+        "models:",
+    ),
+    (
+        STUDY,
+        "per_class.hypergradient.fold",
+        "folds",
+        "per_class: {hypergradient: {fold: 2}}\nmodels:",
+        "models:",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("file", "place", "meant", "new", "old"), SLIPS, ids=[slip[1] for slip in SLIPS]
+)
+def test_an_unknown_key_gets_the_nearest_one_in_every_mapping(folder, file, place, meant, new, old):
+    lines = broken(folder, file, old, new).splitlines()
+    said = f"{folder / file}: {place}: unknown key: did you mean {meant!r}?"
+    assert [line for line in lines if line.startswith(said)], lines
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("epochs: 4", "epochs: 4\n    stop: 3", "optimizers.sgd.stop: 3: expected keys and values"),
+        ("dataset:", "sample: 3\ndataset:", "sample: 3: expected keys and values"),
+        ("dataset:", "figures: 3\ndataset:", "figures: 3: expected names or keys and values"),
+        ("dataset:", "figures: [[3]]\ndataset:", "figures: [[3]]: expected names or keys and val"),
+        (
+            "epochs: 4",
+            "epochs: 4\n    stop: {early: {patience: 0}}",
+            "optimizers.sgd.stop.early: patience must be at least 1, not 0",
+        ),
+        (
+            "epochs: 4",
+            "epochs: 4\n    stop: {early: {patience: 1, min_delta: -1}}",
+            "optimizers.sgd.stop.early: min_delta must be at least 0, not -1",
+        ),
+        (
+            "epochs: 4",
+            "epochs: 4\n    stop: {early: {patience: 1, min_delta: .inf}}",
+            "optimizers.sgd.stop.early.min_delta: inf: input should be a finite number",
+        ),
+        (
+            "epochs: 4",
+            "epochs: 4\n    stop: {train_accuracy: 0}",
+            "optimizers.sgd.stop: train_accuracy must be in (0, 1], not 0",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(folder, old, new, said):
+    assert said in broken(folder, STUDY, old, new)
 
 
 @pytest.mark.parametrize(("file", "old", "new", "said"), CASES)
@@ -573,7 +706,7 @@ def test_it_is_evaluated_where_the_backbone_saw_the_same_dataset(folder):
 
 def test_a_baseline_needs_a_backbone(folder):
     said = broken(folder, "studies/tiny-images.yaml", "models:", "baseline: true\nmodels:")
-    assert "baseline: true, but the study has no backbone" in said
+    assert "baseline: true: needs a backbone" in said
 
 
 def test_without_an_analysis_a_study_draws_what_needs_none(folder):

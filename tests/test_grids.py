@@ -115,7 +115,7 @@ REFUSED = [
     (("[4, 1, 2]", "[4, 4]"), ["grid.epochs", "different"]),
     (("softmax: {", "mlp-w8: {"), ["models.mlp-w8", "two entries"]),
     (("epochs: 7", "epochs: 7\n    schedule: {kind: cosine}"), ["'cosine'", "[1, 2, 4]"]),
-    (("[val]", "[test]"), ["evaluate_splits", "val is needed"]),
+    (("[val]", "[test]"), ["evaluate_splits", "val is missing"]),
     (("[val]", "[val, val]"), ["evaluate_splits", "twice"]),
     (("[train-curves]", "[class-loss-test]"), ["'class-loss-test'", "'test'", "['val']"]),
     (("[train-curves]", "[confusion]"), ["'confusion'", "'test'"]),

@@ -93,6 +93,6 @@ def refused(project, old, new):
 def test_what_cannot_be_is_refused_by_name(fresh):
     assert "'shrunken'" in refused(fresh, "  shrunk:", "  shrunken:")
     text = refused(fresh, "{classes: {draws: 100, splits: 20}, ", "{")
-    assert "per_class.shrunk: it needs 'classes' in analyses" in text
+    assert "per_class.shrunk: needs 'classes' in analyses" in text
     text = refused(fresh, "folds: 2", "folds: 1")
     assert "folds: at least 2" in text

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cobaye import recipes
-from cobaye.planning import resources
+from cobaye import kinds, recipes
+from cobaye.planning import network_costs, resources
 from cobaye.recipes.study import Dataset
 from tests.conftest import ROOT
 
@@ -69,15 +71,138 @@ def test_sizes_of_features_by_the_network_then_by_what_is_cached(tmp_path):
     assert found.images == images.images
 
 
+def ready_made(folder, suffix=".npy", **splits):
+    """Return a dataset of the two files `a` (30 rows) and `b` (10), which need not be there."""
+    parts = {name: str(folder / f"{name}{suffix}") for name in "ab"}
+    labels = {name: str(folder / f"{name}-labels.npy") for name in "ab"}
+    default = {"train": {"of": "a"}, "val": {"of": "b", "last": 4}, "test": {"of": "b"}}
+    options = {"parts": parts, "labels": labels, "splits": default | splits}
+    return Dataset("own", recipes.Kind("features", options), shards=1)
+
+
 def test_ready_made_features_are_as_wide_as_their_file(tmp_path):
-    kind = recipes.Kind("features", {"parts": {}})
-    dataset = Dataset("own", kind, shards=1)
-    assert resources.of_dataset(dataset, tmp_path).classes == 1000
+    dataset = ready_made(tmp_path)
     info = {"form": "features", "shape": [64], "classes": 4}
     info["images"] = {"train": 1000, "val": 10, "test": 10}
     files = {"train/features.npy": {"bytes": 1000 * 64 * 2}}
     write(tmp_path / "resources/datasets/own/manifest.json", {"info": info, "files": files})
     assert resources.of_dataset(dataset, tmp_path).itemsize == 2
+
+
+def test_ready_made_features_are_as_many_as_their_heads_say(tmp_path):
+    for name, rows in (("a", 30), ("b", 10)):
+        np.save(tmp_path / f"{name}.npy", np.zeros((rows, 7), np.float16))
+    sizes = resources.of_dataset(ready_made(tmp_path), tmp_path)
+    assert (sizes.shape, sizes.itemsize) == ((7,), 2)
+    # At most: all of `b` but for what the others claim.
+    assert sizes.images == {"train": 30, "val": 4, "test": 10}
+    drawn = ready_made(tmp_path, train={"of": ["a", "b"], "fraction": 0.25})
+    assert resources.of_dataset(drawn, tmp_path).images["train"] == 10
+
+
+def test_ready_made_features_without_a_head_are_as_many_as_their_bytes_hold(tmp_path):
+    for name, size in (("a", 2048 * 30), ("b", 2048 * 9 + 1)):
+        (tmp_path / f"{name}.npz").write_bytes(bytes(size))
+    sizes = resources.of_dataset(ready_made(tmp_path, ".npz"), tmp_path)
+    assert (sizes.images, sizes.shape, sizes.itemsize) == (
+        {"train": 30, "val": 4, "test": 10},
+        (512,),
+        4,
+    )
+    (tmp_path / "b.npz").unlink()
+    assert resources.of_dataset(ready_made(tmp_path, ".npz"), tmp_path).images["train"] == 50_000
+    (tmp_path / "b.npy").write_bytes(b"no array")
+    (tmp_path / "a.npy").write_bytes(bytes(2049))
+    assert resources.of_dataset(ready_made(tmp_path), tmp_path).images["train"] == 2
+
+
+NEW_KIND = """
+from dataclasses import dataclass
+FORM = "features"
+
+
+@dataclass(frozen=True)
+class Options:
+    rows: int = 960
+"""
+SIZES = """
+    def sizes(self):
+        images = dict.fromkeys(("train", "val", "test"), self.rows)
+        return {"images": images, "shape": (10,), "itemsize": 4, "classes": 10}
+"""
+
+
+@pytest.mark.parametrize(("text", "most"), [(NEW_KIND + SIZES, 1600), (NEW_KIND, 2100)])
+def test_a_new_kind_of_dataset_asks_for_a_laptops_memory(tmp_path, monkeypatch, text, most):
+    """960 × 10 numbers, stated by the kind; where it states nothing, 143 MB of features."""
+    file = tmp_path / "data/datasets/moons.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    shutil.copytree(kinds.ROOT / "models/networks", tmp_path / "models/networks")
+    monkeypatch.setattr(kinds, "ROOT", tmp_path)
+    dataset = Dataset("moons", recipes.Kind("moons", {"rows": 960}), shards=1)
+    sizes = resources.of_dataset(dataset, tmp_path)
+    recipe = recipes.Evaluation(recipes.Data("moons", None), LINEAR, "every")
+    for needs in (
+        resources.preparing(dataset, sizes),
+        resources.training(LINEAR, optimizer(), sizes, threads=1),
+        resources.evaluating(recipe, 90, sizes),
+    ):
+        assert 1500 <= needs.megabytes <= most
+        assert needs.minutes <= 30
+
+
+def test_what_a_kind_states_of_its_preparation_is_asked_for():
+    images = {"train": 1_300_000, "val": 50_000, "test": 50_000}
+    folder = Dataset("photos", recipes.Kind("image-folder", {"folder": "x"}), shards=1)
+    sizes = resources.of_dataset(folder, Path("nowhere"))
+    assert (sizes.images, sizes.shape) == (images, (3, 224, 224))
+    # 1.4 million names of 1 kB, each found in 1 ms; nothing of the images is read.
+    assert resources.preparing(folder, sizes) == resources.needs(1.4e9, 1400.0)
+    options = {"folder": "x", "size": 10}
+    squares = Dataset("photos", recipes.Kind("image-folder-resized", options), shards=1)
+    sizes = resources.of_dataset(squares, Path("nowhere"))
+    written = 1_400_000 * 300
+    assert resources.preparing(squares, sizes) == resources.needs(1.4e9, 28_000 + written / 100e6)
+    # Arrays held twice; half a millisecond per drawing.
+    sizes = resources.of_dataset(GLYPHS, Path("nowhere"))
+    size = 26_000 * 1024
+    assert resources.preparing(GLYPHS, sizes) == resources.needs(2 * size, 13 + size / 100e6)
+
+
+def test_torchvisions_splits_are_of_its_parts():
+    splits = {"train": {"of": "train"}, "val": {"of": ["train", "test"], "fraction": 0.1}}
+    options = {"name": "CIFAR10", "splits": {**splits, "test": {"of": "test", "last": 500}}}
+    kind = recipes.Kind("torchvision", options)
+    sizes = resources.of_dataset(Dataset("cifar", kind, shards=1), Path("nowhere"))
+    images = {"train": 50_000, "val": 6_000, "test": 500}
+    assert sizes == resources.Sizes(images, (3, 32, 32), 1, 10)
+
+
+def test_an_epoch_takes_its_operations_and_its_batches():
+    """4·N·D·K operations at 100e9 per second, and 0.2 ms for each of N / 10 batches; a checkpoint
+    takes a second.
+    """
+    sizes = resources.Sizes(dict.fromkeys(("train", "val"), 10**6), (10,), 4, 10)
+    epoch = 4 * 10**8 / 100e9 + 10**5 * 2e-4
+    read = 2 * 10**6 * 40 / 100e6
+    found = resources.training(LINEAR, optimizer(50, batch_size=10), sizes, threads=1)
+    assert found == resources.needs(2 * 40e6 + 6 * 4 * 100, 50 * (epoch + 1) + read)
+    # 300 s at the start, and three times 1,050 s.
+    assert found.minutes == 60
+    perceptron = recipes.Kind("perceptron", {})
+    assert resources.training(perceptron, optimizer(50, 10), sizes, threads=1) == found
+
+
+def test_a_networks_cost_is_its_kinds_or_a_resnet_50s():
+    pixels = 100
+    small, vgg16 = (recipes.Kind(kind, {"width": 4.0}) for kind in ("resnet-small", "vgg16"))
+    assert network_costs.seconds(small, pixels) == pytest.approx(100 * 0.6e-6 * 8)
+    assert network_costs.held(small, pixels) == 100 * 1650 * 4
+    assert network_costs.seconds(vgg16, pixels) == pytest.approx(100 * 12e-6 * 8)
+    assert network_costs.held(vgg16, pixels, forward=True) == 100 * 700 * 4
+    assert network_costs.seconds(RESNET50, pixels) == pytest.approx(100 * 3.1e-6)
+    assert network_costs.held(RESNET50, pixels, forward=True) == 100 * 300
 
 
 @pytest.mark.parametrize(

@@ -122,3 +122,19 @@ def test_a_plateaus_rate_is_a_multiple_of_the_recipes():
 def test_plateau_refuses_what_makes_no_sense(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         plateau(**options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("cosine", {"final": -0.1}),
+        ("cosine", {"warmup": -1}),
+        ("step", {"step_size": 0}),
+        ("step", {"gamma": 0.0}),
+        ("exponential", {"decay": -0.1}),
+        ("time-based", {"decay": math.nan}),
+    ],
+)
+def test_options_out_of_range_are_refused(kind, options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        kinds.options("schedules", kind)(**options)

@@ -171,7 +171,7 @@ def test_training_stops_at_an_accuracy(root):
 )
 def test_val_is_read_by_those_that_watch_it(schedule, stop, needed):
     optimizer = dataclasses.replace(base.OPTIMIZER, schedule=schedule, stop=stop)
-    assert recipes.needs_val(optimizer) is needed
+    assert optimizer.reads_val is needed
 
 
 def test_val_is_checked_before_it_is_watched(root):

@@ -1,20 +1,26 @@
-"""Kinds: datasets, networks, optimizers, engines and figures, one file each, found by name.
+"""Kinds: datasets, networks, optimizers, figures and the like, one file each, found by name.
 
-A kind named ``resnet-small`` in the package ``networks`` is the file ``networks/resnet_small.py``.
-Its options are a frozen dataclass ``Options`` in that file. Checking a config must not import
-torch, so the class and the plain constants of a kind are read from its source without importing it:
-``Options`` may use the builtins, ``dataclass``, ``field`` and ``Literal``, and nothing else.
+A kind named ``resnet-small`` of the family ``networks`` is the file ``networks/resnet_small.py``.
+Checking a config must not import torch, so what the check reads of a kind is taken from its source,
+without importing it: constants that are literals, and the frozen dataclass ``Options``. The class
+may use builtins, literal constants of its file, and what the file imports from modules that do not
+need torch; kinds share options, or parts of them, through such a module.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
+import copy
 import dataclasses
 import functools
 import importlib
+import os
+import symtable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from cobaye.errors import ConfigError, nearest
 
@@ -32,60 +38,100 @@ FAMILIES = {
     "schedules": "training/schedules",
     "ways": "class_decay/ways",
 }
+# The constants that each kind of a family must state, with their types.
+REQUIRED: dict[str, dict[str, type]] = {
+    "analyses": {"TABLES": dict},
+    "figures": {"NAMES": dict, "TABLES": tuple},
+    "ways": {"TABLES": tuple, "SPLITS": tuple},
+}
+# Those that it must state beside another: an analysis with STATES measures single runs.
+REQUIRED_BESIDE: dict[tuple[str, str], dict[str, type]] = {
+    ("analyses", "STATES"): {"COLUMNS": dict},
+}
+# Packages that must not be imported to check a config: they take seconds.
+HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "sklearn"}
 
 
-def names(package: str) -> list[str]:
-    """Return the names of all kinds of a package, sorted."""
-    files = (ROOT / FAMILIES[package]).glob("[a-z]*.py")
-    return sorted(file.stem.replace("_", "-") for file in files)
+def names(family: str) -> list[str]:
+    """Return the names of all kinds of a family, sorted."""
+    files = os.listdir(ROOT / FAMILIES[family])
+    kinds = [file for file in files if file.endswith(".py") and file[0].islower()]
+    return sorted(file.removesuffix(".py").replace("_", "-") for file in kinds)
 
 
-def path(package: str, name: str) -> Path:
+def path(family: str, name: str) -> Path:
     """Return the file of a kind; an unknown name raises ConfigError with the nearest one."""
-    known = names(package)
+    known = names(family)
     if name not in known:
-        raise ConfigError(f"no {package.rstrip('s')} named {name!r}: {nearest(name, known)}")
-    return ROOT / FAMILIES[package] / f"{name.replace('-', '_')}.py"
+        raise ConfigError(f"no {singular(family)} named {name!r}: {nearest(name, known)}")
+    return ROOT / FAMILIES[family] / f"{name.replace('-', '_')}.py"
 
 
-def load(package: str, name: str) -> ModuleType:
+def singular(family: str) -> str:
+    """Return the word for one kind of a family, for messages."""
+    return "analysis" if family == "analyses" else family.removesuffix("s")
+
+
+def load(family: str, name: str) -> ModuleType:
     """Import a kind."""
-    return importlib.import_module(f"{_dotted(package)}.{path(package, name).stem}")
+    return importlib.import_module(f"{_dotted(family)}.{path(family, name).stem}")
 
 
-def options(package: str, name: str) -> type:
-    """Return the dataclass ``Options`` of a kind, empty if it has none; no import."""
-    for node in _tree(path(package, name)).body:
+def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
+    """Return a literal module-level constant of a kind, or the default where it has none.
+
+    Raises ConfigError, naming the file, for a constant that is computed, and for one that
+    `REQUIRED` or `REQUIRED_BESIDE` lists and that is missing or of another type.
+    """
+    file = path(family, name)
+    expression, value = _assigned(file).get(variable), default
+    if expression is not None:
+        try:
+            value = ast.literal_eval(expression)
+        except (ValueError, TypeError):
+            raise ConfigError(
+                f"{file}: line {expression.lineno}: {variable}: {ast.unparse(expression)} must be "
+                "a literal: it is read without importing the file, so nothing is computed"
+            ) from None
+    expected = _required(family, file).get(variable)
+    if expected and (expression is None or not isinstance(value, expected)):
+        problem = "missing" if expression is None else f"{value!r} is of another type"
+        raise ConfigError(
+            f"{file}: {variable}: {problem}: {singular(family)} kinds state it, "
+            f"a {expected.__name__}"
+        )
+    return value
+
+
+def options(family: str, name: str) -> type:
+    """Return the dataclass ``Options`` of a kind, empty if it has none, without importing the kind.
+
+    Raises ConfigError, naming the file, for a class that uses what only an import could give.
+    """
+    return _options(path(family, name), family, name)
+
+
+@functools.cache
+def _options(file: Path, family: str, name: str) -> type:
+    for node in _tree(file).body:
         if isinstance(node, ast.ClassDef) and node.name == "Options":
-            scope = {
-                "__name__": f"{_dotted(package)}.{name}",
-                "dataclass": dataclasses.dataclass,
-                "field": dataclasses.field,
-                "Literal": Literal,
-            }
-            module = ast.Module([node], [])
+            scope = {"__name__": f"{_dotted(family)}.{name}", **_scope(node, family, name)}
             # Annotations as types, not as text that would be looked up in a module.
-            code = compile(module, str(path(package, name)), "exec", dont_inherit=True)
-            try:
-                exec(code, scope)
-            except NameError as error:
-                raise ConfigError(
-                    f"{path(package, name)}: Options may use builtins, field and Literal: {error}"
-                ) from None
+            exec(compile(ast.Module([node], []), str(file), "exec", dont_inherit=True), scope)
             return scope["Options"]
     return dataclasses.make_dataclass("Options", [], frozen=True)
 
 
-def constant(package: str, name: str, variable: str, default: Any = None) -> Any:
-    """Return a plain module-level constant of a kind without importing it."""
-    for node in _tree(path(package, name)).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == variable:
-            return ast.literal_eval(node.value)
-    return default
-
-
 def _dotted(family: str) -> str:
     return f"cobaye.{FAMILIES[family]}".replace("/", ".")
+
+
+def _required(family: str, file: Path) -> dict[str, type]:
+    required = dict(REQUIRED.get(family, {}))
+    for (of_family, beside), constants in REQUIRED_BESIDE.items():
+        if of_family == family and beside in _assigned(file):
+            required |= constants
+    return required
 
 
 @functools.cache
@@ -94,3 +140,103 @@ def _tree(file: Path) -> ast.Module:
         return ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError as error:
         raise ConfigError(f"{file}: line {error.lineno}: not Python: {error.msg}") from None
+
+
+@functools.cache
+def _assigned(file: Path) -> dict[str, ast.expr]:
+    """Return the module-level constants of a file, each with its expression."""
+    constants = {}
+    for node in _tree(file).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            constants |= {each.id: node.value for each in targets if isinstance(each, ast.Name)}
+    return constants
+
+
+def _scope(node: ast.ClassDef, family: str, name: str) -> dict[str, Any]:
+    """Return the names that ``Options`` uses and does not bind, each with its value."""
+    file = path(family, name)
+    scope: dict[str, Any] = {}
+    imports = {
+        alias.asname or alias.name.partition(".")[0]: (statement, alias)
+        for statement in _tree(file).body
+        if isinstance(statement, ast.Import | ast.ImportFrom)
+        for alias in statement.names
+    }
+    used = symtable.symtable(ast.unparse(node), str(file), "exec")
+    for variable in sorted(set(_free(used)) - set(dir(builtins)) - {"Options"}):
+        if variable in imports:
+            scope[variable] = _imported(*imports[variable], variable, file)
+        elif variable in _assigned(file):
+            scope[variable] = constant(family, name, variable)
+        else:
+            raise ConfigError(
+                f"{file}: Options uses {variable!r}: it may use builtins, literal constants of "
+                "its file, and what the file imports"
+            )
+    return scope
+
+
+def _free(table: symtable.SymbolTable) -> Iterator[str]:
+    """Yield the names that a piece of code uses and does not bind."""
+    for symbol in table.get_symbols():
+        outermost = table.get_type() == "module" and not symbol.is_assigned()
+        if symbol.is_referenced() and (symbol.is_global() or outermost):
+            yield symbol.get_name()
+    for child in table.get_children():
+        yield from _free(child)
+
+
+def _imported(
+    statement: ast.Import | ast.ImportFrom, alias: ast.alias, variable: str, file: Path
+) -> Any:
+    """Return what one import of a kind binds; raises ConfigError if it would import torch."""
+    single = copy.copy(statement)
+    single.names = [alias]
+    chain = _heavy(_targets([single]), set())
+    if chain:
+        raise ConfigError(
+            f"{file}: Options uses {variable!r}, whose import needs {' → '.join(chain)}: options "
+            f"are checked without {chain[-1]}"
+        )
+    scope: dict[str, Any] = {}
+    exec(compile(ast.Module([single], []), str(file), "exec", dont_inherit=True), scope)
+    return scope[variable]
+
+
+def _heavy(modules: Iterable[str], seen: set[str]) -> list[str]:
+    """Return a chain of imports from one of these modules to a heavy package, if there is one.
+
+    seen: modules of the library without such a chain, added to.
+    """
+    for module in modules:
+        head, *rest = module.split(".")
+        if head in HEAVY:
+            return [head]
+        # Importing a module imports the packages that hold it.
+        for depth in range(len(rest) + 1 if head == "cobaye" else 0):
+            place = ".".join([head, *rest[:depth]])
+            base = ROOT.joinpath(*rest[:depth])
+            for file in (base.with_suffix(".py"), base / "__init__.py"):
+                if place not in seen and file.is_file():
+                    seen.add(place)
+                    chain = _heavy(_targets(_tree(file).body), seen)
+                    if chain:
+                        return [place, *chain]
+    return []
+
+
+def _targets(statements: Iterable[ast.stmt]) -> Iterator[str]:
+    """Yield the modules that importing some statements imports; not those for type checkers."""
+    for node in statements:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.If | ast.Try) and "TYPE_CHECKING:" not in _first_line(node):
+            yield from _targets(node.body)
+
+
+def _first_line(node: ast.stmt) -> str:
+    return ast.unparse(node).partition("\n")[0]

@@ -1,7 +1,7 @@
-"""The config, checked: one clear message per mistake, before anything is computed.
+"""The config files: checked, one clear message per mistake, before anything is computed.
 
-For the Snakefile, which is parsed again in every job of a cluster, so nothing here imports torch.
-What it hands on is plain (`recipes`): pydantic stays in `schema`.
+In: YAML. Out: plain dataclasses of `recipes`; pydantic stays in this package. The Snakefile is
+parsed again in every job of a cluster, so nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from cobaye.recipes.study import Backbone, Dataset, Run
 
 
 class Config:
-    """Everything the config files say: settings, datasets, backbones, studies.
+    """The content of the config files: settings, datasets, backbones, studies.
 
     Parameters
     ----------
     settings : the content of config.yaml, `--config` on top.
-    folder : where datasets.yaml, backbones.yaml and studies/ lie.
-    figures : figure name → kind, of every figure that can be asked for.
+    folder : the folder of datasets.yaml, backbones.yaml and studies/.
+    figures : figure name → kind, of every figure there is.
 
     Raises
     ------
@@ -68,11 +68,9 @@ class Config:
             run = checked.run.model_dump()
             origin = {"study": run.pop("study"), "run": Run(**run)}
         else:
-            given = checked.torchvision
-            model = schema.checked_kind(
-                "networks", "torchvision", {"model": given.model}, path, name
-            )
-            origin = given.model_dump(exclude={"model"}) | {"model": model}
+            network = {"model": checked.torchvision.model}
+            model = schema.checked_kind("networks", "torchvision", network, path, name)
+            origin = checked.torchvision.model_dump(exclude={"model"}) | {"model": model}
         for each in checked.never_saw:
             schema.refuse_unknown(each, self.datasets, path, f"{name}.never_saw", "dataset")
         unseen = tuple(checked.never_saw)
@@ -101,7 +99,7 @@ class Config:
                 )
 
     def _check_derived(self) -> None:
-        """Refuse a derived run's name that is a model's: paths would not tell which it is."""
+        """Refuse derived runs named as a model: both names stand at the same place of a path."""
         models = {name for study in self.studies.values() for name in study.models}
         for study in self.studies.values():
             for run in study.derived_runs():

@@ -1,4 +1,4 @@
-"""The key `per_class` of a study file, checked. For `studies`."""
+"""The key `per_class` of a study file: checked, and turned into the ways of choosing λ."""
 
 from __future__ import annotations
 
@@ -6,54 +6,59 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cobaye import kinds, recipes
-from cobaye.config import output_keys, schema
+from cobaye.config import model_keys, schema
 from cobaye.errors import ConfigError
 from cobaye.storage import table_names
 from cobaye.storage.paths import SPLITS
-
-# The analysis that judges them on test.
-JUDGE = "per-class"
 
 
 def read(
     raw: schema.StudyFile, analyses: Mapping[str, recipes.Kind], path: Path
 ) -> dict[str, recipes.Kind]:
-    """Return the ways in which a λ is chosen for each class, and refuse what they cannot have."""
-    asked = output_keys.with_options(raw.per_class)
-    if JUDGE in analyses and not asked:
-        raise ConfigError(f"{path}: analyses: {JUDGE!r} judges the ways of per_class: list some")
-    found = {}
-    for way, options in asked.items():
+    """Return the ways of choosing a λ for each class: name → kind with its options.
+
+    Raises ConfigError for a study that no way can serve, and for missing analyses.
+    """
+    for name in analyses:
+        if kinds.constant("analyses", name, "READS_CLASS_DECAY") and not raw.per_class:
+            raise ConfigError(f"{path}: analyses: {name!r} needs per_class: list one way or more")
+    ways = {}
+    for way, options in raw.per_class.items():
         where = f"per_class.{way}"
         schema.refuse_unknown(way, kinds.names("ways"), path, "per_class", "way")
-        found[way] = schema.checked_kind("ways", way, options or {}, path, where)
-        for table in kinds.constant("ways", way, "TABLES"):
+        ways[way] = schema.checked_kind("ways", way, options or {}, path, where)
+        for table in table_names.read_by("ways", way):
             maker = table_names.makers()[table]
             if maker not in (table_names.TABULATE, *analyses):
-                raise ConfigError(f"{path}: {where}: it needs {maker!r} in analyses")
-    if asked:
-        _check_study(raw, path)
-    return found
+                raise ConfigError(
+                    f"{path}: {where}: needs {maker!r} in analyses, which makes the table {table!r}"
+                )
+    if ways:
+        _refuse_combinations(raw, path)
+    return ways
 
 
-def _check_study(raw: schema.StudyFile, path: Path) -> None:
-    """Refuse models that have no weights of each class, and runs that are not trained alone."""
-    for key in ("together", "sample"):
-        if getattr(raw, key):
-            raise ConfigError(f"{path}: per_class: a study with {key} has none")
-    for name, optimizer in raw.optimizers.items():
-        if optimizer.phases:
-            raise ConfigError(f"{path}: per_class: optimizers.{name}: one with phases has none")
-    if raw.engine == "numpy":
-        raise ConfigError(f"{path}: per_class: engine: numpy has one λ for all classes")
+def _refuse_combinations(raw: schema.StudyFile, path: Path) -> None:
+    """Refuse keys that per_class cannot be combined with, and models it is not defined for."""
+    refused = {
+        "together": raw.together,
+        "sample": raw.sample,
+        "engine: numpy": raw.engine == "numpy",
+        **{f"optimizers.{name}.phases": each.phases for name, each in raw.optimizers.items()},
+    }
+    for key, given in refused.items():
+        if given:
+            raise ConfigError(f"{path}: per_class: cannot be combined with {key}")
     if len(set(raw.evaluate_splits)) < len(SPLITS):
-        raise ConfigError(f"{path}: per_class: it needs all of evaluate_splits: {list(SPLITS)}")
+        raise ConfigError(
+            f"{path}: evaluate_splits: {raw.evaluate_splits}: per_class needs all of {list(SPLITS)}"
+        )
     for name, model in raw.models.items():
         if model.kind in kinds.names("networks") and (
-            kinds.constant("networks", model.kind, "ENGINE") != "linear"
-            or (model.loss or kinds.constant("networks", model.kind, "LOSS")) == "squared-error"
+            model.kind not in model_keys.linear_networks()
+            or model_keys.loss(model) != "cross-entropy"
         ):
             raise ConfigError(
-                f"{path}: per_class: models.{name} must be linear in its inputs, with "
-                "cross-entropy: only then do all of its weights belong to a class"
+                f"{path}: per_class: models.{name} must be linear in its inputs and have the loss "
+                "cross-entropy, so that each weight belongs to one class"
             )

@@ -2,10 +2,8 @@
 
 ``grid: {learning_rate: [0.1, 0.01], algorithm.momentum: [0, 0.9]}`` stands for the product of its
 lists, as entries with readable names (``sgd-lr0.1-momentum0``), the first field varying slowest.
-`epochs` is no part of the product: a training passes through all smaller numbers of epochs on its
-way to the largest, so there is one entry, and what the others give is read off its checkpoints.
-
-For the config: no torch here.
+`epochs` is not varied by the product: a training passes through all smaller numbers of epochs on
+its way to the largest, so one entry trains for the largest and its checkpoints serve the others.
 """
 
 from __future__ import annotations
@@ -23,55 +21,55 @@ from cobaye.config import schema
 from cobaye.errors import ConfigError
 from cobaye.recipes.study import Derived, Grid, Study
 
-# How fields begin their part of a name; others do by their own name.
+# Abbreviations of fields in the names of entries.
 SHORT = {"learning_rate": "lr", "batch_size": "batch", "widths": "w"}
+# Fields that hold a kind, with its family.
 KINDS = {"algorithm": "optimizers", "schedule": "schedules"}
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", re.IGNORECASE)
 
 
 def expand(content: Mapping[str, Any], file: Path) -> tuple[dict[str, Any], Grid | None]:
-    """Return a study file's content with each grid as its entries, and what they vary, if any do.
+    """Return a study file's content with each grid replaced by its entries, and what grids vary.
 
-    Raises ConfigError for a field that is not known, a list without values, and values or entries
-    of equal names. The values themselves are checked with the entries.
+    The second is None where no entry has a grid. Raises ConfigError for an unknown field, a list
+    without values, and values or entries that get equal names. Values are checked with the entries.
     """
-    content, found = dict(content), {"models": {}, "optimizers": {}}
+    content, varied = dict(content), {"models": {}, "optimizers": {}}
     readings: dict[str, tuple[int, ...]] = {}
-    origins: dict[str, tuple[str, ...]] = {}
-    for package, fields in found.items():
-        if not isinstance(content.get(package), dict):
+    models: dict[str, tuple[str, ...]] = {}
+    for section, fields in varied.items():
+        if not isinstance(content.get(section), dict):
             continue
         entries: dict[str, Any] = {}
-        for name, entry in content[package].items():
-            made = {name: entry}
+        for name, entry in content[section].items():
+            expanded = {name: entry}
             if isinstance(entry, dict) and "grid" in entry:
-                where = f"{file}: {package}.{name}.grid"
-                entry, epochs = _without_epochs(package, entry, where)
+                where = f"{file}: {section}.{name}.grid"
+                entry, epochs = _without_epochs(section, entry, where)
                 fields.update(dict.fromkeys(entry["grid"]))
-                made = _product(name, entry, package, file)
-                readings.update(dict.fromkeys(made, epochs) if epochs else {})
-            for each in made:
+                expanded = _product(name, entry, section, file)
+                readings.update(dict.fromkeys(expanded, epochs) if epochs else {})
+            for each in expanded:
                 if each in entries:
-                    raise ConfigError(f"{file}: {package}.{each}: two entries get this name")
-            entries |= made
-            if package == "models":
-                origins[name] = tuple(made)
-        content[package] = entries
-    if not (found["models"] or found["optimizers"] or readings):
+                    raise ConfigError(f"{file}: {section}.{each}: two entries get this name")
+            entries |= expanded
+            if section == "models":
+                models[name] = tuple(expanded)
+        content[section] = entries
+    if not (any(varied.values()) or readings):
         return content, None
-    fields = (tuple(found["models"]), tuple(found["optimizers"]))
-    return content, Grid(*fields, readings, origins)
+    return content, Grid(tuple(varied["models"]), tuple(varied["optimizers"]), readings, models)
 
 
 def _without_epochs(
-    package: str, entry: Mapping[str, Any], where: str
+    section: str, entry: Mapping[str, Any], where: str
 ) -> tuple[dict[str, Any], tuple[int, ...]]:
-    """Return an entry that trains for the largest of its grid's epochs, and all of them, sorted."""
+    """Return an entry without epochs in its grid, which trains for the largest, and all, sorted."""
     grid = entry["grid"]
     if not isinstance(grid, dict) or not grid:
         raise ConfigError(f"{where}: {grid!r}: expected fields, each with a list of values")
     grid = {field: _values(values, f"{where}.{field}") for field, values in grid.items()}
-    if package != "optimizers" or "epochs" not in grid:
+    if section != "optimizers" or "epochs" not in grid:
         return {**entry, "grid": grid}, ()
     epochs = grid["epochs"]
     if any(type(each) is not int or each < 1 for each in epochs) or len(set(epochs)) < len(epochs):
@@ -81,7 +79,7 @@ def _without_epochs(
 
 
 def _values(given: Any, where: str) -> list[Any]:
-    """Return a field's values: a list, or ``{product: [[a, b], [c]]}``, all lists of one each."""
+    """Return a field's values: a list, or ``{product: [[a, b], [c]]}``, a list per combination."""
     values = given
     if (
         isinstance(given, dict)
@@ -96,30 +94,30 @@ def _values(given: Any, where: str) -> list[Any]:
     return values
 
 
-def _product(name: str, entry: Mapping[str, Any], package: str, file: Path) -> dict[str, Any]:
+def _product(name: str, entry: Mapping[str, Any], section: str, file: Path) -> dict[str, Any]:
     grid, base = entry["grid"], {key: value for key, value in entry.items() if key != "grid"}
-    where = f"{package}.{name}.grid"
+    where = f"{section}.{name}.grid"
     for field in grid:
-        _refuse_field(field, base, package, file, where)
-    made: dict[str, Any] = {}
+        _refuse_field(field, base, section, file, where)
+    entries: dict[str, Any] = {}
     for values in itertools.product(*grid.values()):
-        own = copy.deepcopy(base)
+        expanded = copy.deepcopy(base)
         for field, value in zip(grid, values, strict=True):
-            _put(own, field.split("."), value)
+            _put(expanded, field.split("."), value)
         parts = [_part(field, value) for field, value in zip(grid, values, strict=True)]
         label = "-".join([str(name), *parts])
-        if label in made:
+        if label in entries:
             raise ConfigError(f"{file}: {where}: two of its values give the name {label!r}")
-        made[label] = own
-    return made
+        entries[label] = expanded
+    return entries
 
 
 def _refuse_field(
-    field: Any, entry: Mapping[str, Any], package: str, file: Path, where: str
+    field: Any, entry: Mapping[str, Any], section: str, file: Path, where: str
 ) -> None:
-    """Refuse a field that an entry cannot have; below the first level, those of its kinds."""
+    """Refuse an unknown field of an entry, or of its algorithm or schedule."""
     head, _, rest = str(field).partition(".")
-    if package == "optimizers":
+    if section == "optimizers":
         known: list[str] = list(schema.OptimizerEntry.model_fields)
     else:
         known = ["kind", *schema.ModelEntry.model_fields]
@@ -131,10 +129,10 @@ def _refuse_field(
         schema.refuse_unknown(rest, inner, file, f"{where}.{head}", "field")
 
 
-def _options(package: str, kind: Any) -> list[str]:
-    if kind not in kinds.names(package):
+def _options(family: str, kind: Any) -> list[str]:
+    if kind not in kinds.names(family):
         return []
-    return list(kinds.options(package, kind).__dataclass_fields__)
+    return list(kinds.options(family, kind).__dataclass_fields__)
 
 
 def _put(entry: dict[str, Any], path: Sequence[str], value: Any) -> None:
@@ -168,20 +166,20 @@ def _text(value: Any) -> str:
 def pairs(
     raw: schema.StudyFile, grid: Grid | None, file: Path
 ) -> tuple[tuple[str, str], ...] | None:
-    """Return a study's (model, optimizer) pairs in the order of the config; None: all there are.
+    """Return the (model, optimizer) pairs that are trained, in the order of the config; None: all.
 
-    Those of an optimizer are with the `models` that it names. Of a `sample`, a pair is drawn if the
-    sha256 of seed and names is among the smallest: so the draw is the same on any machine, does not
-    depend on the order of the config, and a larger count adds to it.
+    An optimizer trains the `models` that it names. A `sample` draws the pairs with the smallest
+    sha256 of seed and names: the draw is the same on any machine, does not depend on the order of
+    the config, and a larger count adds to it.
     """
-    made = grid.made if grid else {name: (name,) for name in raw.models}
+    models = grid.expansions if grid else {name: (name,) for name in raw.models}
     allowed = {}
     for name, optimizer in raw.optimizers.items():
         for each in optimizer.models or ():
             where = f"optimizers.{name}.models"
-            schema.refuse_unknown(each, made, file, where, "entry of models")
-        allowed[name] = {model for each in optimizer.models or made for model in made[each]}
-    found = [
+            schema.refuse_unknown(each, models, file, where, "entry of models")
+        allowed[name] = {model for each in optimizer.models or models for model in models[each]}
+    every = [
         pair
         for pair in itertools.product(raw.models, raw.optimizers)
         if pair[0] in allowed[pair[1]]
@@ -190,14 +188,14 @@ def pairs(
         if all(model not in named for named in allowed.values()):
             raise ConfigError(f"{file}: models.{model}: no optimizer names it in its `models`")
     if raw.sample is None:
-        return tuple(found) if any(each.models for each in raw.optimizers.values()) else None
-    if raw.sample.count > len(found):
+        return tuple(every) if any(each.models for each in raw.optimizers.values()) else None
+    if raw.sample.count > len(every):
         raise ConfigError(
-            f"{file}: sample.count: {raw.sample.count}: there are {len(found)} pairs of a model "
+            f"{file}: sample.count: {raw.sample.count}: there are {len(every)} pairs of a model "
             "and an optimizer"
         )
-    chosen = set(sorted(found, key=lambda pair: _lot(pair, raw.sample.seed))[: raw.sample.count])
-    return tuple(pair for pair in found if pair in chosen)
+    chosen = set(sorted(every, key=lambda pair: _lot(pair, raw.sample.seed))[: raw.sample.count])
+    return tuple(pair for pair in every if pair in chosen)
 
 
 def _lot(pair: tuple[str, str], seed: int) -> str:
@@ -205,28 +203,30 @@ def _lot(pair: tuple[str, str], seed: int) -> str:
 
 
 def refuse_readings(study: Study, file: Path) -> None:
-    """Raise ConfigError for epochs to read off a run whose schedule depends on how many it has."""
+    """Refuse several numbers of epochs with a schedule that depends on the number of epochs."""
     for name, epochs in (study.grid.epochs if study.grid else {}).items():
         schedule = study.optimizers[name].schedule.kind
         if len(epochs) > 1 and kinds.constant("schedules", schedule, "NEEDS_EPOCHS", False):
             raise ConfigError(
                 f"{file}: optimizers.{name}: grid.epochs: {list(epochs)}: with the schedule "
-                f"{schedule!r} the learning rate depends on the number of epochs, so the smaller "
-                "ones are no beginning of the largest: give each an optimizer of its own"
+                f"{schedule!r} the learning rate depends on the number of epochs, so shorter "
+                "trainings are not the beginning of the longest: write an optimizer for each"
             )
 
 
 def derived(raw: schema.StudyFile, grid: Grid | None, file: Path) -> tuple[Derived, ...]:
     """Return a study's derived runs; raises ConfigError where there is nothing to derive from."""
     if raw.derived and grid is None:
-        raise ConfigError(f"{file}: derived: no model or optimizer has a grid to take the best of")
+        raise ConfigError(f"{file}: derived: needs a model or an optimizer with a grid")
     if raw.derived and len(raw.weight_decays) > 1:
-        raise ConfigError(f"{file}: derived: the study has several weight_decays; they take one")
-    found = []
+        raise ConfigError(f"{file}: derived: needs one entry in weight_decays, not several")
+    runs = []
     for name, entry in raw.derived.items():
         for each in entry.among or ():
             where = f"derived.{name}.among"
-            schema.refuse_unknown(each, grid.made, file, where, "entry of models")
-        among = [model for each in entry.among or grid.made for model in grid.made[each]]
-        found.append(Derived(name, entry.best, tuple(among), entry.epochs))
-    return tuple(found)
+            schema.refuse_unknown(each, grid.expansions, file, where, "entry of models")
+        among = [
+            model for each in entry.among or grid.expansions for model in grid.expansions[each]
+        ]
+        runs.append(Derived(name, entry.best, tuple(among), entry.epochs))
+    return tuple(runs)

@@ -1,4 +1,4 @@
-"""A study's models, checked: networks, what they minimise, where they start, who trains them."""
+"""The key `models` of a study file: networks, losses, starting weights and engines, checked."""
 
 from __future__ import annotations
 
@@ -13,20 +13,30 @@ from cobaye.recipes.study import Backbone, Study
 
 
 def read(entry: schema.ModelEntry, file: Path, where: str) -> recipes.Model:
-    """Return a model; raises ConfigError for options or parts that its network does not have."""
+    """Return a model; raises ConfigError for options or parts that the network does not have."""
     network = schema.checked_kind("networks", entry.kind, entry.options(), file, where)
-    start = entry.start and recipes.Start(entry.start.backbone, tuple(entry.start.fresh))
     model = recipes.Model(
         network.kind,
         network.options,
-        entry.loss or kinds.constant("networks", network.kind, "LOSS", "cross-entropy"),
-        start,
+        loss(entry),
+        entry.start,
         tuple(entry.train_only or ()),
     )
     _refuse_parts(model.train_only, network.kind, file, f"{where}.train_only")
-    if start:
-        _refuse_parts(start.fresh, network.kind, file, f"{where}.start.fresh")
+    if entry.start:
+        _refuse_parts(entry.start.fresh, network.kind, file, f"{where}.start.fresh")
     return model
+
+
+def loss(entry: schema.ModelEntry) -> recipes.Loss:
+    """Return the loss of a model: its own, else that of its network."""
+    return entry.loss or kinds.constant("networks", entry.kind, "LOSS", "cross-entropy")
+
+
+def linear_networks() -> list[str]:
+    """Return the kinds of networks that are linear in their inputs."""
+    every = kinds.names("networks")
+    return [name for name in every if kinds.constant("networks", name, "ENGINE") == "linear"]
 
 
 def _refuse_parts(parts: Iterable[str], kind: str, file: Path, where: str) -> None:
@@ -36,13 +46,16 @@ def _refuse_parts(parts: Iterable[str], kind: str, file: Path, where: str) -> No
 
 
 def general(optimizer: recipes.Optimizer) -> bool:
-    """Tell whether a recipe asks for what the closed form of a linear model does not do."""
+    """Tell whether a recipe needs the general engine, even for a linear model."""
     return bool(optimizer.augment or optimizer.phases)
 
 
 @functools.cache
 def engine(chosen: str, network: str, general: bool) -> str:
-    """Return the kind of engine that trains a kind of network, by what a study chose."""
+    """Return the kind of engine that trains a kind of network.
+
+    chosen: the study's `engine`. general: see :func:`general`.
+    """
     if chosen == "auto" and not general:
         return kinds.constant("networks", network, "ENGINE", "network")
     return "numpy" if chosen == "numpy" else "network"
@@ -53,7 +66,7 @@ def refuse_starts(
     backbones: Mapping[str, Backbone],
     folder: Path,
 ) -> None:
-    """Raise ConfigError for a start from no backbone, from another network, or from itself."""
+    """Raise ConfigError for a start from an unknown backbone, another network, or itself."""
     for study in studies.values():
         file = folder / "studies" / f"{study.name}.yaml"
         for name, model in study.models.items():
@@ -82,7 +95,7 @@ def _refuse_circle(
     backbones: Mapping[str, Backbone],
     where: str,
 ) -> None:
-    """Follow the starts from a model on; each has at most one, so a circle comes back to one."""
+    """Refuse a chain of starts that leads back to one of its models."""
     seen = []
     while (study, model) not in seen:
         seen.append((study, model))
@@ -95,65 +108,68 @@ def _refuse_circle(
 
 
 def refuse_numpy(study: Study, file: Path) -> None:
-    """Raise ConfigError for what the NumPy engine does not have, if a study asks for it."""
+    """Raise ConfigError for what the NumPy engine does not support, where a study chooses it."""
     if study.engine != "numpy":
         return
     for name, model in study.models.items():
-        _refuse_unwritten("networks", model, f"{file}: models.{name}", *SCRATCH)
+        _refuse_kind("networks", model, f"{file}: models.{name}", *SCRATCH)
         if model.train_only:
             raise ConfigError(f"{file}: models.{name}.train_only: engine: numpy trains all parts")
     for name, optimizer in study.optimizers.items():
         where = f"{file}: optimizers.{name}"
-        _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *SCRATCH)
-        for key in ("l1", "max_norm", "augment", "phases"):
-            if getattr(optimizer, key):
-                raise ConfigError(f"{where}.{key}: engine: numpy has none")
+        _refuse_kind("optimizers", optimizer.algorithm, f"{where}.algorithm", *SCRATCH)
+        _refuse_unsupported(optimizer, "numpy", where, SCRATCH[1])
 
 
 def refuse_together(study: Study, file: Path) -> None:
-    """Raise ConfigError for what cannot be trained side by side, if a study asks for it."""
+    """Raise ConfigError for what the batched engine does not support, where a study chooses it."""
     if not study.together:
         return
     if study.engine == "numpy":
-        raise ConfigError(f"{file}: together: true, but engine: numpy trains one run at a time")
+        raise ConfigError(f"{file}: together: cannot be combined with engine: numpy")
     for name, model in study.models.items():
         where = f"{file}: models.{name}"
-        _refuse_unwritten("networks", model, where, *TOGETHER)
+        _refuse_kind("networks", model, where, *TOGETHER)
         if model.loss != "cross-entropy":
             raise ConfigError(
-                f"{where}.loss: {model.loss!r}: together: true has cross-entropy only"
+                f"{where}.loss: {model.loss!r}: together: true supports cross-entropy only"
             )
         if model.start or model.train_only:
             raise ConfigError(
                 f"{where}: start and train_only: together: true starts from random weights and "
-                "trains all of them"
+                "trains all parts"
             )
     for name, optimizer in study.optimizers.items():
         where = f"{file}: optimizers.{name}"
-        _refuse_unwritten("optimizers", optimizer.algorithm, f"{where}.algorithm", *TOGETHER)
-        for key in ("l1", "max_norm", "augment", "phases"):
-            if getattr(optimizer, key):
-                raise ConfigError(f"{where}.{key}: together: true has none")
+        _refuse_kind("optimizers", optimizer.algorithm, f"{where}.algorithm", *TOGETHER)
+        _refuse_unsupported(optimizer, "batched", where, TOGETHER[1])
         if optimizer.reads_val:
-            raise ConfigError(f"{where}: together: true does not look at val while it trains")
+            raise ConfigError(f"{where}: together: true does not read val during training")
 
 
-# The constant by which a kind says what is written for it, and how the config asks for it.
+# The constant by which a kind states that an engine supports it (option → supported values, {} for
+# all), and how a study chooses that engine.
 SCRATCH = ("SCRATCH", "engine: numpy")
 TOGETHER = ("TOGETHER", "together: true")
 
 
-def _refuse_unwritten(
-    package: str, kind: recipes.Kind, where: str, constant: str, asked: str
-) -> None:
-    """Refuse a kind without this constant, and the options that it leaves out."""
-    written = {name: kinds.constant(package, name, constant) for name in kinds.names(package)}
+def _refuse_kind(family: str, kind: recipes.Kind, where: str, constant: str, asked: str) -> None:
+    """Refuse a kind that does not state this constant, and option values that it leaves out."""
+    written = {name: kinds.constant(family, name, constant) for name in kinds.names(family)}
     known = [name for name, limits in written.items() if limits is not None]
     if kind.kind not in known:
-        raise ConfigError(f"{where}.kind: {kind.kind!r}: {asked} has {', '.join(known)} only")
+        raise ConfigError(f"{where}.kind: {kind.kind!r}: {asked} supports {', '.join(known)} only")
     for option, allowed in written[kind.kind].items():
         if kind.options[option] not in allowed:
             raise ConfigError(
-                f"{where}.{option}: {kind.options[option]!r}: {asked} has "
+                f"{where}.{option}: {kind.options[option]!r}: {asked} supports "
                 f"{', '.join(map(repr, allowed))} only"
             )
+
+
+def _refuse_unsupported(optimizer: recipes.Optimizer, engine: str, where: str, asked: str) -> None:
+    """Refuse keys of a recipe that an engine does not support."""
+    supported = kinds.constant("engines", engine, "SUPPORTS", ())
+    for key in kinds.constant("engines", "network", "SUPPORTS"):
+        if getattr(optimizer, key) and key not in supported:
+            raise ConfigError(f"{where}.{key}: {asked} does not support {key}")

@@ -1,4 +1,4 @@
-"""A study's training recipes, checked: which keys go with which algorithm, and which λ."""
+"""The key `optimizers` of a study file: checked, and turned into training recipes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cobaye import kinds, recipes
-from cobaye.config import schema
+from cobaye.config import model_keys, schema
 from cobaye.errors import ConfigError
 
 
@@ -15,15 +15,15 @@ def read(
 ) -> recipes.Optimizer:
     """Return a training recipe.
 
-    models: those that it trains. Raises ConfigError for keys that its algorithm has no use for,
-    missing ones, and models that it cannot fit.
+    models: those that it trains. Raises ConfigError for keys that the algorithm cannot use, for
+    missing keys, and for models that the algorithm cannot fit.
     """
     phases = _phases(entry, path, where)
     if not phases:
         _check(entry, models, path, where)
 
-    def kind(package: str, value: schema.WithOptions, key: str) -> recipes.Kind:
-        return schema.checked_kind(package, value.kind, value.options(), path, f"{where}.{key}")
+    def kind(family: str, value: schema.WithOptions, key: str) -> recipes.Kind:
+        return schema.checked_kind(family, value.kind, value.options(), path, f"{where}.{key}")
 
     first = phases[0].algorithm if phases else kind("optimizers", entry.algorithm, "algorithm")
     return recipes.Optimizer(
@@ -36,7 +36,7 @@ def read(
         shuffle=entry.shuffle,
         l1=entry.l1,
         max_norm=entry.max_norm,
-        stop=recipes.parse(recipes.Stop, entry.stop.model_dump()),
+        stop=entry.stop,
         augment=tuple(
             kind("augmentations", each, f"augment[{number}]")
             for number, each in enumerate(entry.augment)
@@ -49,34 +49,35 @@ def read(
 def weight_decays(
     entries: Mapping[str, schema.OptimizerEntry], labels: Sequence[str], path: Path
 ) -> dict[str, tuple[str, ...]]:
-    """Return optimizer → its λ, in the study's order, of those that name some.
+    """Return the λ of each optimizer that lists its own: name → labels, in the study's order.
 
-    labels: the study's. Raises ConfigError for a λ that is not among them, or of no optimizer.
+    labels: the study's λ. Raises ConfigError for a λ that the study does not list, for one listed
+    twice, and for one that no optimizer is trained with.
     """
-    found = {}
+    chosen = {}
     for name, entry in entries.items():
-        own, where = entry.weight_decays, f"optimizers.{name}.weight_decays"
-        if own is None:
+        listed, where = entry.weight_decays, f"optimizers.{name}.weight_decays"
+        if listed is None:
             continue
-        for label in own:
+        for label in listed:
             schema.refuse_unknown(label, labels, path, where, "entry of weight_decays")
-        if len(set(own)) < len(own):
-            raise ConfigError(f"{path}: {where}: {own}: a value stands twice")
-        found[name] = tuple(label for label in labels if label in own)
-    taken = {label for name in entries for label in found.get(name, labels)}
+        if len(set(listed)) < len(listed):
+            raise ConfigError(f"{path}: {where}: {listed}: a value stands twice")
+        chosen[name] = tuple(label for label in labels if label in listed)
+    taken = {label for name in entries for label in chosen.get(name, labels)}
     for label in labels:
         if label not in taken:
             raise ConfigError(f"{path}: weight_decays: {label!r}: no optimizer is trained with it")
-    return found
+    return chosen
 
 
 def _phases(entry: schema.OptimizerEntry, path: Path, where: str) -> tuple[recipes.Phase, ...]:
-    """Return the phases of an entry, if it has any, and refuse what does not go with them."""
+    """Return the phases of an entry, () if it has none; refuse keys that contradict them."""
     if entry.phases is None:
         return ()
     for key in ("algorithm", "learning_rate"):
         if key in entry.model_fields_set:
-            raise ConfigError(f"{path}: {where}.{key}: each of its phases has its own")
+            raise ConfigError(f"{path}: {where}.{key}: with phases, each phase states its own")
     _refuse_missing(entry, ("batch_size", "epochs"), path, where)
     *first, last = [
         _phase(each, path, f"{where}.phases[{number}]") for number, each in enumerate(entry.phases)
@@ -86,12 +87,14 @@ def _phases(entry: schema.OptimizerEntry, path: Path, where: str) -> tuple[recip
             raise ConfigError(f"{path}: {where}.phases[{number}].epochs: missing")
     if last.epochs is not None:
         raise ConfigError(
-            f"{path}: {where}.phases[{len(first)}].epochs: the last one has those that are left"
+            f"{path}: {where}.phases[{len(first)}].epochs: {last.epochs}: leave it out: the last "
+            "phase has the epochs that are left"
         )
     before = sum(phase.epochs for phase in first)
     if before >= entry.epochs:
         raise ConfigError(
-            f"{path}: {where}.epochs: {entry.epochs}: there are {before} before the last phase"
+            f"{path}: {where}.epochs: {entry.epochs}: must be above {before}, the epochs of the "
+            "phases before the last"
         )
     return (*first, last)
 
@@ -100,7 +103,10 @@ def _phase(entry: schema.PhaseEntry, path: Path, where: str) -> recipes.Phase:
     name, given = entry.algorithm.kind, entry.algorithm.options()
     kind = schema.checked_kind("optimizers", name, given, path, f"{where}.algorithm")
     if kinds.constant("optimizers", name, "ENGINE") is not None:
-        raise ConfigError(f"{path}: {where}.algorithm.kind: {name!r} takes no part of a training")
+        raise ConfigError(
+            f"{path}: {where}.algorithm.kind: {name!r} solves a whole training and "
+            "cannot be a phase"
+        )
     return recipes.Phase(kind, entry.learning_rate, entry.epochs, entry.weight_decay)
 
 
@@ -115,9 +121,9 @@ def _refuse_missing(
 def _check(
     entry: schema.OptimizerEntry, models: Mapping[str, schema.ModelEntry], path: Path, where: str
 ) -> None:
-    """Refuse keys that the algorithm has no use for, missing ones, and models that it cannot fit.
+    """Refuse keys that the algorithm cannot use, missing keys, and models that it cannot fit.
 
-    An unknown kind is left to `checked_kind`, which offers the nearest.
+    An unknown algorithm is left to `checked_kind`, which offers the nearest.
     """
     _refuse_missing(entry, ("algorithm",), path, where)
     kind = entry.algorithm.kind
@@ -130,16 +136,17 @@ def _check(
             raise ConfigError(f"{path}: {where}.{key}: {kind!r} takes no {key}")
     if not known or kinds.constant("optimizers", kind, "ENGINE") is None:
         return
-    networks = kinds.names("networks")
-    fitted = {name: model for name, model in models.items() if model.kind in networks}
-    for name, model in fitted.items():
-        if kinds.constant("networks", model.kind, "ENGINE") != "linear":
+    linear = model_keys.linear_networks()
+    for name, model in models.items():
+        if model.kind not in kinds.names("networks"):
+            continue
+        if model.kind not in linear:
             raise ConfigError(
                 f"{path}: {where}.algorithm.kind: {kind!r} is for networks that are linear in "
-                f"their inputs (linear), and models.{name} is {model.kind!r}"
+                f"their inputs ({', '.join(linear)}), and models.{name} is {model.kind!r}"
             )
-        if (model.loss or kinds.constant("networks", model.kind, "LOSS")) == "squared-error":
+        if model_keys.loss(model) != "cross-entropy":
             raise ConfigError(
                 f"{path}: {where}.algorithm.kind: {kind!r} minimises the cross-entropy, and the "
-                f"loss of models.{name} is 'squared-error'"
+                f"loss of models.{name} is {model_keys.loss(model)!r}"
             )

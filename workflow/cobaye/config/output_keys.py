@@ -1,4 +1,4 @@
-"""What a study analyses and draws: checked, its defaults filled in. For `config`."""
+"""The keys `analyses` and `figures` of a study file: checked, their defaults filled in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cobaye.recipes.study import Study
 from cobaye.storage import table_names
 from cobaye.storage.paths import SPLITS
 
-# What a last-layer study draws unless its file says otherwise.
+# The figures of a study whose file does not list any.
 LAST_LAYER_FIGURES = (
     "train-curves",
     "test-curves",
@@ -32,8 +32,8 @@ LAST_LAYER_FIGURES = (
     "helped-harmed",
     "worst-classes",
 )
-# Those of them that show nothing where there is one λ.
-OF_LAMBDA = (
+# Those that compare several λ: left out of the default where each optimizer has one λ.
+OVER_LAMBDA = (
     "three-classes",
     *(f"best-lambda-{split}" for split in SPLITS),
     *(f"class-loss-{split}" for split in SPLITS),
@@ -42,20 +42,23 @@ OF_LAMBDA = (
     "helped-harmed",
     "worst-classes",
 )
-# What it analyses.
+# The analyses of a study whose file does not list any.
 LAST_LAYER_ANALYSES = ("classes",)
 
-Given = Mapping[str, Any] | list[str] | None
+# Names, each with its options or None; None where the study file does not say.
+Given = Mapping[str, Mapping[str, Any] | None] | None
 
 
 def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
-    """Return the analyses of a study file, given as names, or name → options; None: the default."""
-    asked = with_options(LAST_LAYER_ANALYSES if given is None else given)
+    """Return the analyses of a study: name → kind with its options."""
+    asked = dict.fromkeys(LAST_LAYER_ANALYSES) if given is None else given
     for name in asked:
         schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
         reads = kinds.constant("analyses", name, "READS_TABLES", ())
         if isinstance(reads, dict) and not set(reads) & set(asked):
-            raise ConfigError(f"{path}: analyses.{name}: it needs one of {', '.join(reads)} beside")
+            raise ConfigError(
+                f"{path}: analyses.{name}: needs one of {', '.join(reads)} in analyses"
+            )
     return {
         name: schema.checked_kind("analyses", name, options or {}, path, f"analyses.{name}")
         for name, options in asked.items()
@@ -63,46 +66,42 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
 
 
 def refuse_networks(study: Study, path: Path) -> None:
-    """Refuse an analysis of a network that it cannot look into."""
+    """Refuse an analysis that does not support one of the study's networks."""
     for analysis in study.analyses:
-        looked_into = kinds.constant("analyses", analysis, "NETWORKS")
+        supported = kinds.constant("analyses", analysis, "NETWORKS")
         for name, model in study.models.items():
-            if looked_into and model.kind not in looked_into:
+            if supported and model.kind not in supported:
                 raise ConfigError(
-                    f"{path}: analyses.{analysis}: models.{name} is a {model.kind!r}, and it looks "
-                    f"only into {', '.join(looked_into)}"
+                    f"{path}: analyses.{analysis}: models.{name} is a {model.kind!r}, and the "
+                    f"analysis supports {', '.join(supported)} only"
                 )
 
 
 def figures(
-    given: Given, made: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
+    given: Given, makers: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
 ) -> dict[str, recipes.Kind]:
-    """Return the figures of a study file; None: those of a last-layer study that it can draw.
+    """Return the figures of a study: name → kind with its options.
 
-    made: its analyses. known: figure name → kind, of every figure that can be asked for.
-    one_lambda: whether each optimizer has one λ only, and the default leaves out those about λ.
+    makers: who makes the study's tables: its analyses, and `table_names.DERIVED`. known: every
+    figure's name → kind. one_lambda: whether each optimizer has one λ.
     """
     if given is None:
-        left_out = OF_LAMBDA if one_lambda else ()
+        left_out = OVER_LAMBDA if one_lambda else ()
         wanted = [name for name in LAST_LAYER_FIGURES if name not in left_out]
-        given = [name for name in wanted if not table_names.lacking(known[name], made)]
-    found = {}
-    for name, options in with_options(given).items():
+        drawn = [name for name in wanted if not table_names.lacking(known[name], makers)]
+        given = dict.fromkeys(drawn)
+    chosen = {}
+    for name, options in given.items():
         schema.refuse_unknown(name, known, path, "figures", "figure")
         kind = known[name]
-        if lacking := table_names.lacking(kind, made):
+        if lacking := table_names.lacking(kind, makers):
             wanted = (
                 "derived runs" if lacking == table_names.DERIVED else f"{lacking!r} in analyses"
             )
-            raise ConfigError(f"{path}: figures.{name}: it needs {wanted}")
+            raise ConfigError(f"{path}: figures.{name}: needs {wanted}")
         defaults = kinds.constant("figures", kind, "NAMES")[name]
         if "split" in defaults and "split" in (options or {}):
-            raise ConfigError(f"{path}: figures.{name}.split: the figure's name says it")
-        chosen = {**defaults, **(options or {})}
-        found[name] = schema.checked_kind("figures", kind, chosen, path, f"figures.{name}")
-    return found
-
-
-def with_options(given: Mapping[str, Any] | Iterable[str]) -> dict[str, Any]:
-    """Return names, or names → options, as the latter."""
-    return dict(given) if isinstance(given, Mapping) else dict.fromkeys(given)
+            raise ConfigError(f"{path}: figures.{name}.split: the figure's name states it")
+        asked = {**defaults, **(options or {})}
+        chosen[name] = schema.checked_kind("figures", kind, asked, path, f"figures.{name}")
+    return chosen

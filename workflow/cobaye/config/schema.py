@@ -1,29 +1,49 @@
-"""The keys of the config files, typed by pydantic, and the one message for each mistake in them."""
+"""The keys of the config files with their types (pydantic), and one message per mistake."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+    with_config,
+)
 from pydantic.dataclasses import dataclass
 
 from cobaye import kinds, recipes
+from cobaye.config import messages
 from cobaye.errors import ConfigError, nearest
+from cobaye.recipes.study import Engine
 
 Count = Annotated[int, Field(ge=1)]
+# Names, each with options or None; written as a list where none has options.
+Named = Annotated[
+    dict[str, dict[str, Any] | None],
+    BeforeValidator(lambda given: dict.fromkeys(given) if _are_names(given) else given),
+]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+# Parts of recipes that are written in config files as they are.
+for part in (recipes.EarlyStop, recipes.Stop, recipes.Start):
+    with_config(STRICT)(part)
 
 
 class Strict(BaseModel):
-    """A mapping that knows all its keys."""
+    """A mapping without further keys."""
 
     model_config = STRICT
 
 
 class WithOptions(BaseModel):
-    """A mapping whose `kind` says which further keys it may have."""
+    """A mapping with a `kind`; its further keys are the options of that kind."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
     kind: str
@@ -42,7 +62,7 @@ class SettingsFile(Strict):
 
 
 class DatasetEntry(WithOptions):
-    """An entry of datasets.yaml; its kind says which further keys it may have."""
+    """An entry of datasets.yaml."""
 
     shards: Annotated[int, Field(ge=1, le=99)] = 1
 
@@ -58,7 +78,7 @@ class RunEntry(Strict):
 
 
 class TorchvisionEntry(Strict):
-    """A pretrained network of torchvision, by its name and its weights' name there."""
+    """A pretrained network of torchvision, with torchvision's names of network and weights."""
 
     model: str
     weights: str = "DEFAULT"
@@ -72,8 +92,8 @@ class BackboneEntry(Strict):
     run: RunEntry | None = None
     torchvision: TorchvisionEntry | None = None
     batch_size: Count = 256
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    storage: Literal["float32", "float16"] = "float32"
+    precision: recipes.CachingPrecision = "float32"
+    storage: recipes.Storage = "float32"
     skip_unreadable: bool = False
     threads: Count = 1
     never_saw: list[str] = []
@@ -85,47 +105,23 @@ class BackboneEntry(Strict):
         return self
 
 
-class EarlyEntry(Strict):
-    """When to give up on a quantity of history.csv."""
-
-    patience: Count
-    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
-    min_delta: float = Field(default=0.0, ge=0)
-
-
-class StopEntry(Strict):
-    """What ends a training before its epochs are spent."""
-
-    early: EarlyEntry | None = None
-    train_accuracy: float | None = Field(default=None, gt=0, le=1)
-
-
-class StartEntry(Strict):
-    """The weights that a model starts from."""
-
-    backbone: str
-    fresh: list[str] = []
-
-
 class ModelEntry(WithOptions):
-    """A model of a study; its kind says which further keys it may have."""
+    """An entry of a study's `models`."""
 
-    loss: Literal["cross-entropy", "squared-error"] | None = None
-    start: StartEntry | None = None
+    loss: recipes.Loss | None = None
+    start: recipes.Start | None = None
     train_only: list[str] | None = Field(default=None, min_length=1)
 
 
-class PhaseEntry(Strict):
-    """A phase of a training, whose optimizer is its own."""
+@dataclass(frozen=True, config=STRICT)
+class PhaseEntry(recipes.Phase):
+    """A phase of a training, its algorithm not yet checked."""
 
     algorithm: WithOptions
-    learning_rate: float = Field(gt=0)
-    epochs: Count | None = None
-    weight_decay: bool = False
 
 
 class OptimizerEntry(Strict):
-    """A training recipe in a study's `optimizers`."""
+    """An entry of a study's `optimizers`: a training recipe."""
 
     models: list[str] | None = Field(default=None, min_length=1)
     weight_decays: list[Any] | None = Field(default=None, min_length=1)
@@ -135,11 +131,11 @@ class OptimizerEntry(Strict):
     schedule: WithOptions = WithOptions(kind="constant")
     batch_size: Count | None = None
     epochs: Annotated[int, Field(ge=1, le=9999)] | None = None
-    normalize: Literal["none", "global", "channel", "zca"] = "none"
-    shuffle: Literal["full", "blocks"] = "full"
+    normalize: recipes.Normalize = "none"
+    shuffle: recipes.Shuffle = "full"
     l1: float = Field(default=0.0, ge=0)
     max_norm: float | None = Field(default=None, gt=0)
-    stop: StopEntry = StopEntry()
+    stop: recipes.Stop = recipes.Stop()
     augment: list[WithOptions] = []
     zca_epsilon: float = Field(default=1e-6, gt=0)
 
@@ -152,7 +148,7 @@ class SampleEntry(Strict):
 
 
 class DerivedEntry(Strict):
-    """Runs that repeat the best of a study's grid for more epochs."""
+    """An entry of a study's `derived`: the best of its grid, trained again for more epochs."""
 
     best: Annotated[int, Field(ge=1, le=99)]
     among: list[str] | None = Field(default=None, min_length=1)
@@ -170,37 +166,40 @@ class StudyFile(Strict):
     seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
     penalize_bias: bool = True
     penalize_scales: bool = True
-    train_epochs: Literal["every", "last"] = "every"
+    train_epochs: recipes.TrainEpochs = "every"
     threads: Count = 1
     baseline: bool | None = None
-    engine: Literal["auto", "torch", "numpy"] = "auto"
-    precision: Literal["float32", "float64"] = "float32"
+    engine: Engine = "auto"
+    precision: recipes.Precision = "float32"
     sample: SampleEntry | None = None
-    evaluate_splits: list[Literal["train", "val", "test"]] = ["train", "val", "test"]
+    evaluate_splits: list[recipes.Split] = ["train", "val", "test"]
     together: bool = False
     derived: dict[str, DerivedEntry] = {}
-    per_class: dict[str, dict[str, Any] | None] | list[str] = []
-    analyses: dict[str, dict[str, Any] | None] | list[str] | None = None
-    figures: dict[str, dict[str, Any] | None] | list[str] | None = None
+    per_class: Named = {}
+    analyses: Named | None = None
+    figures: Named | None = None
 
 
 def checked_kind(
-    package: str, kind: str, given: Mapping[str, Any], path: Path, where: str
+    family: str, kind: str, given: Mapping[str, Any], path: Path, where: str
 ) -> recipes.Kind:
     """Return a kind with its options checked and its defaults filled in."""
-    refuse_unknown(kind, kinds.names(package), path, f"{where}.kind", package.rstrip("s"))
-    return recipes.Kind(kind, checked_options(kinds.options(package, kind), given, path, where))
+    refuse_unknown(kind, kinds.names(family), path, f"{where}.kind", kinds.singular(family))
+    return recipes.Kind(kind, checked_options(kinds.options(family, kind), given, path, where))
 
 
 def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str) -> dict[str, Any]:
     """Return options checked against a dataclass, its defaults filled in, as plain values."""
     try:
-        options = TypeAdapter(dataclass(cls, frozen=True, config=STRICT)).validate_python(
-            dict(given)
-        )
+        options = _adapter(cls).validate_python(dict(given))
     except ValidationError as error:
-        raise ConfigError(_message(error, cls.__dataclass_fields__, path, where)) from None
+        raise ConfigError(messages.of(error, cls, path, where)) from None
     return recipes.plain(options)
+
+
+@functools.cache
+def _adapter(cls: type) -> TypeAdapter[Any]:
+    return TypeAdapter(dataclass(cls, frozen=True, config=STRICT))
 
 
 def checked(model: type[BaseModel], value: Any, path: Path, where: str = "") -> Any:
@@ -208,7 +207,7 @@ def checked(model: type[BaseModel], value: Any, path: Path, where: str = "") -> 
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ConfigError(_message(error, model.model_fields, path, where)) from None
+        raise ConfigError(messages.of(error, model, path, where)) from None
 
 
 def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, what: str) -> None:
@@ -217,33 +216,5 @@ def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, wha
         raise ConfigError(f"{path}: {where}: no {what} {value!r}: {nearest(value, known)}")
 
 
-def _message(error: ValidationError, fields: Iterable[str], path: Path, where: str) -> str:
-    lines = []
-    for problem in error.errors():
-        *parents, key = [where, *map(str, problem["loc"])] if problem["loc"] else [where]
-        name = ".".join(part for part in [*parents, key] if part)
-        if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            siblings = fields if len(problem["loc"]) == 1 else _fields_at(problem["loc"][:-1])
-            lines.append(f"{path}: {name}: unknown key: {nearest(key, siblings)}")
-        elif problem["type"] == "missing":
-            lines.append(f"{path}: {name}: missing")
-        elif problem["type"] == "value_error":
-            lines.append(f"{path}: {name}: {problem['ctx']['error']}")
-        else:
-            said = problem["msg"][0].lower() + problem["msg"][1:]
-            lines.append(f"{path}: {name}: {problem['input']!r}: {said}")
-    return "\n".join(lines)
-
-
-def _fields_at(location: tuple[Any, ...]) -> Iterable[str]:
-    """Return the keys known at a place inside a file, for the hint beside an unknown one."""
-    inner = {
-        "optimizers": OptimizerEntry,
-        "phases": PhaseEntry,
-        "run": RunEntry,
-        "start": StartEntry,
-        "stop": StopEntry,
-        "early": EarlyEntry,
-    }
-    named = [inner[key] for key in location if key in inner]
-    return named[-1].model_fields if named else ()
+def _are_names(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(each, str) for each in given)

@@ -1,4 +1,4 @@
-"""A study file, checked: from its keys to a plain `recipes.Study`."""
+"""A study file: checked, and turned into a plain `recipes.study.Study`."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ def read(
 ) -> Study:
     """Return the study of a file.
 
-    datasets, backbones: those that it may name. figures: figure name → kind. Raises ConfigError.
+    datasets, backbones: name → entry, of all there are. figures: name → kind, of all there are.
+    Raises ConfigError.
     """
     return _Reader(file, datasets, backbones, figures).study()
 
 
 def name(given: Any, path: Path) -> str:
-    """Return a name that may stand in paths; raises ConfigError for another."""
+    """Return a name that paths can hold; raises ConfigError for any other value."""
     if not isinstance(given, str) or not NAME.fullmatch(given):
         raise ConfigError(
-            f"{path}: name {given!r}: it stands in paths: small letters, digits, '-' and '.'"
+            f"{path}: name {given!r}: names stand in paths: use small letters, digits, '-', '.'"
         )
     return given
 
@@ -61,9 +62,9 @@ class _Reader:
         self.known_figures = figures
 
     def study(self) -> Study:
-        own = name(self.file.stem, self.file)
-        if own in RESERVED:
-            raise ConfigError(f"{self.file}: a study may not be named {own!r}")
+        study_name = name(self.file.stem, self.file)
+        if study_name in RESERVED:
+            raise ConfigError(f"{self.file}: a study may not be named {study_name!r}")
         content, grid = grids.expand(yaml_files.read_yaml(self.file), self.file)
         raw = schema.checked(schema.StudyFile, content, self.file)
         schema.refuse_unknown(raw.dataset, self.datasets, self.file, "dataset", "dataset")
@@ -76,7 +77,7 @@ class _Reader:
         splits = self._splits(raw.evaluate_splits)
         analyses = self._analyses(raw, splits)
         study = Study(
-            name=own,
+            name=study_name,
             data=recipes.Data(raw.dataset, raw.backbone),
             models={
                 name(key, self.file): model_keys.read(model, self.file, f"models.{key}")
@@ -113,9 +114,9 @@ class _Reader:
         return study
 
     def _check_form(self, raw: schema.StudyFile) -> None:
-        """Refuse a backbone for ready-made features, and training on files without one."""
+        """Refuse keys that the form of the inputs rules out: features, images or image files."""
         if raw.baseline and raw.backbone is None:
-            raise ConfigError(f"{self.file}: baseline: true, but the study has no backbone")
+            raise ConfigError(f"{self.file}: baseline: true: needs a backbone")
         kind = self.datasets[raw.dataset].kind.kind
         form = kinds.constant("datasets", kind, "FORM", "images")
         if form == "features" and raw.backbone is not None:
@@ -125,22 +126,22 @@ class _Reader:
                 f"{self.file}: backbone: missing: {raw.dataset} holds image files, which only a "
                 "backbone reads (or resize them all: kind image-folder-resized)"
             )
-        given_features = form == "features" or raw.backbone is not None
+        on_features = form == "features" or raw.backbone is not None
         for name, model in raw.models.items():
             known = model.kind in kinds.names("networks")
             takes = kinds.constant("networks", model.kind, "INPUT") if known else None
-            if given_features and takes == "images":
+            if on_features and takes == "images":
                 raise ConfigError(
                     f"{self.file}: models.{name}.kind: {model.kind!r} takes images, and this study "
                     "trains on features"
                 )
         for name, optimizer in raw.optimizers.items():
-            if optimizer.normalize != "none" and given_features:
+            if optimizer.normalize != "none" and on_features:
                 raise ConfigError(
                     f"{self.file}: optimizers.{name}.normalize: {optimizer.normalize!r} is for "
-                    "images; features are used as they are: none"
+                    "images; a study on features allows none only"
                 )
-            if optimizer.augment and given_features:
+            if optimizer.augment and on_features:
                 raise ConfigError(
                     f"{self.file}: optimizers.{name}.augment: augmentation is for images, and this "
                     "study trains on features"
@@ -162,7 +163,7 @@ class _Reader:
         for label in labels:
             where = f"{self.file}: weight_decays: {label!r}"
             if not isinstance(label, str):
-                raise ConfigError(f"{where}: write it in quotes, as it shall stand in paths")
+                raise ConfigError(f"{where}: write it in quotes: the text stands in paths")
             value = _number(label)
             if value is None or not LABEL.fullmatch(label) or not math.isfinite(value):
                 raise ConfigError(
@@ -180,18 +181,20 @@ class _Reader:
 
     def _splits(self, values: list[recipes.Split]) -> tuple[recipes.Split, ...]:
         if "val" not in values:
-            raise ConfigError(f"{self.file}: evaluate_splits: {values}: val is needed, to choose")
+            raise ConfigError(
+                f"{self.file}: evaluate_splits: {values}: val is missing: λ is chosen on it"
+            )
         return tuple(split for split in SPLITS if split in self._unique("evaluate_splits", values))
 
     def _analyses(
         self, raw: schema.StudyFile, splits: tuple[recipes.Split, ...]
     ) -> dict[str, recipes.Kind]:
-        """Return the analyses, all of which are of test: where that is left out, there are none."""
+        """Return the analyses; without the split test there are none, as all of them read it."""
         if "test" in splits:
             return output_keys.analyses(raw.analyses, self.file)
         if raw.analyses:
             raise ConfigError(
-                f"{self.file}: analyses: they are of the split 'test', and evaluate_splits: "
+                f"{self.file}: analyses: they read the split 'test', and evaluate_splits: "
                 f"{list(splits)} leaves it out"
             )
         return {}
@@ -202,10 +205,11 @@ class _Reader:
         analyses: Mapping[str, recipes.Kind],
         own_decays: Mapping[str, tuple[str, ...]],
     ) -> dict[str, recipes.Kind]:
-        made = [*analyses, *([table_names.DERIVED] if raw.derived else [])]
-        most = max(len(own_decays.get(name, raw.weight_decays)) for name in raw.optimizers)
-        one_lambda = most == 1
-        figures = output_keys.figures(raw.figures, made, self.known_figures, one_lambda, self.file)
+        makers = [*analyses, *([table_names.DERIVED] if raw.derived else [])]
+        decays = [own_decays.get(name, raw.weight_decays) for name in raw.optimizers]
+        one_lambda = max(map(len, decays)) == 1
+        known = self.known_figures
+        figures = output_keys.figures(raw.figures, makers, known, one_lambda, self.file)
         for name, figure in figures.items():
             self._refuse_splits(name, figure, raw.evaluate_splits)
         return figures

@@ -11,7 +11,7 @@ from cobaye.errors import ConfigError
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; a key that stands twice in it is refused."""
+    """Return the mapping of a YAML file; raises ConfigError, also for a key that stands twice."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)
     except OSError as error:
@@ -26,12 +26,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """YAML's safe loader, less its silence about a key that stands twice."""
+    """YAML's safe loader, which refuses a key that stands twice in a mapping."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        # A merge, `<<: *other`, brings in what the mapping does not say itself.
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key) for key in own]
+        # A merge, `<<: *other`, may repeat keys: those of the mapping override them.
+        written = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        keys = [self.construct_object(key) for key in written]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.YAMLError(f"key {key!r} stands twice, line {node.start_mark.line + 1}")

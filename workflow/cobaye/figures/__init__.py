@@ -34,7 +34,7 @@ def names() -> dict[str, str]:
     return {
         figure: kind
         for kind in kinds.names("figures")
-        for figure in kinds.constant("figures", kind, "NAMES", {})
+        for figure in kinds.constant("figures", kind, "NAMES")
     }
 
 

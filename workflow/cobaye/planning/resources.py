@@ -1,8 +1,8 @@
-"""What a job asks for: megabytes and minutes, from the size of its data and from its recipe.
+"""Memory and time that a job asks for, from the size of its data and from its recipe. No torch.
 
-For the Snakefile: no torch. A job that is given less is ended, one that is given more only waits
-longer for its turn, so figures are generous; a training that runs out of minutes goes on where it
-was. Images are counted by the dataset's manifest, or by its options while there is none.
+Estimates are generous: a job with too little is ended, one with too much only waits longer. A
+training that runs out of minutes resumes. Images are counted by the dataset's manifest; before it
+is there, by what the dataset's kind states.
 
 Seconds are of one core of an AMD EPYC (family 26, model 2), bytes are peaks of resident memory.
 """
@@ -13,11 +13,11 @@ import functools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cobaye import recipes
+from cobaye import kinds, recipes
 from cobaye.planning import network_costs
 from cobaye.planning.network_costs import FORWARD
 from cobaye.recipes.study import Dataset
@@ -37,31 +37,24 @@ CHECKPOINT = 1.0
 PASSES = 2000  # of `exact`: at most 1,594 per λ in glyphs-exact
 # Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.
 READING = 100e6
-HIDDEN = 1024  # units of a non-linear network on features, taken for one hidden layer
-# To decode and resize a photograph (1.4 ms for a made one of 500×400), and to draw a glyph (26,000
-# in 9.8 s on a busy machine, imports included).
-DECODING, DRAWING = 0.01, 5e-4
-# Seconds to find an image file, assumed for a network's disk, and bytes of its name.
-LISTING, NAME = 1e-3, 1000
+HIDDEN = 1024  # units, assumed, of the one hidden layer of a non-linear network on features
+# To decode and resize a photograph: 1.4 ms for a made one of 500×400.
+DECODING = 0.01
 # Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
 PREDICTION = 200
 BLOCK = 512  # images per block of evaluation
-# ImageNet's numbers stand for data whose options do not tell. Image files are seen as squares.
+# Image files are seen as squares.
 SQUARE = (3, 224, 224)
-UNKNOWN = {"train": 1_300_000, "val": 50_000, "test": 50_000}
-# The penultimate features of a torchvision network, unless its manifest tells: ResNet-50's.
+# Assumed of a dataset that is not prepared yet and whose kind states no `sizes`: by the kind's
+# form, the shape of an input and bytes per number; images as in CIFAR-10.
+SHAPES = {"images": ((3, 32, 32), 1), "files": (SQUARE, 1), "features": ((512,), 4)}
+UNSTATED = {"images": {"train": 50_000, "val": 10_000, "test": 10_000}, "classes": 1000}
+# Penultimate features of a network that does not state them: ResNet-50's.
 DIMENSIONS = 2048
-# Sizes of what torchvision has of fixed size, at most: images of all splits, shape, classes.
-DOWNLOADS = {
-    "MNIST": (70_000, (1, 28, 28), 10),
-    "FashionMNIST": (70_000, (1, 28, 28), 10),
-    "CIFAR10": (60_000, (3, 32, 32), 10),
-    "CIFAR100": (60_000, (3, 32, 32), 100),
-}
 
 
 class Needs(NamedTuple):
-    """What a job asks for. megabytes: of memory (10⁶ bytes); minutes: until it may be ended."""
+    """Memory and time of a job. megabytes: 10⁶ bytes. minutes: until it may be ended."""
 
     megabytes: int
     minutes: int
@@ -69,10 +62,10 @@ class Needs(NamedTuple):
 
 @dataclass(frozen=True)
 class Sizes:
-    """The data of a job.
+    """The size of a job's data.
 
-    images: split → how many. shape: of one input, as the network takes it. itemsize: bytes per
-    number as stored. classes: K.
+    images: split → number of inputs. shape: of one input, as the network takes it. itemsize: bytes
+    per number as stored. classes: K.
     """
 
     images: Mapping[str, int]
@@ -96,7 +89,7 @@ class Sizes:
 
 
 def of_dataset(dataset: Dataset, root: Path = Path()) -> Sizes:
-    """Return the sizes of a dataset: as prepared, else as its options say."""
+    """Return the sizes of a dataset: as prepared, else as its kind states, else `UNSTATED`."""
     try:
         manifest = _read(root / paths.DATASET.format(dataset=dataset.name) / "manifest.json")
         info, itemsize = manifest["info"], 1.0
@@ -105,7 +98,8 @@ def of_dataset(dataset: Dataset, root: Path = Path()) -> Sizes:
             itemsize = stored / (info["images"]["train"] * math.prod(info["shape"]))
         return Sizes(info["images"], tuple(info["shape"] or SQUARE), itemsize, info["classes"])
     except UNREADABLE:
-        return _by_options(dataset.kind)
+        stated = _stated(dataset.kind)
+        return Sizes(**{field.name: stated[field.name] for field in fields(Sizes)})
 
 
 def of_features(
@@ -115,7 +109,7 @@ def of_features(
     model: recipes.Kind,
     root: Path = Path(),
 ) -> Sizes:
-    """Return the sizes of a backbone's features of a dataset: as cached, else as it says."""
+    """Return the sizes of a backbone's features of a dataset: as cached, else by the network."""
     itemsize = {"float32": 4, "float16": 2}[caching.storage]
     try:
         manifest = _read(root / paths.split_manifest(data, "train"))
@@ -127,14 +121,11 @@ def of_features(
 
 
 def preparing(dataset: Dataset, sizes: Sizes) -> Needs:
-    """Return what prepare_dataset asks for: arrays held twice, or the names of image files."""
-    images, size = sum(sizes.images.values()), sizes.bytes(*sizes.images)
-    if dataset.kind.kind == "image-folder":
-        return needs(NAME * images, LISTING * images)
-    if dataset.kind.kind == "image-folder-resized":
-        return needs(NAME * images, 2 * DECODING * images + size / READING)
-    drawing = DRAWING * images * (dataset.kind.kind == "glyphs")
-    return needs(2 * size, drawing + size / READING)
+    """Return what prepare_dataset asks for: by its kind, or arrays held twice and written."""
+    stated, images = _stated(dataset.kind), sum(sizes.images.values())
+    written = sizes.bytes(*sizes.images) * (stated["form"] != "files")
+    held = stated["held"] * images if "held" in stated else 2 * written
+    return needs(held, stated.get("seconds", 0.0) * images + written / READING)
 
 
 def caching(
@@ -156,20 +147,20 @@ def caching(
 def training(
     model: recipes.Kind, optimizer: recipes.Optimizer, sizes: Sizes, threads: int
 ) -> Needs:
-    """Return what train asks for: its inputs held in memory, and its epochs.
+    """Return what train asks for: train and val held in memory, and the time of its epochs.
 
-    The linear engine holds images as float32 beside the bytes, and about six copies of θ; so does
-    whitening, and a few matrices of its own in float64. Stopping rules may read val.
+    The linear engine and whitening hold images as float32 beside the bytes. The linear engine holds
+    about six copies of θ, whitening six matrices in float64.
     """
     rows, exact = sizes.images["train"], optimizer.batch_size is None
     batch = rows if exact else min(optimizer.batch_size, rows)
     held = sizes.bytes("train", "val") + (100 if exact else 6) * 4 * sizes.values * sizes.classes
     held += exact * 4 * min(rows * sizes.classes, 2**28)  # shares (`full_batch.KEPT`)
     whitening = optimizer.normalize == "zca"  # an eigendecomposition
-    if sizes.itemsize == 1 and (model.kind == "linear" or whitening):
+    if sizes.itemsize == 1 and (_is_linear(model) or whitening):
         held += 4 * rows * sizes.values
     held += whitening * 6 * 8 * sizes.values**2
-    held += (model.kind != "linear") * batch * network_costs.held(model, sizes.pixels)
+    held += (not _is_linear(model)) * batch * network_costs.held(model, sizes.pixels)
     epoch = rows * _seconds(model, sizes) + rows / batch * BATCH
     seconds = (PASSES if exact else optimizer.epochs) * epoch / math.sqrt(threads)
     seconds += optimizer.epochs * CHECKPOINT
@@ -185,8 +176,8 @@ def evaluating(model: recipes.Kind, train_epochs: str, epochs: int, sizes: Sizes
     splits = tuple(sizes.images)
     images = sum(sizes.images.values())
     held = sizes.bytes(*splits) + images * PREDICTION
-    own = network_costs.held(model, sizes.pixels, forward=True)
-    held += BLOCK * (own + 12 * sizes.classes)
+    forward = network_costs.held(model, sizes.pixels, forward=True)
+    held += BLOCK * (forward + 12 * sizes.classes)
     # classes.parquet: a row of about 100 bytes per epoch, split and class.
     held += (epochs + 1) * 3 * sizes.classes * 100
     each = images if train_epochs == "every" else images - sizes.images["train"]
@@ -196,7 +187,7 @@ def evaluating(model: recipes.Kind, train_epochs: str, epochs: int, sizes: Sizes
 
 
 def reading(sizes: Sizes, *splits: str) -> Needs:
-    """Return what a job asks for that reads and hashes these splits, and little else."""
+    """Return what a job asks for that only reads and hashes these splits."""
     return needs(0, sizes.bytes(*splits) / READING)
 
 
@@ -208,7 +199,7 @@ def tabulating(runs: int, sizes: Sizes) -> Needs:
 
 def _seconds(model: recipes.Kind, sizes: Sizes) -> float:
     """Return the seconds of one image in training, forward and back, on one core."""
-    if model.kind == "linear":
+    if _is_linear(model):
         return 4 * sizes.values * sizes.classes / FLOPS
     if len(sizes.shape) == 1:
         return 6 * HIDDEN * (sizes.values + sizes.classes) / FLOPS
@@ -216,31 +207,30 @@ def _seconds(model: recipes.Kind, sizes: Sizes) -> float:
 
 
 def needs(held: float, seconds: float) -> Needs:
-    """Return what a job asks for that holds so many bytes, and takes so many seconds."""
+    """Return what a job asks for that holds `held` bytes and takes `seconds` on one core."""
     megabytes = math.ceil((PROCESS + 1.2 * held) / 100e6) * 100
     return Needs(megabytes, math.ceil((START + SLACK * seconds) / 300) * 5)
 
 
-# Of a job that only draws, or copies one file.
+# A job that only draws, or copies one file.
 LIGHT = needs(0, 0)
 
 
-def _by_options(kind: recipes.Kind) -> Sizes:
-    options = kind.options
-    if kind.kind == "glyphs":
-        images = {split: options["classes"] * options[split] for split in paths.SPLITS}
-        return Sizes(images, (1, options["size"], options["size"]), 1, options["classes"])
-    if kind.kind == "digits":
-        return Sizes(dict.fromkeys(paths.SPLITS, 1797), (1, 8, 8), 1, 10)
-    if kind.kind == "torchvision":
-        images, shape, classes = DOWNLOADS[options["name"]]
-        return Sizes(dict.fromkeys(paths.SPLITS, images), shape, 1, classes)
-    if kind.kind == "features":
-        return Sizes(UNKNOWN, (DIMENSIONS,), 4, 1000)
-    return Sizes(UNKNOWN, SQUARE, 1, 1000)
+def _is_linear(model: recipes.Kind) -> bool:
+    """Tell whether a network is linear in its inputs, so that the linear engine trains it."""
+    return kinds.constant("networks", model.kind, "ENGINE") == "linear"
 
 
-# What a manifest that is not there, or not right, raises: the job itself will say so.
+def _stated(kind: recipes.Kind) -> dict[str, Any]:
+    """Return what a dataset's kind states in `sizes` (see `data.datasets`), the rest assumed."""
+    form = kinds.constant("datasets", kind.kind, "FORM", "images")
+    shape, itemsize = SHAPES[form]
+    options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+    sizes = options.sizes() if hasattr(options, "sizes") else {}
+    return {"form": form, "shape": shape, "itemsize": itemsize, **UNSTATED, **sizes}
+
+
+# What a missing or damaged manifest raises; the job that reads it reports the damage.
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError)
 
 

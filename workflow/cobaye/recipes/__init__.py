@@ -1,8 +1,8 @@
-"""Recipes: what a stage is told to do, as plain frozen dataclasses.
+"""Recipes: the instructions of a stage, as plain frozen dataclasses.
 
-In: values that `config` checked. Out: plain dicts in Snakemake's params and in manifests, and
-:func:`parse`, which makes them dataclasses again. Names that only stand in paths are no part of a
-recipe: renaming an optimizer moves its runs, and two equal recipes are equal.
+In: values that `config` checked. Out: plain dicts in Snakemake's params and in manifests, which
+:func:`parse` turns into dataclasses again. A recipe holds no names that only stand in paths:
+renaming an optimizer moves its runs and leaves their recipes equal.
 """
 
 from __future__ import annotations
@@ -10,18 +10,26 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from cobaye.recipes.plain_values import UNSAID, parse, plain
+from cobaye.recipes.plain_values import OMITTED, parse, plain
 
-__all__ = ["UNSAID", "parse", "plain"]
+__all__ = ["OMITTED", "parse", "plain"]
 
 Loss = Literal["cross-entropy", "squared-error"]
 Precision = Literal["float32", "float64"]
 Split = Literal["train", "val", "test"]
+# Columns of history.csv that a stopping rule or a schedule may watch.
+Quantity = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
+Normalize = Literal["none", "global", "channel", "zca"]
+Shuffle = Literal["full", "blocks"]
+TrainEpochs = Literal["every", "last"]
+# Of a network while it computes features, and of the features as stored.
+CachingPrecision = Literal["float32", "bfloat16", "float16"]
+Storage = Literal["float32", "float16"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A kind (see `cobaye.kinds`) and the options it was given, defaults included."""
+    """A kind (see `cobaye.kinds`) and its options, defaults included."""
 
     kind: str
     options: dict[str, Any]
@@ -32,24 +40,34 @@ class EarlyStop:
     """Stop once a quantity of history.csv has not improved for `patience` epochs."""
 
     patience: int
-    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_loss"
+    quantity: Quantity = "val_loss"
     min_delta: float = 0.0
+
+    def __post_init__(self):
+        if self.patience < 1:
+            raise ValueError(f"patience must be at least 1, not {self.patience}")
+        if self.min_delta < 0:
+            raise ValueError(f"min_delta must be at least 0, not {self.min_delta}")
 
 
 @dataclasses.dataclass(frozen=True)
 class Stop:
-    """What ends a training before its epochs are spent. train_accuracy: an epoch's mean, of 1."""
+    """Rules that end a training early. train_accuracy: mean over an epoch, in (0, 1]."""
 
     early: EarlyStop | None = None
     train_accuracy: float | None = None
 
+    def __post_init__(self):
+        if self.train_accuracy is not None and not 0 < self.train_accuracy <= 1:
+            raise ValueError(f"train_accuracy must be in (0, 1], not {self.train_accuracy}")
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
-    """A part of a training that has an optimizer of its own, without memory of the one before.
+    """Consecutive epochs of a training with an optimizer that starts anew.
 
-    epochs: how many it has; None for the last phase, which has those that are left. weight_decay:
-    whether the run's λ acts in it.
+    epochs: their number; None for the last phase, which has those that are left. weight_decay:
+    whether the run's λ acts.
     """
 
     algorithm: Kind
@@ -57,12 +75,18 @@ class Phase:
     epochs: int | None = None
     weight_decay: bool = False
 
+    def __post_init__(self):
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if self.epochs is not None and self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, not {self.epochs}")
+
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """The weights that a training starts from: a backbone's, by tensors of equal name and shape.
+    """Starting weights: those tensors of a backbone that have equal names and shapes.
 
-    fresh: parts of the network that keep their random initial weights although they would fit.
+    fresh: parts of the network that keep random initial weights although the backbone has them.
     """
 
     backbone: str
@@ -71,7 +95,7 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Model(Kind):
-    """A network, what it minimises, where it starts, and which of its parts learn (all if none)."""
+    """A network, its loss, its starting weights, and the parts that are trained (all if none)."""
 
     loss: Loss = "cross-entropy"
     start: Start | None = None
@@ -85,11 +109,11 @@ class Model(Kind):
 
 @dataclasses.dataclass(frozen=True)
 class Optimizer:
-    """How a model is trained. learning_rate is the first epoch's; the schedule does the rest.
+    """A training recipe. learning_rate: of the first epoch; the schedule multiplies it later.
 
     l1: λ₁ of λ₁ ‖θ‖₁. max_norm: of each unit's incoming weights. augment: in the order applied.
-    learning_rate, batch_size: None for an algorithm that takes all images at once. phases: where
-    there are several; algorithm and learning_rate are then the first one's.
+    learning_rate, batch_size: None for an algorithm that takes all images at once. phases: () or
+    two and more; algorithm and learning_rate are then those of the first.
     """
 
     algorithm: Kind
@@ -97,14 +121,14 @@ class Optimizer:
     schedule: Kind
     batch_size: int | None
     epochs: int
-    normalize: Literal["none", "global", "channel", "zca"]
-    shuffle: Literal["full", "blocks"] = "full"
+    normalize: Normalize
+    shuffle: Shuffle = "full"
     l1: float = 0.0
     max_norm: float | None = None
     stop: Stop = Stop()
     augment: tuple[Kind, ...] = ()
     zca_epsilon: float = 1e-6
-    phases: tuple[Phase, ...] = dataclasses.field(default=(), metadata=UNSAID)
+    phases: tuple[Phase, ...] = dataclasses.field(default=(), metadata=OMITTED)
 
     @property
     def reads_val(self) -> bool:
@@ -115,7 +139,7 @@ class Optimizer:
         return any(quantity.startswith("val_") for quantity in quantities)
 
     def used(self) -> list[tuple[str, str]]:
-        """Return (package, name) of the kinds that it names."""
+        """Return (family, name) of each kind that the recipe names."""
         algorithms = [self.algorithm, *(phase.algorithm for phase in self.phases)]
         return [
             *(("optimizers", name) for name in dict.fromkeys(each.kind for each in algorithms)),
@@ -126,7 +150,7 @@ class Optimizer:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """What is learned from: a dataset's images, or a backbone's features of them."""
+    """The inputs of a training: a dataset's images, or a backbone's features of them."""
 
     dataset: str
     backbone: str | None
@@ -136,9 +160,9 @@ class Data:
 class Training:
     """One run. weight_decay: λ of λ/2 ‖θ‖² beside the mean loss, or one λ per class.
 
-    θ: what `train_only` names. penalize_bias, penalize_scales: whether θ has biases, and scales of
-    normalisation layers, in it. precision: of parameters, inputs and steps. warm_start: the λ, as
-    it stands in its path, of the run whose last weights are this one's first.
+    θ: the parameters of the parts in `train_only`. penalize_bias, penalize_scales: whether θ
+    includes biases, and the scales of normalisation layers. precision: of parameters, inputs and
+    steps. warm_start: the λ, as in its path, of the run whose last weights this one starts from.
     """
 
     data: Data
@@ -163,18 +187,18 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """What is measured of a run. train_epochs: of the train split, every checkpoint or the last."""
+    """The evaluation of a run. train_epochs: which checkpoints are evaluated on the train split."""
 
     data: Data
-    train_epochs: Literal["every", "last"]
+    train_epochs: TrainEpochs
     splits: tuple[Split, ...] = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class Caching:
-    """How penultimate features are computed. batch_size is in images."""
+    """The settings by which penultimate features are computed. batch_size: in images."""
 
     batch_size: int
-    precision: Literal["float32", "bfloat16", "float16"]
-    storage: Literal["float32", "float16"]
+    precision: CachingPrecision
+    storage: Storage
     skip_unreadable: bool = False

@@ -7,8 +7,8 @@ import types
 import typing
 from typing import Any
 
-# Of a field that is left out at its default, so that recipes without it stay as they were.
-UNSAID = {"unsaid": True}
+# Metadata of a field that is omitted while at its default, so older recipes keep their fingerprint.
+OMITTED = {"omitted": True}
 
 
 def plain(recipe: Any) -> Any:
@@ -18,7 +18,7 @@ def plain(recipe: Any) -> Any:
         return {
             name: plain(value)
             for name, (field, value) in named.items()
-            if not (field.metadata.get("unsaid") and value == field.default)
+            if not (field.metadata.get("omitted") and value == field.default)
         }
     if isinstance(recipe, dict):
         return {key: plain(value) for key, value in recipe.items()}
@@ -28,9 +28,9 @@ def plain(recipe: Any) -> Any:
 
 
 def parse(cls: Any, value: Any) -> Any:
-    """Return the dataclass ``cls`` (nested ones too) from what :func:`plain` made of it."""
+    """Return the dataclass ``cls`` from its plain values, nested dataclasses included."""
     if isinstance(cls, types.UnionType):
-        # Of an optional dataclass, or of a number that may be several.
+        # An optional dataclass, or one number or several.
         several = isinstance(value, list | tuple)
         return None if value is None else parse(typing.get_args(cls)[several], value)
     if dataclasses.is_dataclass(cls):

@@ -1,4 +1,4 @@
-"""What a config says as a whole: named datasets, backbones, studies and their runs."""
+"""Named datasets, backbones and studies of a config, and the runs of a study."""
 
 from __future__ import annotations
 
@@ -6,28 +6,31 @@ import dataclasses
 import itertools
 from typing import Literal
 
-from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split
+from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split, TrainEpochs
+
+# Which engine a study asks for; auto: the fastest one that supports each recipe.
+Engine = Literal["auto", "torch", "numpy"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """What a study varies: fields of its models and of its optimizers.
+    """The fields of models and optimizers that a study varies.
 
-    epochs: optimizer → the numbers of epochs that are read off its runs, the largest last. made:
-    entry of `models` as written → the names of what its grid made of it.
+    epochs: optimizer → the numbers of epochs that its runs are read at, the largest last.
+    expansions: entry of `models` as written → names of the models that its grid stands for.
     """
 
     models: tuple[str, ...]
     optimizers: tuple[str, ...]
     epochs: dict[str, tuple[int, ...]]
-    made: dict[str, tuple[str, ...]]
+    expansions: dict[str, tuple[str, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Derived:
-    """Runs whose recipes are found in a study's table `grid`: its best, trained for more epochs.
+    """The best runs of a study's table `grid`, trained again for more epochs.
 
-    They are named for their places, ``<name>-1`` … ``<name>-<count>``, among these models.
+    among: the models that compete. The runs are named ``<name>-1`` (the best) … ``<name>-<count>``.
     """
 
     name: str
@@ -37,12 +40,12 @@ class Derived:
 
     @property
     def optimizer(self) -> str:
-        """What stands in the optimizer's place of their paths."""
+        """The name at the optimizer's place of their paths."""
         return f"epochs-{self.epochs}"
 
 
 def per_class_label(way: str) -> str:
-    """Return what stands in the place of λ in the path of a run with a λ for each class."""
+    """Return the label at the place of λ in the paths of runs with a λ for each class."""
     return f"per-class-{way}"
 
 
@@ -58,7 +61,7 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A named dataset. shards: into how many jobs the caching of each of its splits is cut."""
+    """A named dataset. shards: the number of caching jobs for each split."""
 
     name: str
     kind: Kind
@@ -69,10 +72,10 @@ class Dataset:
 class Backbone:
     """A named backbone: a network without its last layer, its weights from a run or torchvision.
 
-    study, run: that trained it; None for torchvision's. model: torchvision's network; None for a
-    run's. weights, file: the name of torchvision's weights; a local state dict instead of a
-    download. threads: of each of its caching jobs. never_saw: datasets whose training images it
-    was not trained on.
+    study, run: those that trained it; None for torchvision's networks. model: torchvision's
+    network; None for a run's. weights: torchvision's name of the weights. file: a local state dict
+    instead of a download. threads: of each caching job. never_saw: datasets whose training images
+    the network was not trained on.
     """
 
     name: str
@@ -91,11 +94,11 @@ class Backbone:
 class Study:
     """A study: every model × optimizer × λ × seed, on the images or on a backbone's features.
 
-    baseline: whether the backbone's own last layer is evaluated beside them; None: where it was
+    baseline: whether the backbone's last layer is evaluated as well; None: where the backbone was
     trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
-    evaluate_splits: what is scored after training; `val` is among them. together: whether runs of
-    one batch size are trained side by side. per_class: the ways to choose a λ for each class.
-    own_decays: optimizer → its λ, where those are not all of weight_decays.
+    evaluate_splits: the splits evaluated after training; `val` is among them. together: whether
+    runs of one batch size are trained at once. per_class: the ways to choose a λ for each class.
+    own_decays: optimizer → its λ, for optimizers that are not trained with all weight_decays.
     """
 
     name: str
@@ -105,13 +108,13 @@ class Study:
     weight_decays: tuple[str, ...]
     seeds: tuple[int, ...]
     penalize_bias: bool
-    train_epochs: Literal["every", "last"]
+    train_epochs: TrainEpochs
     threads: int
     figures: dict[str, Kind]
     analyses: dict[str, Kind]
     baseline: bool | None = None
     penalize_scales: bool = True
-    engine: Literal["auto", "torch", "numpy"] = "auto"
+    engine: Engine = "auto"
     precision: Precision = "float32"
     grid: Grid | None = None
     pairs: tuple[tuple[str, str], ...] | None = None
@@ -126,7 +129,7 @@ class Study:
         return self.own_decays.get(optimizer, self.weight_decays)
 
     def runs(self) -> list[Run]:
-        """Return its runs, in the order of the config."""
+        """Return the runs in the order of the config, without derived ones."""
         pairs = self.pairs
         if pairs is None:
             pairs = tuple(itertools.product(self.models, self.optimizers))
@@ -138,7 +141,7 @@ class Study:
         ]
 
     def derived_runs(self) -> dict[Run, tuple[Derived, int]]:
-        """Return its derived runs, each with what it is derived by and its place, from 1 on."""
+        """Return the derived runs, each with its entry of `derived` and its place from 1 on."""
         return {
             Run(f"{each.name}-{place}", each.optimizer, self.weight_decays[0], seed): (each, place)
             for each in self.derived
@@ -147,7 +150,7 @@ class Study:
         }
 
     def per_class_runs(self) -> dict[Run, str]:
-        """Return its runs with a λ for each class, and the way in which that is chosen."""
+        """Return the runs with a λ for each class, each with the way that chooses it."""
         return {
             Run(run.model, run.optimizer, per_class_label(way), run.seed): way
             for way in self.per_class

@@ -10,6 +10,7 @@ import functools
 from collections.abc import Iterable
 
 from cobaye import kinds
+from cobaye.errors import ConfigError, nearest
 
 # The manifest of `tabulate` is tables.json; that of the analysis `classes`, classes.json.
 TABULATE = "tables"
@@ -52,16 +53,45 @@ def made_by(maker: str) -> dict[str, str]:
     return own[maker] if maker in own else kinds.constant("analyses", maker, "TABLES")
 
 
+def read_by(family: str, kind: str) -> list[str]:
+    """Return the tables that a kind of figure or of way needs (its ``TABLES``).
+
+    Raises ConfigError, naming the kind's file, for a table that nobody makes.
+    """
+    for constant in ("TABLES", "OPTIONAL_TABLES"):
+        for table in kinds.constant(family, kind, constant, ()):
+            if table not in makers():
+                said = f"{constant}: no table {table!r}: {nearest(table, makers())}"
+                raise ConfigError(f"{kinds.path(family, kind)}: {said}")
+    return list(kinds.constant(family, kind, "TABLES"))
+
+
 @functools.cache
 def makers() -> dict[str, str]:
-    """Return who makes each table: name → ``tables`` or the name of an analysis."""
-    everyone = (TABULATE, DERIVED, *kinds.names("analyses"))
-    return {table: maker for maker in everyone for table in made_by(maker)}
+    """Return who makes each table: name → ``tables`` or the name of an analysis.
+
+    Raises ConfigError, naming the analysis's file, for a table that another one makes, and for
+    ``COLUMNS`` of other tables than those it makes.
+    """
+    found: dict[str, str] = {}
+    for maker in (TABULATE, DERIVED, *kinds.names("analyses")):
+        tables = made_by(maker)
+        for table in tables:
+            if table in found:
+                file = kinds.path("analyses", maker)
+                raise ConfigError(f"{file}: TABLES: {table!r} is a table of {found[table]!r}")
+            found[table] = maker
+        if maker in kinds.names("analyses"):
+            columns = kinds.constant("analyses", maker, "COLUMNS", tables)
+            for table in sorted({*columns} ^ {*tables}):
+                file = kinds.path("analyses", maker)
+                raise ConfigError(f"{file}: COLUMNS and TABLES: {table!r} is in one of them only")
+    return found
 
 
 def lacking(figure_kind: str, analyses: Iterable[str]) -> str | None:
     """Return an analysis whose tables a kind of figure needs, and that is not among these."""
-    needed = kinds.constant("figures", figure_kind, "TABLES")
+    needed = read_by("figures", figure_kind)
     return min({makers()[table] for table in needed} - {TABULATE, *analyses}, default=None)
 
 

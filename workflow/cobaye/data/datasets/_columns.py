@@ -5,6 +5,7 @@ Nothing is ever unpickled: a pickle under any of these names is refused.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -68,6 +69,22 @@ class Column:
             return (rows.astype(np.uint32) << 16).view(np.float32)
         with np.errstate(over="ignore"):  # infinite in float32: reported with split and row
             return rows.astype(self.dtype, copy=False)
+
+
+def size_of(path: Path, key: str) -> tuple[int, int, int] | None:
+    """Return (rows, numbers per row, bytes per number) of a file of features without reading it.
+
+    key: as in :func:`open_column`. Where the file's head does not tell at once, as many rows of 512
+    float32 numbers as its bytes could hold. None for a file that is not there.
+    """
+    if not path.is_file():
+        return None
+    if path.suffix in (".npy", ".safetensors"):
+        with contextlib.suppress(DataError, ValueError):
+            column = open_column(path, key, None)
+            rows, width = column.shape
+            return rows, width, column.dtype.itemsize
+    return -(-path.stat().st_size // (4 * 512)), 512, 4
 
 
 def open_column(path: Path, key: str, beside: str | None) -> Source:

@@ -101,6 +101,18 @@ def pooled(rule: Mapping[str, Any]) -> list[str]:
     return list(of) if isinstance(of, list | tuple) else [of]
 
 
+def most(splits: Mapping[str, Mapping[str, Any]], parts: Mapping[str, int]) -> dict[str, int]:
+    """Return how many images each split has at most.
+
+    parts: part → how many it has. A split that takes what is left counts all images of its parts.
+    """
+    counts = {}
+    for name, rule in splits.items():
+        pool = sum(parts[part] for part in pooled(rule))
+        counts[name] = rule.get("last", round(rule.get("fraction", 1) * pool))
+    return counts
+
+
 def divide(
     labels: Mapping[str, np.ndarray], splits: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, np.ndarray]:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from cobaye.data.datasets import Prepared, Rows
-from cobaye.data.datasets._columns import open_column
+from cobaye.data.datasets._columns import name_problems, open_column, size_of
 from cobaye.data.datasets._data import check_labels
-from cobaye.data.datasets._partition import divide
+from cobaye.data.datasets._partition import divide, most
+from cobaye.data.datasets._partition import problems as split_problems
 from cobaye.errors import DataError
 from cobaye.storage.arrays import Source
 
@@ -44,12 +45,19 @@ class Options:
         default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
     )
 
+    def sizes(self) -> dict[str, object]:
+        """Return the size of the data, by the heads of its files, where all are there."""
+        sizes = {part: size_of(Path(file), self.features_key) for part, file in self.parts.items()}
+        if not all(sizes.values()):
+            return {}
+        rows = {part: rows for part, (rows, _, _) in sizes.items()}
+        _, widths, itemsizes = zip(*sizes.values(), strict=True)
+        shape, itemsize = (max(widths),), max(itemsizes)
+        return {"images": most(self.splits, rows), "shape": shape, "itemsize": itemsize}
+
     def __post_init__(self) -> None:
         """Refuse parts and splits that no data could meet."""
-        from cobaye.data.datasets._columns import name_problems
-        from cobaye.data.datasets._partition import problems
-
-        found = name_problems(self.parts, self.labels) + problems(self.splits, self.parts)
+        found = name_problems(self.parts, self.labels) + split_problems(self.splits, self.parts)
         if found:
             raise ValueError("; ".join(found))
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from cobaye.data.datasets import Prepared, _folders
+from cobaye.data.datasets import Prepared, _folders, _partition
 
 FORM = "files"
 
@@ -27,11 +27,18 @@ class Options:
         default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
     )
 
+    def sizes(self) -> dict[str, object]:
+        """Return ImageNet's size: counting the files of a large folder takes minutes."""
+        return {
+            "images": _folders.IMAGENET,
+            "classes": 1000,
+            "seconds": _folders.LISTING,
+            "held": _folders.NAME,
+        }
+
     def __post_init__(self) -> None:
         """Refuse splits that no data could meet."""
-        from cobaye.data.datasets._partition import problems
-
-        if found := problems(self.splits, None):
+        if found := _partition.problems(self.splits, None):
             raise ValueError("; ".join(found))
 
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from cobaye.data.datasets import Prepared, Rows, _folders
+from cobaye.data.datasets import Prepared, Rows, _folders, _partition
 from cobaye.data.datasets._data import ImageFiles
 from cobaye.errors import DataError
 
@@ -39,11 +39,19 @@ class Options:
         default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
     )
 
+    def sizes(self) -> dict[str, object]:
+        """Return ImageNet's size, as `image_folder` does; images are decoded twice, one by one."""
+        return {
+            "images": _folders.IMAGENET,
+            "shape": (3, self.size, self.size),
+            "classes": 1000,
+            "seconds": 2 * _folders.DECODING,
+            "held": _folders.NAME,
+        }
+
     def __post_init__(self) -> None:
         """Refuse a size, or splits, that no data could meet."""
-        from cobaye.data.datasets._partition import problems
-
-        found = problems(self.splits, None)
+        found = _partition.problems(self.splits, None)
         if self.size < 1:
             found.append(f"size: {self.size!r} must be at least 1")
         if found:

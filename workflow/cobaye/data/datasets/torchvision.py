@@ -8,16 +8,24 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal
 
 import numpy as np
 
 from cobaye.data.datasets import Prepared, Rows
-from cobaye.data.datasets._partition import divide
+from cobaye.data.datasets._partition import divide, most
+from cobaye.data.datasets._partition import problems as split_problems
 from cobaye.errors import DataError
 
 PARTS = ("train", "test")
+# Images of each part, shape of an image, and classes.
+SIZES = {
+    "MNIST": ({"train": 60_000, "test": 10_000}, (1, 28, 28), 10),
+    "FashionMNIST": ({"train": 60_000, "test": 10_000}, (1, 28, 28), 10),
+    "CIFAR10": ({"train": 50_000, "test": 10_000}, (3, 32, 32), 10),
+    "CIFAR100": ({"train": 50_000, "test": 10_000}, (3, 32, 32), 100),
+}
 IDX = tuple(
     f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")
 )
@@ -52,13 +60,14 @@ class Options:
         }
     )
 
+    def sizes(self) -> dict[str, object]:
+        """Return the size of the data."""
+        parts, shape, classes = SIZES[self.name]
+        return {"images": most(self.splits, parts), "shape": shape, "classes": classes}
+
     def __post_init__(self) -> None:
         """Refuse splits that no data could meet, and downloads to anywhere outside the project."""
-        from pathlib import PurePath
-
-        from cobaye.data.datasets._partition import problems
-
-        if found := problems(self.splits, ("train", "test")):
+        if found := split_problems(self.splits, PARTS):
             raise ValueError("; ".join(found))
         folder = PurePath(self.folder)
         if self.download and (folder.is_absolute() or ".." in folder.parts):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from cobaye import kinds, recipes
+from cobaye.errors import ConfigError
 
 
 def build(
@@ -18,9 +19,15 @@ def build(
     """Return a network whose initial weights are a function of (model, shape, classes, seed).
 
     All runs of one seed so share their initial weights, whatever their optimizer or λ. The global
-    random state is left as it was.
+    random state is left as it was. Raises ConfigError for a network without a `head`.
     """
     options = recipes.parse(kinds.options("networks", model.kind), model.options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return kinds.load("networks", model.kind).build(options, shape, classes)
+        network = kinds.load("networks", model.kind).build(options, shape, classes)
+    if not isinstance(getattr(network, "head", None), torch.nn.Linear):
+        raise ConfigError(
+            f"{kinds.path('networks', model.kind)}: build: the network has no `head`, the name of "
+            "the last linear layer"
+        )
+    return network

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 INPUT = "images"
 # What a study may name to be trained alone, or not to be taken from other weights.
 PARTS = ("body", "head")
+# Seconds of one core per pixel in training: glyphs-backbone takes 35 s on two cores for
+# 10 × 12,000 × 32².
+COST = {"seconds": 0.6e-6}
 
 
 @dataclass(frozen=True)

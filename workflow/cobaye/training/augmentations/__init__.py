@@ -9,10 +9,12 @@ same wherever the images are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import torch
+from typing import TYPE_CHECKING
 
 from cobaye import kinds, recipes
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Augmentation:
@@ -29,6 +31,8 @@ class Augmentation:
 
     def __call__(self, images: torch.Tensor, seed: int) -> torch.Tensor:
         """Return a batch of images changed at random: a function of images and seed alone."""
+        import torch  # `_options`, in this package, is read without it
+
         generator = torch.Generator().manual_seed(seed)
         for augment, options in self.steps:
             images = augment(images, options, generator)

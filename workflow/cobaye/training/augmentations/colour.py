@@ -23,8 +23,9 @@ class Options:
     saturation: float = 0.0
 
     def __post_init__(self):
-        if min(self.brightness, self.contrast, self.saturation) < 0:
-            raise ValueError("brightness, contrast and saturation must be at least 0")
+        for name in ("brightness", "contrast", "saturation"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
         if self.brightness == self.contrast == self.saturation == 0:
             raise ValueError("one of brightness, contrast and saturation must be above 0")
 

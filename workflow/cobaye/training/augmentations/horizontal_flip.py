@@ -7,18 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cobaye.training.augmentations import _images
+from cobaye.training.augmentations import _images, _options
 
 
 @dataclass(frozen=True)
-class Options:
-    """probability: of each image."""
-
-    probability: float = 0.5
-
-    def __post_init__(self):
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"probability must be in [0, 1], not {self.probability}")
+class Options(_options.Flip):
+    """Those of a flip."""
 
 
 def augment(images: Tensor, options: Options, generator: torch.Generator) -> Tensor:

@@ -21,7 +21,7 @@ class Options:
 
     def __post_init__(self):
         if not 0 < self.low <= self.high:
-            raise ValueError(f"0 < low ≤ high is asked for, not {self.low}, {self.high}")
+            raise ValueError(f"low and high must be 0 < low ≤ high, not {self.low}, {self.high}")
 
 
 def augment(images: Tensor, options: Options, generator: torch.Generator) -> Tensor:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
+from cobaye.training.optimizers import _options
+
+TORCH = "Adadelta"
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,4 @@ class Options:
     def __post_init__(self):
         if not 0 <= self.rho <= 1:
             raise ValueError(f"rho must be in [0, 1], not {self.rho}")
-        if self.eps < 0:
-            raise ValueError(f"eps must be at least 0, not {self.eps}")
-
-
-def build(
-    groups: Iterable[dict[str, Any]], options: Options, learning_rate: float
-) -> torch.optim.Optimizer:
-    """Return torch's Adadelta."""
-    return torch.optim.Adadelta(groups, lr=learning_rate, rho=options.rho, eps=options.eps)
+        _options.not_negative(self, "eps")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
+from cobaye.training.optimizers import _options
+
+TORCH = "Adagrad"
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,4 @@ class Options:
     eps: float = 1e-10
 
     def __post_init__(self):
-        if min(self.lr_decay, self.initial_accumulator_value, self.eps) < 0:
-            raise ValueError("lr_decay, initial_accumulator_value and eps must be at least 0")
-
-
-def build(
-    groups: Iterable[dict[str, Any]], options: Options, learning_rate: float
-) -> torch.optim.Optimizer:
-    """Return torch's Adagrad."""
-    return torch.optim.Adagrad(
-        groups,
-        lr=learning_rate,
-        lr_decay=options.lr_decay,
-        initial_accumulator_value=options.initial_accumulator_value,
-        eps=options.eps,
-    )
+        _options.not_negative(self, "lr_decay", "initial_accumulator_value", "eps")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 ENGINE = "exact"
-# Keys of a training recipe that mean nothing to it.
+# The keys of a training recipe that it cannot use.
 REFUSES = (
     "learning_rate",
     "schedule",
@@ -22,7 +22,7 @@ REFUSES = (
 
 @dataclass(frozen=True)
 class Options:
-    """When it is enough, and how it gets there.
+    """The solver and when it stops.
 
     gradient_norm: ‖∇J‖₂ at which the solver stops. dtype: of J and its gradient. warm_start: begin
     at the optimum of the next larger λ of the study, rather than at the initial weights.

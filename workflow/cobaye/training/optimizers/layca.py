@@ -27,6 +27,8 @@ from typing import Any, Literal
 
 import torch
 
+from cobaye.training.optimizers import _options
+
 # Steps that are no longer than this have no direction worth following (S2.5).
 SMALLEST = 1e-7
 
@@ -48,13 +50,10 @@ class Options:
     alpha: float = 0.0
 
     def __post_init__(self):
-        for name in ("momentum", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        _options.below_one(self, "momentum", "beta1", "beta2")
         if self.nesterov and (self.base == "adam" or self.momentum == 0):
             raise ValueError("nesterov needs base sgd and a momentum")
-        if self.eps < 0:
-            raise ValueError(f"eps must be at least 0, not {self.eps}")
+        _options.not_negative(self, "eps")
         if not -1 < self.alpha < 1:
             raise ValueError(f"alpha must be in (-1, 1), not {self.alpha}")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
+from cobaye.training.optimizers import _options
+
+TORCH = "RMSprop"
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,5 @@ class Options:
     centered: bool = False
 
     def __post_init__(self):
-        if not 0 <= self.alpha < 1:
-            raise ValueError(f"alpha must be in [0, 1), not {self.alpha}")
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), not {self.momentum}")
-        if self.eps < 0:
-            raise ValueError(f"eps must be at least 0, not {self.eps}")
-
-
-def build(
-    groups: Iterable[dict[str, Any]], options: Options, learning_rate: float
-) -> torch.optim.Optimizer:
-    """Return torch's RMSprop."""
-    return torch.optim.RMSprop(
-        groups,
-        lr=learning_rate,
-        alpha=options.alpha,
-        eps=options.eps,
-        momentum=options.momentum,
-        centered=options.centered,
-    )
+        _options.below_one(self, "alpha", "momentum")
+        _options.not_negative(self, "eps")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
+from cobaye.training.optimizers import _options
 
-# What the NumPy engine has of it: option → values.
+TORCH = "SGD"
+# The option values that the NumPy engine supports.
 SCRATCH = {"nesterov": [False]}
-# It can train side by side (`engines.together`).
+# The batched engine supports all option values.
 TOGETHER = {}
 
 
@@ -22,16 +21,6 @@ class Options:
     nesterov: bool = False
 
     def __post_init__(self):
-        if not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum must be in [0, 1), not {self.momentum}")
+        _options.below_one(self, "momentum")
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs a momentum")
-
-
-def build(
-    groups: Iterable[dict[str, Any]], options: Options, learning_rate: float
-) -> torch.optim.Optimizer:
-    """Return torch's SGD."""
-    return torch.optim.SGD(
-        groups, lr=learning_rate, momentum=options.momentum, nesterov=options.nesterov
-    )

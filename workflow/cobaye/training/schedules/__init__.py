@@ -14,7 +14,7 @@ from cobaye.training.history import Row
 
 
 def factor(schedule: recipes.Kind, epoch: int, epochs: int, history: Sequence[Row] = ()) -> float:
-    """Return the learning rate of an epoch over that of the recipe.
+    """Return the learning rate of an epoch, as a multiple of the recipe's.
 
     history: the rows of epochs 1, 2, …, epoch − 1.
     """

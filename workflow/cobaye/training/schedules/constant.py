@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """None."""
+    """No options."""
 
 
 def factor(options: Options, epoch: int, epochs: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-# An epoch's rate depends on how many there will be, so fewer epochs are no prefix of more.
+# The rate depends on the number of epochs, so a shorter training is not the start of a longer one.
 NEEDS_EPOCHS = True
 
 
@@ -17,12 +17,14 @@ class Options:
     warmup: int = 0
 
     def __post_init__(self):
-        if not self.final >= 0 and self.warmup >= 0:
-            raise ValueError("final and warmup must be at least 0")
+        if not (self.final >= 0 and self.warmup >= 0):
+            raise ValueError(
+                f"final and warmup must be at least 0, not {self.final} and {self.warmup}"
+            )
 
 
 def factor(options: Options, epoch: int, epochs: int) -> float:
-    """Return epoch / warmup while it rises, then the half cosine of what is left."""
+    """Return epoch / warmup during the rise, then a half cosine over the other epochs."""
     if epoch <= options.warmup:
         return epoch / options.warmup
     done = (epoch - 1 - options.warmup) / max(1, epochs - options.warmup)

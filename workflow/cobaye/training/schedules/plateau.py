@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from cobaye import recipes
 from cobaye.training.history import Row, improves
 
 # `factor` is also given the rows of history.csv of the epochs so far.
@@ -17,9 +17,9 @@ HISTORY = True
 
 @dataclass(frozen=True)
 class Options:
-    """threshold: what counts as better, absolute. minimum: of the rate, over the first one's."""
+    """threshold: the smallest improvement. minimum: of the rate, as a multiple of the first."""
 
-    quantity: Literal["val_loss", "val_accuracy", "loss", "accuracy"] = "val_accuracy"
+    quantity: recipes.Quantity = "val_accuracy"
     factor: float = 0.2
     patience: int = 2
     threshold: float = 1e-4
@@ -30,8 +30,10 @@ class Options:
             raise ValueError(f"factor must be between 0 and 1, not {self.factor}")
         if self.patience < 1:
             raise ValueError(f"patience must be at least 1, not {self.patience}")
-        if not (self.threshold >= 0 and 0 <= self.minimum <= 1):
-            raise ValueError("threshold must be at least 0, and minimum in [0, 1]")
+        if not self.threshold >= 0:
+            raise ValueError(f"threshold must be at least 0, not {self.threshold}")
+        if not 0 <= self.minimum <= 1:
+            raise ValueError(f"minimum must be in [0, 1], not {self.minimum}")
 
 
 def factor(options: Options, epoch: int, epochs: int, history: Sequence[Row]) -> float:
@@ -39,12 +41,12 @@ def factor(options: Options, epoch: int, epochs: int, history: Sequence[Row]) ->
 
     history: the rows of epochs 1, 2, …, epoch − 1.
     """
-    found, best, waited = 1.0, None, 0
+    multiple, best, waited = 1.0, None, 0
     for row in history:
         value = row[options.quantity]
         waited += 1
         if improves(options.quantity, value, best, options.threshold):
             best, waited = value, 0
         elif waited == options.patience:
-            found, waited = max(found * options.factor, options.minimum), 0
-    return found
+            multiple, waited = max(multiple * options.factor, options.minimum), 0
+    return multiple

@@ -13,8 +13,11 @@ class Options:
     gamma: float = 0.1
 
     def __post_init__(self):
-        if not self.step_size >= 1 and self.gamma > 0:
-            raise ValueError("step_size must be at least 1 and gamma above 0")
+        if not (self.step_size >= 1 and self.gamma > 0):
+            raise ValueError(
+                f"step_size must be at least 1 and gamma above 0, not {self.step_size} and "
+                f"{self.gamma}"
+            )
 
 
 def factor(options: Options, epoch: int, epochs: int) -> float:

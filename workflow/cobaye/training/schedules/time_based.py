@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cobaye.training.schedules import _options
+
 
 @dataclass(frozen=True)
-class Options:
-    """decay: k, per epoch."""
-
-    decay: float = 0.05
-
-    def __post_init__(self):
-        if not self.decay >= 0:
-            raise ValueError("decay must be at least 0")
+class Options(_options.Decay):
+    """Those of a decay."""
 
 
 def factor(options: Options, epoch: int, epochs: int) -> float:

@@ -1,0 +1,33 @@
+"""What options of optimizers share: limits, and the options of Adam. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def below_one(options: object, *names: str) -> None:
+    """Raise ValueError for an option outside [0, 1)."""
+    for name in names:
+        if not 0 <= getattr(options, name) < 1:
+            raise ValueError(f"{name} must be in [0, 1), not {getattr(options, name)}")
+
+
+def not_negative(options: object, *names: str) -> None:
+    """Raise ValueError for an option below 0."""
+    for name in names:
+        if not getattr(options, name) >= 0:
+            raise ValueError(f"{name} must be at least 0, not {getattr(options, name)}")
+
+
+@dataclass(frozen=True)
+class Adam:
+    """beta1, beta2: of the running means of g and g², in [0, 1). amsgrad: Reddi et al. (2018)."""
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    amsgrad: bool = False
+
+    def __post_init__(self):
+        below_one(self, "beta1", "beta2")
+        not_negative(self, "eps")
