@@ -1,4 +1,4 @@
-"""The exact optimum: against objective.py and scikit-learn, its certificate, its runs, its gap."""
+"""The exact optimum: against autograd and scikit-learn, its certificate, its runs, its gap."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cobaye.objective.implicit_gradient import hypergradient
 from cobaye.storage.mapped_rows import MappedRows
 from cobaye.tables import optimality
 from cobaye.training.engines import exact, linear
+from tests import reference
 
 K, D, N = 5, 6, 230
 PER_CLASS = torch.linspace(0.01, 0.3, K, dtype=torch.float64)
@@ -56,11 +57,11 @@ def test_blocks_give_what_the_objective_states(monkeypatch, kept, penalize_bias,
     theta, direction = theta_of(1), theta_of(2)
     point = own.evaluate(theta)
     told, bias = (*split(theta), inputs, labels), {"penalize_bias": penalize_bias}
-    assert point.value == pytest.approx(objective.value(*told, decay, **bias).item(), rel=1e-13)
+    assert point.value == pytest.approx(reference.value(*told, decay, **bias).item(), rel=1e-13)
     assert point.loss + point.penalty == pytest.approx(point.value, rel=1e-15)
-    gradient = joined(objective.gradient(*told, decay, **bias))
+    gradient = joined(reference.gradient(*told, decay, **bias))
     torch.testing.assert_close(point.gradient, gradient, rtol=0, atol=1e-13)
-    product = objective.hessian_vector_product(*told, split(direction), decay, **bias)
+    product = reference.hessian_vector_product(*told, split(direction), decay, **bias)
     torch.testing.assert_close(own.curvature_along(direction), joined(product), rtol=0, atol=1e-13)
     right = (inputs @ theta[:, :-1].T + theta[:, -1]).argmax(1) == labels
     assert point.accuracy == pytest.approx(right.double().mean().item())
@@ -90,7 +91,7 @@ def test_the_optimum_is_that_of_scikit_learn(solver, decay):
     own = FullBatch(inputs, labels, K, decay, penalize_bias=False)
     found = solvers.minimize(own, torch.zeros(K, D + 1), 1e-8, solver=solver)
     assert found.stopped == solvers.REACHED
-    value = objective.value(
+    value = reference.value(
         torch.from_numpy(theirs.coef_),
         torch.from_numpy(theirs.intercept_),
         inputs,
@@ -173,7 +174,7 @@ def test_float32_weights_are_certified_as_they_are_stored():
     inputs, labels = data()
     weight, bias = (p.double() for p in own.parameters())
     assert own.weight.dtype == torch.float32
-    gradient = objective.gradient(weight, bias, inputs, labels, 0.05)
+    gradient = reference.gradient(weight, bias, inputs, labels, 0.05)
     assert epoch.certificate["gradient_norm"] == pytest.approx(
         joined(gradient).norm().item(), rel=1e-6
     )
@@ -244,7 +245,7 @@ def test_sgd_decays_each_class_by_its_own(penalize_bias):
         parameters = {"weight": theta[:, :-1], "bias": theta[:, -1]}
         bias = {"penalize_bias": penalize_bias}
         penalties += len(batch) * objective.penalty(parameters, PER_CLASS, **bias).item()
-        velocity = 0.9 * velocity + joined(objective.gradient(*told, PER_CLASS, **bias))
+        velocity = 0.9 * velocity + joined(reference.gradient(*told, PER_CLASS, **bias))
         theta = theta - 0.1 * velocity
     torch.testing.assert_close(joined(own.parameters()), theta, rtol=0, atol=1e-12)
     assert epoch.penalty == pytest.approx(penalties / N, rel=1e-12)

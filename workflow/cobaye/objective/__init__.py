@@ -11,12 +11,11 @@ is given. The penalty leaves out a network's biases and the scales of its normal
 ``loss`` in cobaye's files and tables is the mean of the L that the model was trained with, over
 images or over one class's; a run has no other. Losses of two kinds are never compared.
 
-In the linear case xᵢ is the i-th row of ``inputs`` (N, D), yᵢ of ``labels`` (N,) int64 in [0, K),
-W = ``weight`` (K, D) and b = ``bias`` (K,). The bias is part of ‖θ‖ unless ``penalize_bias`` is
-false. Floating tensors share one dtype, float32 or float64, and one device, and so do the results.
+In the linear case xᵢ is the i-th row of the inputs (N, D), yᵢ of the labels (N,) int64 in [0, K), W
+the weight (K, D) and b the bias (K,), which is in ‖θ‖ unless ``penalize_bias`` is false.
 
-Weight decay λ is a number, or a tensor (K,) with one λ per class, which then weighs class c's
-part of the penalty: ½ Σ_c λ_c (‖W_c‖² + b_c²).
+Weight decay λ is a number, or a tensor (K,) with one λ per class: the penalty is then
+½ Σ_c λ_c (‖W_c‖² + b_c²).
 
 Conventions elsewhere: torch's ``weight_decay`` is λ (``torch.optim.SGD`` decays the bias too);
 scikit-learn's ``LogisticRegression`` has C = 1/(λN) and leaves the intercept unpenalised; Keras's
@@ -32,8 +31,11 @@ Derivatives, with p = softmax(z), one-hot labels Y, rows stacked to P, Y (N, K) 
 
 (Bishop, Pattern Recognition and Machine Learning, 2006, eq. 4.109 and 4.110), where sign 0 = 0, one
 of the subgradients there, and λ₁ leaves H as it is. For the squared error p = z and rᵢ = V xᵢ + v.
-Logits as large as the dtype holds give finite values, since only differences of logits are ever
-exponentiated. Each function holds a few (N, K) matrices: cut a large data set, average the parts.
+Logits as large as the dtype holds give finite values: only differences of logits are exponentiated.
+
+The functions below take the outputs of any network; autograd differentiates them. Closed forms of
+the derivatives, for linear models, are in ``objective.full_batch`` (all images at once) and
+``training.engines`` (batch by batch).
 """
 
 from __future__ import annotations
@@ -47,87 +49,12 @@ from torch import Tensor
 Loss = Literal["cross-entropy", "squared-error"]
 
 
-def value(
-    weight: Tensor,
-    bias: Tensor,
-    inputs: Tensor,
-    labels: Tensor,
-    weight_decay: float | Tensor = 0.0,
-    *,
-    l1: float = 0.0,
-    penalize_bias: bool = True,
-    loss: Loss = "cross-entropy",
-) -> Tensor:
-    """Return J(θ), a scalar tensor; differentiable by autograd."""
-    parameters = {"head.weight": weight, "head.bias": bias}
-    mean = losses(torch.addmm(bias, inputs, weight.T), labels, loss).mean()
-    return mean + penalty(parameters, weight_decay, l1=l1, penalize_bias=penalize_bias)
-
-
-def cross_entropy(weight: Tensor, bias: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Return the cross-entropy of each image, (N,), without the penalty."""
-    logits = torch.addmm(bias, inputs, weight.T)
-    return logits.logsumexp(1) - logits.gather(1, labels[:, None])[:, 0]
-
-
 def losses(outputs: Tensor, labels: Tensor, loss: Loss = "cross-entropy") -> Tensor:
     """Return L of each image, (N,), from outputs (N, K) of any network; differentiable."""
     if loss == "cross-entropy":
         return torch.nn.functional.cross_entropy(outputs, labels, reduction="none")
-    return _residual(outputs, labels, loss).square().sum(1) / 2
-
-
-def gradient(
-    weight: Tensor,
-    bias: Tensor,
-    inputs: Tensor,
-    labels: Tensor,
-    weight_decay: float | Tensor = 0.0,
-    *,
-    l1: float = 0.0,
-    penalize_bias: bool = True,
-    loss: Loss = "cross-entropy",
-) -> tuple[Tensor, Tensor]:
-    """Return (∂J/∂W, ∂J/∂b), of shapes (K, D) and (K,)."""
-    residual = _residual(torch.addmm(bias, inputs, weight.T), labels, loss) / len(labels)
-    bias_slope = _decay(bias, weight_decay) + l1 * bias.sign() if penalize_bias else 0
-    return (
-        residual.T @ inputs + _decay(weight, weight_decay) + l1 * weight.sign(),
-        residual.sum(0) + bias_slope,
-    )
-
-
-def hessian_vector_product(
-    weight: Tensor,
-    bias: Tensor,
-    inputs: Tensor,
-    labels: Tensor,
-    direction: tuple[Tensor, Tensor],
-    weight_decay: float | Tensor = 0.0,
-    *,
-    penalize_bias: bool = True,
-    loss: Loss = "cross-entropy",
-) -> tuple[Tensor, Tensor]:
-    """Return H·(V, v) at θ for ``direction`` (V, v), of shapes (K, D) and (K,), as the same shapes.
-
-    The Hessian does not depend on the labels, which give no more than N here.
-    """
-    weight_direction, bias_direction = direction
-    slope = torch.addmm(bias_direction, inputs, weight_direction.T)
-    if loss == "cross-entropy":
-        probabilities = torch.addmm(bias, inputs, weight.T).softmax(1)
-        slope = probabilities * (slope - (probabilities * slope).sum(1, keepdim=True))
-    residual = slope / len(labels)
-    return (
-        residual.T @ inputs + _decay(weight_direction, weight_decay),
-        residual.sum(0) + (_decay(bias_direction, weight_decay) if penalize_bias else 0),
-    )
-
-
-def _residual(outputs: Tensor, labels: Tensor, loss: Loss) -> Tensor:
-    """Return ∂L/∂z of each image, (N, K): p − y, with p = z for the squared error."""
     targets = torch.nn.functional.one_hot(labels, outputs.shape[1])
-    return (outputs.softmax(1) if loss == "cross-entropy" else outputs) - targets
+    return (outputs - targets).square().sum(1) / 2
 
 
 def penalty(
