@@ -595,7 +595,6 @@ EXACT = dataclasses.replace(
             "exact",
             {
                 "gradient_norm": 1e-6,
-                "solver": "newton-cg",
                 "dtype": "float64",
                 "warm_start": True,
                 "max_iterations": 100,

@@ -30,11 +30,6 @@ class Hypergradient(NamedTuple):
     products: int
     residual: float
 
-    @property
-    def common(self) -> float:
-        """The derivative dL/dλ of one λ for all classes."""
-        return self.each.sum().item()
-
 
 def hypergradient(
     train: FullBatch, validation: FullBatch, theta: Tensor, *, share: float = 1e-8

@@ -4,8 +4,7 @@ J is λ-strongly convex where all of θ is penalised, so that J(θ) − min J �
 Vandenberghe, Convex Optimization, 2004, eq. 9.9), λ being the smallest where each class has its
 own. The certificate is computed in float64 at the weights as the checkpoint stores them.
 
-A solve that is killed begins again: it takes seconds, and its state (Krylov vectors, pairs) would
-be larger than the weights.
+A solve that is killed begins again: it takes seconds.
 """
 
 from __future__ import annotations
@@ -85,7 +84,6 @@ class Engine:
             self._function(self.dtype),
             torch.cat((self.weight, self.bias[:, None]), 1).double(),
             self.options["gradient_norm"],
-            solver=self.options["solver"],
             max_iterations=self.options["max_iterations"],
             report=report,
         )
