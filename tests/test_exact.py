@@ -180,10 +180,10 @@ def test_float32_weights_are_certified_as_they_are_stored():
 
 def test_rows_count_passes_over_the_images():
     epoch = engine().epoch(None, 0)
-    passes = [row.epoch for row in epoch.rows]
+    passes = [step.epoch for step in epoch.steps]
     assert passes == sorted(set(passes))
     assert len(epoch.certificate["gradient_norms"]) == len(passes)
-    assert epoch.rows[-1].loss == pytest.approx(epoch.loss, rel=1e-9)
+    assert epoch.steps[-1].loss == pytest.approx(epoch.loss, rel=1e-9)
 
 
 @pytest.mark.parametrize("penalize_bias", [True, False])

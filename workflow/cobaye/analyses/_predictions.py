@@ -68,7 +68,7 @@ def sweeps(
     """Return every (model, optimizer) of which a run is finite, in the order of the config.
 
     asked: the identities of the runs. A λ all of whose runs diverged is left out, and so are
-    derived runs, which have names instead of a λ. The rest as in `runs.finished`.
+    derived runs, which have names instead of a λ. The rest as in `finished_runs.finished`.
     """
     found: dict[Group, dict[tuple[str, int], dict[str, np.ndarray]]] = {}
     for run in asked:

@@ -68,7 +68,7 @@ def analyse(
     """Analyse the classes of a study; return the manifest.
 
     recipe: {"options", "runs"}, the identities of the runs in the order of the config. data: what
-    the study learns from, `recipes.Data` as a dict. expected: as in `runs.finished`.
+    the study learns from, `recipes.Data` as a dict. expected: as in `finished_runs.finished`.
     """
     learned = recipes.parse(recipes.Data, data)
     place = paths.DATASET.format(dataset=learned.dataset)

@@ -49,7 +49,7 @@ def analyse(
     """Judge the runs with a λ for each class; return the manifest.
 
     recipe: {"options", "runs", "ways", "per_class_runs"}: the ways, and the identities of all runs.
-    expected: as in `runs.finished`, of all of them.
+    expected: as in `finished_runs.finished`, of all of them.
     """
     place = paths.DATASET.format(dataset=dataset)
     names = datasets.names(dataset, root)

@@ -78,10 +78,10 @@ def without_normalization(
     tensors: dict[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor], Normalization | None]:
     """Return a checkpoint's network tensors, and the normalisation that it carries, if any."""
-    own = {name: t for name, t in tensors.items() if not name.startswith("normalization.")}
-    if len(own) == len(tensors):
-        return own, None
-    return own, Normalization(
+    weights = {name: t for name, t in tensors.items() if not name.startswith("normalization.")}
+    if len(weights) == len(tensors):
+        return weights, None
+    return weights, Normalization(
         tensors["normalization.mean"],
         tensors["normalization.std"],
         tensors.get("normalization.matrix"),

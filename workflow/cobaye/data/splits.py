@@ -61,13 +61,13 @@ def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Sp
 def _rows(shards: list[Path], memory: float) -> torch.Tensor | MappedRows:
     """Read shards one after another into one tensor: they are held once, or not at all."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    maps = [load_array(shard, mmap_mode="r") for shard in shards]
-    if maps[0].ndim == 2 and sum(part.nbytes for part in maps) > memory * installed:
+    arrays = [load_array(shard, mmap_mode="r") for shard in shards]
+    if arrays[0].ndim == 2 and sum(array.nbytes for array in arrays) > memory * installed:
         return MappedRows(shards)
-    rows = sum(len(part) for part in maps)
-    whole = np.empty((rows, *maps[0].shape[1:]), dtype=maps[0].dtype)
+    rows = sum(len(array) for array in arrays)
+    whole = np.empty((rows, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
     start = 0
-    for part in maps:
-        whole[start : start + len(part)] = part
-        start += len(part)
+    for array in arrays:
+        whole[start : start + len(array)] = array
+        start += len(array)
     return torch.from_numpy(whole)

@@ -33,12 +33,12 @@ def gather(
     # A skipped image takes its label along.
     labels = np.delete(labels, [int(row) for row in skipped])
     names = [file for shard in shards for file in shard.files]
-    made = {
+    entries = {
         file: {**entry, "manifest": shard.info["manifest"]}
         for shard in shards
         for file, entry in shard.files.items()
     }
-    made["labels.npy"] = manifests.describe(
+    entries["labels.npy"] = manifests.describe(
         folder / "labels.npy", save_array(folder / "labels.npy", labels)
     )
     inputs = {
@@ -55,7 +55,7 @@ def gather(
         "backbone": shards[0].info["backbone"],
         "versions": shards[0].info["versions"],
     }
-    manifest = manifests.Manifest("gather_features", identity, recipe, code, inputs, made, info)
+    manifest = manifests.Manifest("gather_features", identity, recipe, code, inputs, entries, info)
     manifest.write(folder / "manifest.json")
     return folder / "manifest.json"
 

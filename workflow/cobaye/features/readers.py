@@ -109,11 +109,11 @@ class _Files(Dataset):
 
 
 def _stacked(
-    found: list[tuple[int, torch.Tensor | str]],
+    decoded: list[tuple[int, torch.Tensor | str]],
 ) -> tuple[torch.Tensor | None, dict[int, str]]:
     """Return the images of a batch that could be read, and the problems of the others."""
-    images = [image for _, image in found if isinstance(image, torch.Tensor)]
-    problems = {row: text for row, text in found if isinstance(text, str)}
+    images = [image for _, image in decoded if isinstance(image, torch.Tensor)]
+    problems = {row: text for row, text in decoded if isinstance(text, str)}
     return (torch.stack(images) if images else None), problems
 
 

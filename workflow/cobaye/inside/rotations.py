@@ -38,10 +38,10 @@ class Kernel(NamedTuple):
 
 def kernels(network: nn.Module) -> list[Kernel]:
     """Return the kernels of a network, in the order of its modules."""
-    found = [(name, p.ndim) for name, p in network.named_parameters() if p.ndim > 1]
+    parameters = [(name, p.ndim) for name, p in network.named_parameters() if p.ndim > 1]
     return [
         Kernel(layer, name.removesuffix(".weight"), "conv" if ndim > 2 else "dense", name)
-        for layer, (name, ndim) in enumerate(found, start=1)
+        for layer, (name, ndim) in enumerate(parameters, start=1)
     ]
 
 
@@ -55,17 +55,19 @@ def rotation(initial: Tensor, now: Tensor, near: float) -> dict[str, float]:
     that only shrank leaves as it was. NaN where a norm that is divided by is 0, or w is not finite.
     """
     before, after = initial.double().flatten(), now.double().flatten()
-    own, new = (before * before).sum(), (after * after).sum()
-    both = (own * new).sqrt() if own and new else own * math.nan
-    found = {
+    old_square, new_square = (before * before).sum(), (after * after).sum()
+    both = (old_square * new_square).sqrt() if old_square and new_square else old_square * math.nan
+    measures = {
         "cosine_distance": 1 - (before * after).sum() / both,
-        "norm": new.sqrt(),
-        "norm_ratio": own.sqrt() / new.sqrt() if new else new * math.nan,
+        "norm": new_square.sqrt(),
+        "norm_ratio": old_square.sqrt() / new_square.sqrt()
+        if new_square
+        else new_square * math.nan,
         "projection": (before * (after - before)).sum() / both,
-        "near_zero": _below(after, near * (own / len(after)).sqrt()),
-        "near_own_zero": _below(after, near * (new / len(after)).sqrt()),
+        "near_zero": _below(after, near * (old_square / len(after)).sqrt()),
+        "near_own_zero": _below(after, near * (new_square / len(after)).sqrt()),
     }
-    return {name: value.item() for name, value in found.items()}
+    return {name: value.item() for name, value in measures.items()}
 
 
 def _below(weights: Tensor, limit: Tensor) -> Tensor:
@@ -85,16 +87,16 @@ def histograms(initial: Tensor, now: Tensor) -> pd.DataFrame:
     before, after = initial.double().flatten(), now.double().flatten()
     change = after - before
     limit, even = math.sqrt(6 / initial[0].numel()), 1 / math.sqrt(len(after))
-    parts = {
+    quantities = {
         "change": (change, limit),
         "relative-change": (change / after.norm(), even),
         "weight": (after, limit),
         "initial": (before, limit),
     }
     tables = []
-    for quantity, (values, unit) in parts.items():
-        own = edges(unit)
-        bins = {"lower": own[:-1], "upper": own[1:], "count": counts(values, own)}
+    for quantity, (values, unit) in quantities.items():
+        bin_edges = edges(unit)
+        bins = {"lower": bin_edges[:-1], "upper": bin_edges[1:], "count": counts(values, bin_edges)}
         tables.append(pd.DataFrame({"quantity": quantity, **bins}))
     return pd.concat(tables, ignore_index=True)
 
@@ -105,14 +107,16 @@ def edges(unit: float) -> np.ndarray:
     return _CORE * unit * np.sinh(steps * (math.asinh(_REACH / _CORE) / (BINS / 2)))
 
 
-def counts(values: Tensor, own: np.ndarray) -> np.ndarray:
+def counts(values: Tensor, bin_edges: np.ndarray) -> np.ndarray:
     """Return how many finite values (N,) lie in each bin, int64; the outermost have no end."""
-    places = torch.bucketize(values[values.isfinite()], torch.from_numpy(own[1:-1]), right=True)
-    return torch.bincount(places, minlength=len(own) - 1).numpy()
+    places = torch.bucketize(
+        values[values.isfinite()], torch.from_numpy(bin_edges[1:-1]), right=True
+    )
+    return torch.bincount(places, minlength=len(bin_edges) - 1).numpy()
 
 
 def rotations(
-    found: Sequence[Kernel], initial: dict[str, Tensor], now: dict[str, Tensor], near: float
+    kernels: Sequence[Kernel], initial: dict[str, Tensor], now: dict[str, Tensor], near: float
 ) -> list[dict[str, Any]]:
     """Return a row per kernel of tensors by name: layer, name, kind, parameters and `rotation`."""
     return [
@@ -122,5 +126,5 @@ def rotations(
             "parameters": now[kernel.parameter].numel(),
             **rotation(initial[kernel.parameter], now[kernel.parameter], near),
         }
-        for kernel in found
+        for kernel in kernels
     ]

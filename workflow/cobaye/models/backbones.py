@@ -186,9 +186,9 @@ class Penultimate(torch.nn.Module):
         self, model: recipes.Kind, tensors: dict[str, torch.Tensor], shape: tuple[int, ...]
     ):
         super().__init__()
-        own, normalization = without_normalization(tensors)
-        network = networks.build(model, shape, len(own["head.weight"]))
-        network.load_state_dict(own)
+        weights, normalization = without_normalization(tensors)
+        network = networks.build(model, shape, len(weights["head.weight"]))
+        network.load_state_dict(weights)
         network.head = torch.nn.Identity()
         if hasattr(network, "norm"):
             network.norm = torch.nn.Identity()

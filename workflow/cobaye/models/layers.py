@@ -56,17 +56,17 @@ def describe(
     models = {name: recipes.parse(Described, each) for name, each in recipe["models"].items()}
     tables = dict(zip(table_names.DESCRIPTIONS, (layers, tensors), strict=True))
     folder = root / paths.TABLES.format(**identity)
-    made = {}
+    entries = {}
     for name, table in tables.items():
-        parts = [
+        frames = [
             pd.DataFrame(table(model, data)).assign(model=label) for label, model in models.items()
         ]
-        frame = pd.concat(parts, ignore_index=True)
+        frame = pd.concat(frames, ignore_index=True)
         frame.insert(0, "model", frame.pop("model"))
         text = frame.to_csv(index=False, lineterminator="\n").encode()
-        made[name] = manifests.describe(folder / name, files.write_bytes(folder / name, text))
+        entries[name] = manifests.describe(folder / name, files.write_bytes(folder / name, text))
     info = {"manifest": MANIFEST}
-    manifest = manifests.Manifest("describe_models", identity, recipe, code, inputs, made, info)
+    manifest = manifests.Manifest("describe_models", identity, recipe, code, inputs, entries, info)
     manifest.write(folder / MANIFEST)
     return folder / MANIFEST
 
@@ -82,7 +82,7 @@ def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
     counted: set[str] = set()
 
     def record(name: str, module: nn.Module, output: torch.Tensor) -> None:
-        own = [] if name in counted else list(module.parameters(recurse=False))
+        parameters = [] if name in counted else list(module.parameters(recurse=False))
         counted.add(name)
         rows.append(
             {
@@ -90,8 +90,8 @@ def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
                 "layer": name,
                 "kind": type(module).__name__,
                 "output": _size(output.shape[1:]),
-                "parameters": sum(p.numel() for p in own),
-                "trained": sum(p.numel() for p in own if p.requires_grad),
+                "parameters": sum(p.numel() for p in parameters),
+                "trained": sum(p.numel() for p in parameters if p.requires_grad),
             }
         )
 
@@ -153,23 +153,23 @@ def _build(model: Described, data: _Data) -> nn.Module:
 
 def _read(data: recipes.Data, root: Path) -> tuple[_Data, dict[str, str]]:
     """Return what a study learns from, and path → sha256 of the manifests that say so."""
-    found = {split: root / paths.split_manifest(data, split) for split in paths.SPLITS}
+    sources = {split: root / paths.split_manifest(data, split) for split in paths.SPLITS}
     identity = {"dataset": data.dataset}
     if data.backbone is None:
-        manifest = manifests.read_manifest(found["train"], "prepare_dataset", identity)
+        manifest = manifests.read_manifest(sources["train"], "prepare_dataset", identity)
         name, counts = f"train/{manifest.info['form']}.npy", manifest.info["images"]
     else:
         identity["backbone"] = data.backbone
         each_split = {
             split: manifests.read_manifest(path, "gather_features", {**identity, "split": split})
-            for split, path in found.items()
+            for split, path in sources.items()
         }
         manifest = each_split["train"]
         name = manifest.info["shards"][0]
         counts = {split: each.info["rows"] for split, each in each_split.items()}
-    header = np.load(found["train"].parent / name, mmap_mode="r", allow_pickle=False)
-    read = _Data(header.shape[1:], str(header.dtype), manifest.info["classes"], counts)
-    return read, {str(path.relative_to(root)): files.sha256(path) for path in found.values()}
+    header = np.load(sources["train"].parent / name, mmap_mode="r", allow_pickle=False)
+    facts = _Data(header.shape[1:], str(header.dtype), manifest.info["classes"], counts)
+    return facts, {str(path.relative_to(root)): files.sha256(path) for path in sources.values()}
 
 
 def _size(shape: Iterable[int]) -> str:

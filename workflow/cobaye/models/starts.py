@@ -43,11 +43,11 @@ def network(
     DataError if nothing of the backbone fits.
     """
     shape = tuple(split.inputs.shape[1:])
-    made = networks.build(recipe.model, shape, split.classes, recipe.seed)
-    started = _take(made, recipe.start, root) if recipe.start else {}
+    built = networks.build(recipe.model, shape, split.classes, recipe.seed)
+    started = _take(built, recipe.start, root) if recipe.start else {}
     if recipe.train_only:
-        started["frozen"] = freeze(made, recipe.train_only)
-    return made, started
+        started["frozen"] = freeze(built, recipe.train_only)
+    return built, started
 
 
 def _take(network: torch.nn.Module, start: recipes.Start, root: Path) -> dict[str, list[str]]:

@@ -5,9 +5,9 @@
     cross-entropy   L(z, y) = −log softmax(z)_y = log Σ_k exp(z_k) − z_y    (in nats)
     squared error   L(z, y) = ½ ‖z − e_y‖²,    e_y the one-hot target
 
-θ is what training changes: parameters that are frozen are no part of it. λ₁, ``l1``, is 0 unless it
-is given. The penalty leaves out a network's biases and the scales of its normalisation layers where
-``penalize_bias`` and ``penalize_scales`` are false: its kernels are left. Everything called
+θ is what training changes, without frozen parameters. λ₁, ``l1``, is 0 unless it is given. Without
+``penalize_bias`` the penalty leaves out a network's biases, and without ``penalize_scales`` the
+scales of its normalisation layers; kernels are always in it. Everything called
 ``loss`` in cobaye's files and tables is the mean of the L that the model was trained with, over
 images or over one class's; a run has no other. Losses of two kinds are never compared.
 
@@ -69,8 +69,8 @@ def penalty(
 
     With one λ per class, every penalised parameter must have K rows; otherwise ValueError.
     """
-    inside = {"penalize_bias": penalize_bias, "penalize_scales": penalize_scales}
-    theta = [p for name, p in parameters.items() if is_penalised(name, p, **inside)]
+    options = {"penalize_bias": penalize_bias, "penalize_scales": penalize_scales}
+    theta = [p for name, p in parameters.items() if is_penalised(name, p, **options)]
     half_square = sum((p * _decay(p, weight_decay)).sum() for p in theta) / 2
     return half_square + l1 * sum(p.abs().sum() for p in theta) if l1 else half_square
 
@@ -78,10 +78,10 @@ def penalty(
 def is_penalised(
     name: str, parameter: Tensor, *, penalize_bias: bool = True, penalize_scales: bool = True
 ) -> bool:
-    """Tell whether a parameter is part of ‖θ‖.
+    """Tell whether a parameter is in ‖θ‖.
 
-    It is a bias if its name ends in ``bias``, otherwise a scale if it has one dimension (as that of
-    a batch norm), otherwise a kernel.
+    A name that ends in ``bias`` is a bias; any other of one dimension is a scale, as of a batch
+    norm; the rest are kernels.
     """
     if name.rpartition(".")[2] == "bias":
         return penalize_bias

@@ -1,8 +1,8 @@
 """A minimiser of a convex function: truncated Newton. Why it stopped is part of its result.
 
 Newton-CG (Nocedal & Wright, Numerical Optimization, 2006, algorithm 7.1): each step solves
-H d = −∇J by conjugate gradients to a relative residual of min(½, √‖∇J‖), but never further than
-what the gradient norm that is asked for needs.
+H d = −∇J by conjugate gradients to a relative residual of min(½, √‖∇J‖), but never more
+accurately than the requested gradient norm needs.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def minimize(
 ) -> Solution:
     """Minimise J from `start` (K, D + 1) until ‖∇J‖₂ ≤ `gradient_norm`.
 
-    Stops too after `max_iterations` steps, or when none makes J or ‖∇J‖ fall any more.
+    It also stops after `max_iterations` steps, or when no step makes J or ‖∇J‖ fall any more.
     """
     theta, point, passes = start.double().clone(), function.evaluate(start.double()), 1
     for _ in range(max_iterations):

@@ -16,7 +16,7 @@ from cobaye.training import schedules
 from cobaye.training.history import Row
 
 
-def of(optimizer: recipes.Optimizer) -> tuple[recipes.Phase, ...]:
+def phases_of(optimizer: recipes.Optimizer) -> tuple[recipes.Phase, ...]:
     """Return the phases of a recipe, at least one; without `phases`, λ acts in it."""
     alone = recipes.Phase(optimizer.algorithm, optimizer.learning_rate, weight_decay=True)
     return optimizer.phases or (alone,)
@@ -39,7 +39,7 @@ def learning_rate(optimizer: recipes.Optimizer, epoch: int, rows: Sequence[Row] 
     """
     place = number(optimizer, epoch)
     before = begins(optimizer)[place]
-    rate, epochs = of(optimizer)[place].learning_rate, of(optimizer)[place].epochs
+    rate, epochs = phases_of(optimizer)[place].learning_rate, phases_of(optimizer)[place].epochs
     if rate is None:
         return math.nan
     epochs = epochs or optimizer.epochs - before

@@ -35,7 +35,7 @@ def publish(
     files.publish_directory(staged, folder / "checkpoints")
     text = "\n".join([",".join(history.COLUMNS), *progress.rows]) + "\n"
     sha256 = files.write_bytes(folder / "history.csv", text.encode())
-    made = {
+    described = {
         **{f"checkpoints/{name}": entry for name, entry in progress.checkpoints.items()},
         "history.csv": manifests.describe(folder / "history.csv", sha256),
     }
@@ -48,7 +48,7 @@ def publish(
         "penalty": penalty if math.isfinite(penalty) else None,
         **({"certificate": progress.certificate} if progress.certificate else {}),
     }
-    manifest = dataclasses.replace(manifest, files=made, info=info)
+    manifest = dataclasses.replace(manifest, files=described, info=info)
     files.write_json(folder / "run.json", _circumstances(manifest, progress, circumstances))
     manifest.write(folder / "train.json")
     return folder / "train.json"

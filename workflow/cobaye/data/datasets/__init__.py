@@ -19,7 +19,7 @@ from cobaye import kinds, recipes
 from cobaye.data.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
 from cobaye.errors import DataError
 from cobaye.storage import files, manifests, paths, staleness
-from cobaye.storage.arrays import ArrayFile, Rows, load_array, save_array
+from cobaye.storage.arrays import ArrayFile, SelectedRows, load_array, save_array
 from cobaye.storage.manifests import Manifest
 from cobaye.storage.paths import SPLITS
 
@@ -27,7 +27,7 @@ __all__ = [
     "ArrayFile",
     "ImageFiles",
     "Prepared",
-    "Rows",
+    "SelectedRows",
     "check",
     "load_array",
     "prepare",
@@ -53,7 +53,7 @@ def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path 
     try:
         with tqdm(desc=identity["dataset"], mininterval=1.0, delay=1.0) as bar:
             prepared = module.prepare(options, lambda done, total: _show(bar, done, total))
-        made = write(prepared, folder)
+        entries = write(prepared, folder)
     except DataError as error:
         raise DataError(f"{identity['dataset']}: {error}") from None
     info = {
@@ -66,7 +66,8 @@ def prepare(kind: recipes.Kind, identity: dict[str, Any], code: str, root: Path 
     sources = module.sources(options) if hasattr(module, "sources") else []
     inputs = {source: _content_sha256(source) for source in sources}
     path = folder / "manifest.json"
-    Manifest("prepare_dataset", identity, recipes.plain(kind), code, inputs, made, info).write(path)
+    plain = recipes.plain(kind)
+    Manifest("prepare_dataset", identity, plain, code, inputs, entries, info).write(path)
     return path
 
 

@@ -44,11 +44,11 @@ def binarise(activations: Tensor) -> Bits:
 
     So the mean of equal float32 values is exactly that value, and a constant neuron always 0.
     """
-    parts = []
+    words_of_blocks = []
     for block in activations.split(BLOCK, dim=1):
         block = block.double()
-        parts.append(_packed((block > block.mean(dim=0)).T.contiguous().cpu().numpy()))
-    words = np.concatenate(parts)
+        words_of_blocks.append(_packed((block > block.mean(dim=0)).T.contiguous().cpu().numpy()))
+    words = np.concatenate(words_of_blocks)
     return Bits(words, count(words), len(activations))
 
 

@@ -72,11 +72,11 @@ class Layer:
         rows = (inputs.shape[2] + 2 * above - height) // down + 1
         row, column = divmod(neuron % (rows * columns), columns)
         top, left = row * down - above, column * right - before
-        found = inputs.new_zeros(len(inputs), inputs.shape[1], height, width)
+        patch = inputs.new_zeros(len(inputs), inputs.shape[1], height, width)
         seen = inputs[:, :, max(top, 0) : top + height, max(left, 0) : left + width]
         y, x = max(-top, 0), max(-left, 0)
-        found[:, :, y : y + seen.shape[2], x : x + seen.shape[3]] = seen
-        return found.flatten(1)
+        patch[:, :, y : y + seen.shape[2], x : x + seen.shape[3]] = seen
+        return patch.flatten(1)
 
 
 def layers(network: nn.Module) -> dict[str, bool]:
@@ -159,11 +159,11 @@ def _shell(network: nn.Module) -> nn.Module:
 
 def _check(network: nn.Module, shell: nn.Module, chunks: list[_Chunk], inputs: Tensor) -> None:
     """Require that layer by layer gives what the network gives."""
-    found = shell(inputs)
+    outputs = shell(inputs)
     for chunk in chunks:
-        found = chunk.activated(chunk.prepared(found))
+        outputs = chunk.activated(chunk.prepared(outputs))
     expected = network(inputs)
-    if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
+    if not torch.allclose(outputs, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise _refusal(network, "its layers, one after another, do not give its outputs")
 
 
@@ -189,14 +189,14 @@ def _bound(chunks: list[_Chunk], one: Tensor, images: int, memory: float) -> Non
 
 def _batched(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
     """Return what a function makes of inputs, batch by batch, in a tensor made once."""
-    found, start = None, 0
+    outputs, start = None, 0
     for batch in inputs.split(BATCH):
-        made = function(batch)
-        if found is None:
-            found = made.new_empty(len(inputs), *made.shape[1:])
-        found[start : start + len(made)] = made
-        start += len(made)
-    return found
+        output = function(batch)
+        if outputs is None:
+            outputs = output.new_empty(len(inputs), *output.shape[1:])
+        outputs[start : start + len(output)] = output
+        start += len(output)
+    return outputs
 
 
 def _through(modules: list[nn.Module], inputs: Tensor) -> Tensor:

@@ -46,20 +46,20 @@ class Layer:
         self.blocks: list[Block] = []
         first = place = start = 0
         for count, outputs, inputs in sizes:
-            own, shape = count * outputs * inputs, (count, outputs, inputs)
+            weights_size, shape = count * outputs * inputs, (count, outputs, inputs)
             biases = slice(start, start + count * outputs)
             self.blocks.append(
                 Block(
                     first,
                     count,
                     start,
-                    flat[place : place + own].view(shape),
+                    flat[place : place + weights_size].view(shape),
                     self.bias[biases].view(count, outputs),
-                    gradient[place : place + own].view(shape),
+                    gradient[place : place + weights_size].view(shape),
                     self.bias_gradient[biases].view(count, outputs),
                 )
             )
-            first, place, start = first + count, place + own, start + count * outputs
+            first, place, start = first + count, place + weights_size, start + count * outputs
         if len({inputs for _, _, inputs in sizes}) == 1:
             self.weight = flat[:weights].view(rows, -1)
             self.weight_gradient = gradient[:weights].view(rows, -1)
@@ -71,14 +71,18 @@ class Buffers:
     def __init__(self, layers: Sequence[Layer], batch: int, like: Tensor):
         self.outputs = [like.new_empty(layer.outputs, batch) for layer in layers]
         self.deltas = [like.new_empty(layer.outputs, batch) for layer in layers]
-        self.in_blocks = [self._views(layers, made, batch) for made in (self.outputs, self.deltas)]
+        self.in_blocks = [
+            self._views(layers, buffers, batch) for buffers in (self.outputs, self.deltas)
+        ]
 
     @staticmethod
-    def _views(layers: Sequence[Layer], made: Sequence[Tensor], batch: int) -> list[list[Tensor]]:
+    def _views(
+        layers: Sequence[Layer], buffers: Sequence[Tensor], batch: int
+    ) -> list[list[Tensor]]:
         """Return per layer and block its part of a buffer, (count, outputs, batch)."""
         return [
             [buffer[block.rows].view(*block.bias.shape, batch) for block in layer.blocks]
-            for layer, buffer in zip(layers, made, strict=True)
+            for layer, buffer in zip(layers, buffers, strict=True)
         ]
 
 
@@ -107,18 +111,18 @@ class Stack:
         for number, tensors in enumerate(given):
             copy(tensors, self.tensors(number))
 
-    def tensors(self, number: int, of: Tensor | None = None) -> dict[str, Tensor]:
+    def tensors(self, number: int, flat: Tensor | None = None) -> dict[str, Tensor]:
         """Return a network's parameters by name: views, on `of` where that is laid out alike."""
-        place, found = self.order.index(number), []
+        place, views = self.order.index(number), []
         for layer in self.layers:
             block = next(b for b in layer.blocks if b.first <= place < b.first + b.count)
             for stacked in (block.weight, block.bias):
                 view = stacked[place - block.first]
-                found.append(view if of is None else part(of, view))
-        return dict(zip(self.names[number], found, strict=True))
+                views.append(view if flat is None else matching(flat, view))
+        return dict(zip(self.names[number], views, strict=True))
 
 
-def part(flat: Tensor, view: Tensor) -> Tensor:
+def matching(flat: Tensor, view: Tensor) -> Tensor:
     """Return what lies in `flat` where a view on all parameters lies in them, of its shape."""
     return flat[view.storage_offset() :][: view.numel()].view(view.shape)
 

@@ -1,4 +1,4 @@
-"""Epochs of many small networks side by side: one pass over the batches trains them all.
+"""Epochs of many small networks trained together: one pass over the batches trains them all.
 
 With batches of four images a step is all overhead, the same for one network as for twenty. So
 networks of equal depth and activation share their batches, in the columns of X (D, B):
@@ -11,7 +11,7 @@ Nothing is padded. All parameters lie in one array, so that a step of SGD, with 
 momentum and a λ for each network, is a few calls. Losses are taken from the stored outputs of many
 batches at once. A network trained so equals one trained alone but for the order of sums: rounding.
 
-This engine is no `engines.build` kind: it has many recipes (`cobaye.together`).
+This engine is none of `engines.build`: it takes many recipes (`training.together`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cobaye import objective, recipes
 from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
 from cobaye.storage.mapped_rows import take
-from cobaye.training.engines._stacked import Buffers, Stack, copy, part
+from cobaye.training.engines._stacked import Buffers, Stack, copy, matching
 
 # Outputs and inputs of so many batches are held at once: about 32 MiB of each.
 HELD = 8_000_000
@@ -41,7 +41,7 @@ class Means:
     accuracy: float
 
 
-class Engine:
+class BatchedEngine:
     """Mini-batch SGD on the cross-entropy of networks of linear layers, all at once.
 
     Parameters
@@ -192,15 +192,15 @@ class Engine:
 
     def _penalties(self) -> Tensor:
         """Return λ/2 ‖θ‖² of each network, in the order of the layout, float64."""
-        found = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
+        penalties = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
         terms = (self.theta * self.theta).mul_(self.decays).div_(2)
         for layer in self.layers:
             for block in layer.blocks:
-                own = slice(block.first, block.first + block.count)
+                networks = slice(block.first, block.first + block.count)
                 for stacked in (block.weight, block.bias):
-                    each = part(terms, stacked).view(block.count, -1)
-                    found[own] += each.sum(1, dtype=torch.float64)
-        return found
+                    each = matching(terms, stacked).view(block.count, -1)
+                    penalties[networks] += each.sum(1, dtype=torch.float64)
+        return penalties
 
     def _seen(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return, per network, the sum of the losses and the number of hits, (2, networks)."""

@@ -1,4 +1,4 @@
-"""Epochs by the network from scratch (`cobaye.scratch`): NumPy alone, on the processor.
+"""Epochs by the network from scratch (`training.scratch`): NumPy alone, on the processor.
 
 It begins at the weights that torch drew for the seed, visits the images in the same order and
 minimises the same objective, in the recipe's precision. So a run of it and one of torch's engines
@@ -16,6 +16,7 @@ from torch import Tensor
 from cobaye import objective, recipes
 from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
+from cobaye.training import engines
 from cobaye.training.engines import Epoch
 from cobaye.training.scratch import lesson
 from cobaye.training.scratch.networks import DeepNetwork, LinearNetwork
@@ -26,7 +27,7 @@ DEVICE = "cpu"
 MOMENTUM = "momentum_buffer"
 
 
-class Engine:
+class Engine(engines.Engine):
     """Trains a scratch network; tensors by name are views on its arrays.
 
     batch_size: images per step; 1 is one image at a time.
@@ -44,21 +45,21 @@ class Engine:
         self.batch_size, self.loss = batch_size, loss
 
     def parameters(self) -> list[Tensor]:
-        """Return θ, tensor by tensor."""
+        """Return the network's parameters."""
         return list(self.tensors().values())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameters by name."""
+        """Return the network's parameters, live."""
         return {p.name: torch.from_numpy(p.data) for p in self.network.parameters()}
 
     def penalty(self) -> float:
-        """Return λ/2 ‖θ‖² of the present weights."""
+        """Return λ/2 ‖θ‖²."""
         return self.optimizer.penalty()
 
     def state(self) -> dict[str, Tensor]:
         """Return the velocities by name; none without momentum or before the first step."""
-        found = self.optimizer.velocities.items()
-        return {f"{name}.{MOMENTUM}": torch.from_numpy(velocity) for name, velocity in found}
+        velocities = self.optimizer.velocities.items()
+        return {f"{name}.{MOMENTUM}": torch.from_numpy(velocity) for name, velocity in velocities}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         """Copy in the parameters and the velocities; an empty state is a fresh start."""
@@ -70,7 +71,7 @@ class Engine:
         }
 
     def epoch(self, order: Tensor, learning_rate: float) -> Epoch:
-        """Visit every image once, in `order` ((N,) int64), the last batch smaller if need be."""
+        """Visit every image once (see `engines.Engine`)."""
         self.optimizer.learning_rate = learning_rate
         # torch's generator was seeded for this epoch by the loop.
         generator = np.random.default_rng(int(torch.randint(2**62, ())))

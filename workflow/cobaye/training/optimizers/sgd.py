@@ -10,7 +10,7 @@ import torch
 
 # What the NumPy engine has of it: option → values.
 SCRATCH = {"nesterov": [False]}
-# It can train side by side (`engines.together`).
+# The batched engine supports it.
 TOGETHER = {}
 
 

@@ -107,5 +107,5 @@ def train(
 
 def _strictly_largest(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Tell, per image, whether its label's output is larger than all others; not if it is NaN."""
-    own = outputs[np.arange(len(labels)), labels]
-    return (outputs < own[:, None]).sum(axis=1) == outputs.shape[1] - 1
+    label_outputs = outputs[np.arange(len(labels)), labels]
+    return (outputs < label_outputs[:, None]).sum(axis=1) == outputs.shape[1] - 1
