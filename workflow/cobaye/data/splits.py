@@ -1,4 +1,4 @@
-"""A split as training and evaluation read it: inputs and labels, checked against the manifest."""
+"""Splits as training and evaluation read them: inputs and labels, checked against a manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cobaye.storage.mapped_rows import MappedRows
 class Split:
     """inputs: (N, *shape), uint8 images or float features. labels: (N,) int64.
 
-    classes: K, of the whole dataset. manifest: the path and sha256 of what it was checked against.
+    classes: K, of the whole dataset. manifest: path → sha256 of its manifest.
     """
 
     inputs: torch.Tensor | MappedRows
@@ -30,10 +30,10 @@ class Split:
 
 
 def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Split:
-    """Return a split once its files are known to be what their manifest says.
+    """Return a split, after checking its files against their manifest.
 
-    It is read into memory, but for features that would take more than the share `memory` of this
-    machine's: those are read by memory map. Results are the same.
+    Features that take more than the share `memory` of this machine's memory are read by memory
+    map, all else into memory. Results are the same.
 
     Raises CorruptFile, naming the file, what was expected, what was found and the repair.
     """

@@ -1,4 +1,4 @@
-"""Features: a split's cached shards, checked against each other, and the manifest over them."""
+"""A split's cached feature shards, checked against each other, and the manifest of all of them."""
 
 from __future__ import annotations
 

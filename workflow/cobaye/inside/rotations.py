@@ -1,4 +1,4 @@
-"""What training does to the weights of each layer (S2.7–S2.9): its kernel before and after.
+"""Each layer's kernel before and after training (S2.7–S2.9): rotation, norms, histograms.
 
 A kernel is a parameter of two dimensions or more: the weights of a convolution or a linear layer.
 Biases and batch norm have none. Everything is computed in float64, whatever the run's precision.
@@ -15,15 +15,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-# Of a histogram, in the unit of its layer: bins of equal width near zero, 5 % of their distance
-# from it further out, so that what moved little and what moved a lot both show. A power of three:
-# neighbours can be joined about the middle one.
+# Bins of a histogram, in the unit of its layer: of equal width near zero, and further out 5 % of
+# their distance from it, so that small and large moves both show. A power of three, so that
+# neighbours can be joined about the middle bin.
 BINS = 243
 _CORE, _REACH = 0.1, 30.0
 
 
 class Kernel(NamedTuple):
-    """A kernel of a network: its layer's number from 1, in order, its module, conv or dense."""
+    """A kernel of a network. layer: from 1; name: of its module; kind: conv or dense."""
 
     layer: int
     name: str
@@ -31,8 +31,8 @@ class Kernel(NamedTuple):
     parameter: str
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What tables say of it."""
+    def columns(self) -> dict[str, Any]:
+        """The columns that name the kernel in tables."""
         return {"layer": self.layer, "name": self.name}
 
 
@@ -46,7 +46,7 @@ def kernels(network: nn.Module) -> list[Kernel]:
 
 
 def rotation(initial: Tensor, now: Tensor, near: float) -> dict[str, float]:
-    """Return how far a kernel turned, and what its weights have become, as floats.
+    """Return how far a kernel turned, its norms and its shares of small weights, as floats.
 
     With w₀ = initial, w = now, Δw = w − w₀ (any shapes, the same): cosine_distance φ =
     1 − w₀·w / (‖w₀‖‖w‖), exactly 0 where nothing changed; norm ‖w‖; norm_ratio ‖w₀‖/‖w‖ and
@@ -121,7 +121,7 @@ def rotations(
     """Return a row per kernel of tensors by name: layer, name, kind, parameters and `rotation`."""
     return [
         {
-            **kernel.told,
+            **kernel.columns,
             "kind": kernel.kind,
             "parameters": now[kernel.parameter].numel(),
             **rotation(initial[kernel.parameter], now[kernel.parameter], near),

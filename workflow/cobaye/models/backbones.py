@@ -1,7 +1,7 @@
 """Backbones: a network without its last layer, as weights and the few facts that rebuild it.
 
 A backbone's tensors are those of a checkpoint: the network's, and the normalisation of its inputs.
-So one that a run trained and one of torchvision are used alike.
+Backbones that a run trained and those of torchvision are used in the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cobaye.recipes import study
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.storage.manifests import Manifest
 
-# Of the batch norm behind a head: torch's.
+# torch's epsilon of the batch norm behind a head.
 EPSILON = 1e-5
 
 
@@ -66,7 +66,7 @@ def _from_run(
 def _from_torchvision(
     recipe: dict[str, Any], expected: None, root: Path
 ) -> tuple[dict[str, torch.Tensor], dict[str, str], dict[str, Any]]:
-    """Return pretrained weights, downloaded or from a local file, and how they see an image."""
+    """Return pretrained weights, downloaded or from a local file, and their preprocessing."""
     from torchvision import models  # three seconds, for these backbones alone
 
     from cobaye.models.networks import torchvision as zoo
@@ -143,9 +143,9 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
 class Backbone:
     """A backbone read back.
 
-    tensors: as a checkpoint's, `head` included. resize: how it sees an image, {"resize", "crop",
-    "interpolation"}; None: as it is. sha256: of its weights. categories: the names of the classes
-    that `head` tells apart, where its weights came with them.
+    tensors: as a checkpoint's, `head` included. resize: {"resize", "crop", "interpolation"} of an
+    image; None: images stay as they are. sha256: of the weights. categories: the names of the
+    classes that `head` tells apart, where its weights came with them.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -155,7 +155,7 @@ class Backbone:
 
     @property
     def classes(self) -> int:
-        """How many classes `head` tells apart."""
+        """The number of classes that `head` tells apart."""
         return len(self.tensors["head.weight"])
 
     def head(self) -> dict[str, torch.Tensor]:
@@ -169,7 +169,7 @@ class Backbone:
 
 
 def load(backbone: str, root: Path = Path()) -> Backbone:
-    """Return a backbone, once its file is known to be what its manifest says."""
+    """Return a backbone, after checking its file against its manifest."""
     base = paths.BACKBONE.format(backbone=backbone)
     path = root / f"{base}.json"
     manifest = manifests.read_manifest(path, "prepare_backbone", {"backbone": backbone})

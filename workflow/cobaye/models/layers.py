@@ -1,6 +1,6 @@
-"""A study's models, layer by layer, and the tensors that their training handles.
+"""A study's models, layer by layer, and the tensors of their training.
 
-Nothing is computed: the networks are built on torch's ``meta`` device, which knows shapes alone.
+Nothing is computed: networks are built on torch's ``meta`` device, which has shapes only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cobaye.models import networks, starts
 from cobaye.storage import files, manifests, paths, table_names
 
 MANIFEST = "layers.json"
-# What only holds others, or does nothing, is no layer.
+# Modules that only hold others or do nothing are not layers.
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.Identity)
 
 
@@ -74,8 +74,8 @@ def describe(
 def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
     """Return a row per call of a layer on one image, in order, and one of their sums.
 
-    number, layer (its name), kind; output, its size without the batch's; parameters, its own, with
-    its first call; trained, those of them that learn.
+    number; layer: its name; kind; output: its size for one image; parameters: its own number of
+    them, at its first call; trained: how many of these learn.
     """
     network = _build(model, data)
     rows: list[dict[str, Any]] = []
@@ -152,7 +152,7 @@ def _build(model: Described, data: _Data) -> nn.Module:
 
 
 def _read(data: recipes.Data, root: Path) -> tuple[_Data, dict[str, str]]:
-    """Return what a study learns from, and path → sha256 of the manifests that say so."""
+    """Return the facts of a study's data, and path → sha256 of the manifests that state them."""
     sources = {split: root / paths.split_manifest(data, split) for split in paths.SPLITS}
     identity = {"dataset": data.dataset}
     if data.backbone is None:

@@ -1,4 +1,4 @@
-"""What a network makes of a split's images: the loss of each, and where its label ranks."""
+"""Scores of a network on a split: the loss of each image, and the rank of its label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Scores:
-    """What a checkpoint makes of each image of a split.
+    """Scores of each image of a split by one checkpoint.
 
     loss: (N,) float32, the loss that the model was trained with. rank: (N,) int64, that of `ranks`
     (0: right; < 5: in the top five).
@@ -54,14 +54,14 @@ def ranks(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 class Forward:
-    """A run's network, ready to take one checkpoint after another."""
+    """A run's network, into which checkpoints are loaded one after another."""
 
     def __init__(self, model: recipes.Kind, shape: tuple[int, ...], classes: int, device: str):
         self.network = networks.build(model, shape, classes).to(device).eval()
         self.device = device
 
     def load(self, tensors: dict[str, torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Take a checkpoint's weights; return its map from a block of raw inputs to logits."""
+        """Load a checkpoint; return its map from a block of raw inputs to logits."""
         weights, normalization = without_normalization(tensors)
         self.network.load_state_dict(weights)
         if normalization is None:

@@ -16,9 +16,9 @@ def load(
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Return the tensors that a run starts from, and the path and sha256 of their manifest.
 
-    Both are empty unless the recipe names a λ to start from: it is that of a run which shares all
-    else of the identity. expected: the fingerprint that the config gives that run's training;
-    another one raises StaleFile.
+    Both are empty unless the recipe names a λ to start from. They are those of the run of that λ
+    whose identity is otherwise the same. expected: the fingerprint that the config gives that run's
+    training; another one raises StaleFile.
     """
     if recipe.warm_start is None:
         return {}, {}

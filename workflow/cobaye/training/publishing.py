@@ -1,4 +1,4 @@
-"""The declared files of a finished run, put in their place from its resume folder."""
+"""The declared files of a finished run, moved into place from its resume folder."""
 
 from __future__ import annotations
 
@@ -22,10 +22,9 @@ def publish(
     circumstances: dict[str, Any],
     penalty: float,
 ) -> Path:
-    """Give a finished run its declared files; the manifest, last, says that they are all there.
+    """Publish the declared files of a finished run; the manifest comes last and vouches for them.
 
-    circumstances: what run.json says beside what every run knows. penalty: that of the objective at
-    the last weights.
+    circumstances: further keys of run.json. penalty: λ/2 ‖θ‖² + λ₁ ‖θ‖₁ at the last weights.
     """
     staged = scratch / "published"
     shutil.rmtree(staged, ignore_errors=True)
@@ -44,7 +43,7 @@ def publish(
         "epochs": progress.epoch,
         "stopped": progress.stopped,
         "finite": stopping.is_finite(progress.stopped),
-        # Of the last weights, where history.csv has means over an epoch.
+        # At the last weights; history.csv has means over an epoch.
         "penalty": penalty if math.isfinite(penalty) else None,
         **({"certificate": progress.certificate} if progress.certificate else {}),
     }
@@ -57,7 +56,7 @@ def publish(
 def _circumstances(
     manifest: manifests.Manifest, progress: resume.Progress, circumstances: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return run.json: what was asked, and where, when and how long it ran."""
+    """Return run.json: the recipe, and on which machine and for how long the run trained."""
     return {
         "identity": manifest.identity,
         "recipe": manifest.recipe,

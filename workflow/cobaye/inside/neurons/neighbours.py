@@ -31,7 +31,7 @@ Metric = Literal["euclidean", "cosine"]
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """All points as seen from some centres, the most central first.
+    """All points in the order of their distance from some centres, the most central first.
 
     distances: (c, N) float64, ascending; the first is the centre's own, 0. active: (c, N) bool,
     which of them activate the neuron. population: how many points do.
@@ -43,14 +43,14 @@ class Neighbourhoods:
 
 
 def share(fraction: float, whole: int) -> int:
-    """Return how many points a share of them is: rounded, at least one."""
+    """Return the number of points in a share of them: rounded, at least one."""
     return max(1, round(fraction * whole))
 
 
 def neighbourhoods(
     inputs: Tensor, weights: Tensor, active: Tensor, metric: Metric, centres: float
 ) -> Neighbourhoods | None:
-    """Return what the most central share `centres` of the active points have around them.
+    """Return the points around the most central share `centres` of the active points.
 
     inputs: (N, d); weights: (d,), of the same floating dtype; active: (N,) bool. None of a neuron
     that is always or never active. Of n active points it costs n²·d products in the euclidean

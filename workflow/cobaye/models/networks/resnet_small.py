@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# It takes images only; networks without this take features too.
+# What it is trained on; others take features as well.
 INPUT = "images"
-# Modules that a study may name under `train_only` or `fresh`.
+# What a study may name to be trained alone, or not to be taken from other weights.
 PARTS = ("body", "head")
 
 

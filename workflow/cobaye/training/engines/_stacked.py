@@ -1,6 +1,7 @@
-"""Where the parameters of many networks lie, and room for a step of them all.
+"""Memory of many networks: their parameters, and buffers for a step.
 
-Layer by layer, networks of equal widths side by side, so that each layer of theirs is one stack.
+Parameters lie layer by layer, networks of equal widths next to each other, so that each layer of
+such networks is one stack.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Networks first … first + count − 1 of equal widths, in one layer: theirs are its rows.
+    """One layer of the networks first … first + count − 1, which have equal widths.
 
-    weight: (count, outputs, inputs). bias: (count, outputs). Both are views on all parameters;
-    those of the gradient likewise. start: of its rows among the layer's outputs.
+    weight: (count, outputs, inputs). bias: (count, outputs). Both, and their gradients, are views
+    on all parameters. start: the first of the layer's outputs that are theirs.
     """
 
     first: int
@@ -30,8 +31,8 @@ class Block:
     bias_gradient: Tensor
 
     @property
-    def rows(self) -> slice:
-        """Its places among the outputs of the layer."""
+    def places(self) -> slice:
+        """The networks' outputs among those of the layer."""
         return slice(self.start, self.start + self.bias.numel())
 
 
@@ -66,7 +67,7 @@ class Layer:
 
 
 class Buffers:
-    """Room for a step with batches of one size: outputs and their gradients, layer by layer."""
+    """Memory for batches of one size: outputs and their gradients, layer by layer."""
 
     def __init__(self, layers: Sequence[Layer], batch: int, like: Tensor):
         self.outputs = [like.new_empty(layer.outputs, batch) for layer in layers]
@@ -79,17 +80,17 @@ class Buffers:
     def _views(
         layers: Sequence[Layer], buffers: Sequence[Tensor], batch: int
     ) -> list[list[Tensor]]:
-        """Return per layer and block its part of a buffer, (count, outputs, batch)."""
+        """Return the views (count, outputs, batch) on a buffer, per layer and block."""
         return [
-            [buffer[block.rows].view(*block.bias.shape, batch) for block in layer.blocks]
+            [buffer[block.places].view(*block.bias.shape, batch) for block in layer.blocks]
             for layer, buffer in zip(layers, buffers, strict=True)
         ]
 
 
 class Stack:
-    """All parameters of networks of equal depth, in one array; those of the gradient likewise.
+    """All parameters of networks of equal depth in one array, and their gradient in another.
 
-    networks: linear layers with biases. order: the layout's, networks of equal widths together.
+    networks: linear layers with biases. order: their numbers in the order of the array.
     """
 
     def __init__(self, networks: Sequence[torch.nn.Module], dtype: torch.dtype, device: str):
@@ -112,7 +113,7 @@ class Stack:
             copy(tensors, self.tensors(number))
 
     def tensors(self, number: int, flat: Tensor | None = None) -> dict[str, Tensor]:
-        """Return a network's parameters by name: views, on `of` where that is laid out alike."""
+        """Return a network's parameters by name: views on `flat`, an array of the same layout."""
         place, views = self.order.index(number), []
         for layer in self.layers:
             block = next(b for b in layer.blocks if b.first <= place < b.first + b.count)
@@ -123,7 +124,7 @@ class Stack:
 
 
 def matching(flat: Tensor, view: Tensor) -> Tensor:
-    """Return what lies in `flat` where a view on all parameters lies in them, of its shape."""
+    """Return the view on `flat` that lies where another lies in the array of all parameters."""
     return flat[view.storage_offset() :][: view.numel()].view(view.shape)
 
 

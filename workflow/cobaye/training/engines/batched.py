@@ -8,8 +8,8 @@ networks of equal depth and activation share their batches, in the columns of X 
     δ = (softmax(A_L) − Y) / B,   ∂J/∂Wₗ = δₗ φ(Aₗ₋₁)ᵀ,   δₗ₋₁ = (Wₗᵀ δₗ) ⊙ φ′(Aₗ₋₁)
 
 Nothing is padded. All parameters lie in one array, so that a step of SGD, with a learning rate, a
-momentum and a λ for each network, is a few calls. Losses are taken from the stored outputs of many
-batches at once. A network trained so equals one trained alone but for the order of sums: rounding.
+momentum and a λ for each network, is a few calls. Losses are computed from the stored outputs of
+many batches at once. A network trained so differs from one trained alone by rounding only.
 
 This engine is none of `engines.build`: it takes many recipes (`training.together`).
 """
@@ -46,7 +46,7 @@ class BatchedEngine:
 
     Parameters
     ----------
-    members : a recipe per network; they differ in widths, learning rate, momentum and λ alone.
+    members : a recipe per network; only widths, learning rate, momentum and λ may differ.
     networks : at their initial weights: linear layers, a ReLU or tanh between them.
     split : inputs (N, *shape) and labels (N,). normalization : of images.
     """
@@ -124,7 +124,7 @@ class BatchedEngine:
         return [Means(loss, penalty, accuracy) for loss, accuracy, penalty in means]
 
     def _chunks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield rows, inputs (n, D), and labels of so many whole batches as fit into memory."""
+        """Yield (n,) image numbers, (n, D) inputs and (n,) labels of as many batches as HELD allows."""
         width = max(self.split.inputs[:1].numel(), len(self.members) * self.classes)
         size = max(1, HELD // (width * self.batch_size)) * self.batch_size
         for rows in order.split(size):

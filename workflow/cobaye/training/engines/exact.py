@@ -63,7 +63,7 @@ class Engine(engines.Engine):
         return engines.penalty(self.tensors(), self.decay, penalize_bias=self.penalize_bias)
 
     def state(self) -> dict[str, Tensor]:
-        """Return nothing: a solve is carried out whole."""
+        """Return nothing: a solve is not resumed."""
         return {}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
@@ -71,7 +71,7 @@ class Engine(engines.Engine):
         copy_named(tensors, self.tensors())
 
     def epoch(self, order: Tensor, learning_rate: float) -> Epoch:
-        """Solve from the present weights; neither argument has a meaning here."""
+        """Solve from the present weights; both arguments are ignored."""
         steps: list[Step] = []
         norms: list[float] = []
 
@@ -116,7 +116,7 @@ class Engine(engines.Engine):
         )
 
     def _certificate(self, point: Point) -> dict[str, Any]:
-        """Return what is known of the stored weights' distance from the minimum."""
+        """Return the objective at the stored weights, and how far from the minimum it may be."""
         smallest = float(torch.as_tensor(self.decay).min())
         bound, why = None, ""
         if smallest == 0:

@@ -1,8 +1,8 @@
 """Epochs by the network from scratch (`training.scratch`): NumPy alone, on the processor.
 
 It begins at the weights that torch drew for the seed, visits the images in the same order and
-minimises the same objective, in the recipe's precision. So a run of it and one of torch's engines
-differ by rounding alone, but for dropout, whose random numbers are NumPy's own.
+minimises the same objective, in the recipe's precision. Its runs and those of torch's engines
+differ by rounding alone, except with dropout, whose random numbers are NumPy's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cobaye.training.scratch import lesson
 from cobaye.training.scratch.networks import DeepNetwork, LinearNetwork
 from cobaye.training.scratch.sgd import SGD
 
-# Where it computes, whatever there is.
+# It computes on the processor, whatever the recipe's device.
 DEVICE = "cpu"
 MOMENTUM = "momentum_buffer"
 
@@ -97,7 +97,7 @@ def build(
     normalization: Normalization | None,
     device: str,
 ) -> Engine:
-    """Return the engine of a recipe, at the weights of ``network``; `device` is not asked.
+    """Return the engine of a recipe, at the weights of ``network``; `device` has no effect.
 
     A λ per class is a ValueError.
     """

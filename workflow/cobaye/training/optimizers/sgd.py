@@ -10,7 +10,7 @@ import torch
 
 # What the NumPy engine has of it: option → values.
 SCRATCH = {"nesterov": [False]}
-# The batched engine supports it.
+# It can train side by side (`engines.together`).
 TOGETHER = {}
 
 
