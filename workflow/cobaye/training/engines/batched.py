@@ -124,7 +124,7 @@ class BatchedEngine:
         return [Means(loss, penalty, accuracy) for loss, accuracy, penalty in means]
 
     def _chunks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield (n,) image numbers, (n, D) inputs and (n,) labels of as many batches as HELD allows."""
+        """Yield numbers, inputs (n, D) and labels of images, as many batches as HELD allows."""
         width = max(self.split.inputs[:1].numel(), len(self.members) * self.classes)
         size = max(1, HELD // (width * self.batch_size)) * self.batch_size
         for rows in order.split(size):
