@@ -111,13 +111,13 @@ def main() -> None:
             asked.repeats,
             "cpu",
         )
-        each = {name: [t / asked.epochs for t in found] for name, found in times.items()}
+        each = {name: [t / asked.epochs for t in seconds] for name, seconds in times.items()}
         faster = spread([p / o for p, o in zip(each["plain"], each["ours"], strict=True)])
         row = [show(spread(each[name]), 1e-3, 1) for name in ("ours", "plain")]
         print(f"| {batch} | {row[0]} | {row[1]} | {show(faster, digits=1)} |", flush=True)
-        for name, found in each.items():
+        for name, seconds in each.items():
             epochs = max(EPOCHS) if name == "ours" else sum(EPOCHS)
-            total[name] = [t + epochs * one for t, one in zip(total[name], found, strict=True)]
+            total[name] = [t + epochs * one for t, one in zip(total[name], seconds, strict=True)]
     whole = spread([p / o for p, o in zip(total["plain"], total["ours"], strict=True)])
     side = {key: value / PREFIX for key, value in whole.items()}
     print(
