@@ -118,8 +118,12 @@ def test_the_optimum_is_the_same_wherever_the_solver_starts(decay, dtype):
 def test_a_target_out_of_reach_ends_with_its_reason():
     inputs, labels = data()
     own = FullBatch(inputs, labels, K, 1e-2, dtype=torch.float32)
-    stuck = solvers.minimize(own, torch.zeros(K, D + 1), 1e-30)
+    evaluate, calls = own.evaluate, []
+    own.evaluate = lambda theta: calls.append(theta) or evaluate(theta)
+    stuck = solvers.minimize(own, torch.zeros(K, D + 1), 1e-30, report=lambda _: calls.clear())
     assert stuck.stopped == solvers.STUCK
+    # A flat J is given up after a few halvings, and evaluated once more where it stays.
+    assert len(calls) <= 6
     assert stuck.point.gradient_norm < 1e-5
     few = solvers.minimize(own, torch.zeros(K, D + 1), 1e-6, max_iterations=2)
     assert few.stopped == solvers.LIMIT

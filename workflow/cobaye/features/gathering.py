@@ -30,7 +30,7 @@ def gather(
     if rows != len(labels):
         raise DataError(f"{folder}: {rows} rows of features but {len(labels)} labels")
     skipped = {row: said for shard in shards for row, said in shard.info["skipped"].items()}
-    # A skipped image takes its label along.
+    # A skipped image has no row, so its label goes too.
     labels = np.delete(labels, [int(row) for row in skipped])
     names = [file for shard in shards for file in shard.files]
     entries = {

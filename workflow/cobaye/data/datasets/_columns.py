@@ -50,9 +50,9 @@ def name_problems(parts: Mapping[str, str], labels: Mapping[str, str]) -> list[s
 
 
 class Column:
-    """An array that is mapped anew for each read, so that no page of it stays.
+    """An array that is mapped anew for each read, so that none of its pages stays in memory.
 
-    dtype: as it is read: float64 and bfloat16 become float32.
+    dtype: of the rows that are read: float64 and bfloat16 become float32.
     """
 
     def __init__(self, map_file: Callable[[], np.ndarray], bfloat16: bool = False):

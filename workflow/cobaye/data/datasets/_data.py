@@ -1,4 +1,4 @@
-"""What a kind of dataset hands over, and what must hold of it before anything is written."""
+"""A dataset as its kind prepares it, and the checks before anything is written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 5  # rows or classes named in a message
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files that are decoded later. paths: relative to `root`, with "/" in them."""
+    """Image files that are decoded later. paths: relative to `root`, with "/" between folders."""
 
     root: str
     paths: list[str]
@@ -39,7 +39,7 @@ class Prepared:
 
     classes: one dict per class, in label order, with at least ``name``. splits: name → inputs and
     labels (N,), integers; inputs are images (N, C, H, W) uint8, features (N, D) float32 or float16,
-    or `ImageFiles`. info: what else the manifest shall say.
+    or `ImageFiles`. info: further facts for the manifest.
     """
 
     classes: list[dict[str, Any]]

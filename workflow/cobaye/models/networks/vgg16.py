@@ -60,7 +60,7 @@ class Options:
 
 
 class VGG16(nn.Module):
-    """float32 images (N, C, H, W) → logits (N, K), which `norm` has made of what `head` gives.
+    """float32 images (N, C, H, W) → logits (N, K): the outputs of `head`, normalised by `norm`.
 
     `head` reads the penultimate features, 512 times the width.
     """
