@@ -78,8 +78,7 @@ def train(
         loop = _Loop(recipe, network, split, val, device, scratch, fingerprint, progress)
         loop.run(warm_start, optimizer_state)
         if origin is not None:
-            info = {"recipe": manifest.recipe, "found": origin.values}
-            manifest = dataclasses.replace(manifest, recipe=origin.config_recipe, info=info)
+            manifest = _as_derived(manifest, origin)
         circumstances, penalty = {"device": device, "start": start}, loop.engine.penalty()
         return publishing.publish(folder, scratch, progress, manifest, circumstances, penalty)
 
@@ -94,6 +93,12 @@ def _fingerprint(manifest: manifests.Manifest, origin: Origin | None) -> dict[st
         "data": manifest.inputs,
         **({"origin": dataclasses.asdict(origin)} if origin else {}),
     }
+
+
+def _as_derived(manifest: manifests.Manifest, origin: Origin) -> manifests.Manifest:
+    """Return the manifest of a derived run: the config's recipe, and what it was resolved to."""
+    info = {"recipe": manifest.recipe, "found": origin.values}
+    return dataclasses.replace(manifest, recipe=origin.config_recipe, info=info)
 
 
 class _Loop:

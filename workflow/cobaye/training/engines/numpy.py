@@ -106,18 +106,7 @@ def build(
     dtype = getattr(np, recipe.precision)
     images = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
     data = lesson.Data(images.numpy().astype(dtype), split.labels.numpy())
-    inputs, options = data.images.shape[1], recipe.model.options
-    if recipe.model.kind == "mlp":
-        scratch = DeepNetwork(
-            inputs,
-            options["widths"],
-            split.classes,
-            options["activation"],
-            options["dropout"],
-            dtype,
-        )
-    else:
-        scratch = LinearNetwork(inputs, split.classes, dtype)
+    scratch = _network(recipe.model, data.images.shape[1], split.classes, dtype)
     penalised = {
         name
         for name, parameter in network.named_parameters()
@@ -133,3 +122,11 @@ def build(
     engine = Engine(scratch, optimizer, data, recipe.optimizer.batch_size, recipe.loss)
     engine.restore(network.state_dict(), {})
     return engine
+
+
+def _network(model: recipes.Kind, inputs: int, classes: int, dtype: type) -> lesson.Network:
+    """Return the network from scratch of a model, its weights all zero."""
+    if model.kind != "mlp":
+        return LinearNetwork(inputs, classes, dtype)
+    widths, activation = model.options["widths"], model.options["activation"]
+    return DeepNetwork(inputs, widths, classes, activation, model.options["dropout"], dtype)
