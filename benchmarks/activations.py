@@ -47,11 +47,11 @@ def prepare(rows: torch.Tensor) -> torch.Tensor:
 
 
 def network(width: float, images: torch.Tensor) -> torch.nn.Module:
-    found = networks.build(recipes.Kind("vgg16", {"width": width}), SHAPE, CLASSES)
+    network_built = networks.build(recipes.Kind("vgg16", {"width": width}), SHAPE, CLASSES)
     with torch.no_grad():
         for _ in range(20):
-            found.train()(prepare(images[:64]))
-    return found.eval()
+            network_built.train()(prepare(images[:64]))
+    return network_built.eval()
 
 
 @contextlib.contextmanager
@@ -62,9 +62,9 @@ def timed() -> Iterator[Counter[str]]:
     def timing(function: Callable, name: str) -> Callable:
         def call(*arguments: object, **options: object) -> object:
             start = time.process_time()
-            found = function(*arguments, **options)
+            result = function(*arguments, **options)
             spent[name] += time.process_time() - start
-            return found
+            return result
 
         return call
 
@@ -111,8 +111,8 @@ def main() -> None:
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        told = activations.Options(**json.loads(options.one))
-        print(json.dumps(measure(options.width[0], told, options.threads)))
+        setting = activations.Options(**json.loads(options.one))
+        print(json.dumps(measure(options.width[0], setting, options.threads)))
         return
     settings = [
         dict.fromkeys(("images", "histogram_images", "sizes_images"), n) for n in options.images
@@ -123,13 +123,20 @@ def main() -> None:
         [["width", "images", "wall, s", "processor, s", "peak, MiB", "before", *PARTS]],
     )
     for width in options.width:
-        for told in settings:
-            command = [sys.executable, __file__, "--one", json.dumps(told), "--width", str(width)]
+        for setting in settings:
+            command = [
+                sys.executable,
+                __file__,
+                "--one",
+                json.dumps(setting),
+                "--width",
+                str(width),
+            ]
             command += ["--threads", str(options.threads)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            row = {"width": width, **told, **json.loads(done.stdout.splitlines()[-1])}
+            row = {"width": width, **setting, **json.loads(done.stdout.splitlines()[-1])}
             rows.append(row)
-            images = str(told.get("images", "defaults"))
+            images = str(setting.get("images", "defaults"))
             numbers = [row[name] for name in ("wall", "processor", "peak_mib", "before_mib")]
             parts = [f"{row['parts'][name]:.1f}" for name in PARTS]
             shown.append([str(width), images, *(f"{n:.0f}" for n in numbers), *parts])

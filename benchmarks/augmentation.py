@@ -125,12 +125,12 @@ def measure(which: str, arguments: argparse.Namespace) -> dict:
     ours = {"": times["cobaye"], " + steps": times["cobaye + steps"]}
     return {
         "images_per_s": {
-            name: spread([arguments.images / each for each in found])
-            for name, found in times.items()
+            name: spread([arguments.images / each for each in results])
+            for name, results in times.items()
         },
         "over_cobaye": {
-            name: ratio(found, ours[" + steps" if "+" in name else ""])
-            for name, found in times.items()
+            name: ratio(results, ours[" + steps" if "+" in name else ""])
+            for name, results in times.items()
             if "by one" in name or "workers" in name
         },
         "cobaye_with_over_steps": ratio(times["cobaye + steps"], times["steps"]),
@@ -148,16 +148,16 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     facts = {**machine(arguments.device), **vars(arguments)}
-    found = {which: measure(which, arguments) for which in OURS}
+    seconds = {which: measure(which, arguments) for which in OURS}
     print(", ".join(f"{key} {value}" for key, value in facts.items()), end="\n\n")
     rows = [["augmentation", "what", "images/s", "time over cobaye's"]]
-    for which, each in found.items():
+    for which, each in seconds.items():
         for name, speed in each["images_per_s"].items():
             over = each["over_cobaye"].get(name)
             rows.append([which, name, show(speed, digits=0), show(over) if over else ""])
         rows.append([which, "cobaye + steps over steps", "", show(each["cobaye_with_over_steps"])])
     print(table(rows), end="\n\n")
-    print(json.dumps({"machine": facts, "results": found}))
+    print(json.dumps({"machine": facts, "results": seconds}))
 
 
 if __name__ == "__main__":

@@ -69,10 +69,14 @@ def measure(runs: int) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def summary(runs: int, found: list[dict[str, float]]) -> dict[str, Any]:
+def summary(runs: int, measured_runs: list[dict[str, float]]) -> dict[str, Any]:
     """Return the spread of every measure, and of the user seconds per run."""
-    measures = {name: spread([each[name] for each in found]) for name in found[0]}
-    return {"runs": runs, **measures, "ms_per_run": spread([1e3 * e["user"] / runs for e in found])}
+    measures = {name: spread([each[name] for each in measured_runs]) for name in measured_runs[0]}
+    return {
+        "runs": runs,
+        **measures,
+        "ms_per_run": spread([1e3 * e["user"] / runs for e in measured_runs]),
+    }
 
 
 def main() -> None:
@@ -82,11 +86,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if wrong := [n for n in arguments.runs if n < LAMBDAS or n % LAMBDAS]:
         parser.error(f"--runs: {wrong}: multiples of {LAMBDAS}")
-    found: dict[int, list[dict[str, float]]] = {runs: [] for runs in arguments.runs}
+    measured_runs: dict[int, list[dict[str, float]]] = {runs: [] for runs in arguments.runs}
     for _ in range(arguments.repeats):
-        for runs, measured in found.items():
+        for runs, measured in measured_runs.items():
             measured.append(measure(runs))
-    results = [summary(runs, measured) for runs, measured in found.items()]
+    results = [summary(runs, measured) for runs, measured in measured_runs.items()]
     rows = [["runs", "user s", "clock s", "user ms per run", "peak MiB"]]
     rows += [
         [

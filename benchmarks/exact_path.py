@@ -20,8 +20,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,20 +87,33 @@ def rule(inputs: np.ndarray, labels: np.ndarray, decay: float) -> tuple[float, f
     return largest * (1 + 1e-12), norm, len(seen), value
 
 
+def extrapolate(optima: Sequence[tuple[float, torch.Tensor]], decay: float) -> torch.Tensor:
+    """Return a start at λ: a parabola in log λ through the last three optima (a line through two).
+
+    optima: (λ, θ) in the order of the path, at least one.
+    """
+    places = [math.log(known) for known, _ in optima[-3:]]
+    target, start = math.log(decay), torch.zeros_like(optima[-1][1])
+    for place, (_, theta) in zip(places, optima[-3:], strict=True):
+        others = [other for other in places if other != place]
+        start += theta * math.prod((target - other) / (place - other) for other in others)
+    return start
+
+
 def cobaye(inputs: torch.Tensor, labels: torch.Tensor, count: int) -> list[dict[str, float]]:
     """Solve for the first `count` λ; return seconds, passes and J of each λ."""
-    optima, found = [(1.0, torch.zeros(K, inputs.shape[1] + 1))], []
+    optima, solved = [(1.0, torch.zeros(K, inputs.shape[1] + 1))], []
     for decay in LAMBDAS[:count]:
         start = time.perf_counter()
-        theta = solvers.extrapolate(optima, decay)
+        theta = extrapolate(optima, decay)
         solution = solvers.minimize(FullBatch(inputs, labels, K, decay), theta, NORM)
         seconds = time.perf_counter() - start
-        optima = [*(optima if found else []), (decay, solution.theta)]
+        optima = [*(optima if solved else []), (decay, solution.theta)]
         assert solution.stopped == solvers.REACHED, solution.stopped
-        found.append(
+        solved.append(
             {"seconds": seconds, "passes": solution.passes, "objective": solution.point.value}
         )
-    return found
+    return solved
 
 
 def scikit_learn(inputs: np.ndarray, labels: np.ndarray, decay: float, tolerance: float) -> float:
@@ -163,8 +178,8 @@ def main() -> None:
         for _ in range(given.repeats):
             ours = cobaye(inputs, targets, given.lambdas)
             theirs = [
-                scikit_learn(with_constant, labels, decay, found[0])
-                for decay, found in zip(LAMBDAS, rules, strict=False)
+                scikit_learn(with_constant, labels, decay, rule_of_decay[0])
+                for decay, rule_of_decay in zip(LAMBDAS, rules, strict=False)
             ]
             turns.append({"cobaye": ours, "scikit_learn": theirs})
     count = len(rules)

@@ -24,7 +24,7 @@ from cobaye.data.datasets import digits
 from cobaye.data.normalization import normalization_of
 from cobaye.models import networks
 from cobaye.training import loop
-from cobaye.training.engines.batched import Engine
+from cobaye.training.engines.batched import BatchedEngine
 
 WIDTHS, RATES, EPOCHS = (10, 25, 50, 100), (0.1, 0.01, 0.001, 0.0001), (10, 20, 50, 100)
 PREFIX = sum(EPOCHS) / max(EPOCHS)
@@ -72,7 +72,7 @@ def plain(
                 total += loss.detach() * len(rows)
 
 
-def ours(engine: Engine, epochs: int):
+def ours(engine: BatchedEngine, epochs: int):
     """Train them all at once."""
     for epoch in range(1, epochs + 1):
         order = loop.batch_order(0, epoch, len(engine.split.labels))
@@ -101,7 +101,7 @@ def main() -> None:
     print("|---|---|---|---|")
     for batch in asked.batches:
         group = members(batch)
-        engine = Engine(group, [build(each) for each in group], split, normalization, "cpu")
+        engine = BatchedEngine(group, [build(each) for each in group], split, normalization, "cpu")
         pairs = [(each, build(each)) for each in group]
         times = interleave(
             {
@@ -111,13 +111,13 @@ def main() -> None:
             asked.repeats,
             "cpu",
         )
-        each = {name: [t / asked.epochs for t in found] for name, found in times.items()}
+        each = {name: [t / asked.epochs for t in seconds] for name, seconds in times.items()}
         faster = spread([p / o for p, o in zip(each["plain"], each["ours"], strict=True)])
         row = [show(spread(each[name]), 1e-3, 1) for name in ("ours", "plain")]
         print(f"| {batch} | {row[0]} | {row[1]} | {show(faster, digits=1)} |", flush=True)
-        for name, found in each.items():
+        for name, seconds in each.items():
             epochs = max(EPOCHS) if name == "ours" else sum(EPOCHS)
-            total[name] = [t + epochs * one for t, one in zip(total[name], found, strict=True)]
+            total[name] = [t + epochs * one for t, one in zip(total[name], seconds, strict=True)]
     whole = spread([p / o for p, o in zip(total["plain"], total["ours"], strict=True)])
     side = {key: value / PREFIX for key, value in whole.items()}
     print(

@@ -140,29 +140,29 @@ def main() -> None:
         return
     command = [sys.executable, __file__, *sys.argv[1:], "--one"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    epoch = statistics.median(found["epochs"])
-    limit = max(found["products"], found["bytes"])
-    sweep = args.lambdas * (found["start"] + found["move"] + args.epochs * epoch)
-    spread = f"{epoch:.3f} ({min(found['epochs']):.3f}–{max(found['epochs']):.3f})"
+    result = json.loads(done.stdout.splitlines()[-1])
+    epoch = statistics.median(result["epochs"])
+    limit = max(result["products"], result["bytes"])
+    sweep = args.lambdas * (result["start"] + result["move"] + args.epochs * epoch)
+    spread = f"{epoch:.3f} ({min(result['epochs']):.3f}–{max(result['epochs']):.3f})"
     rows = [
         ["what", "seconds"],
-        ["start of a process", f"{found['start']:.2f}"],
-        ["features to the device", f"{found['move']:.2f}"],
-        ["first epoch", f"{found['first_epoch']:.3f}"],
+        ["start of a process", f"{result['start']:.2f}"],
+        ["features to the device", f"{result['move']:.2f}"],
+        ["first epoch", f"{result['first_epoch']:.3f}"],
         [f"an epoch, median (min–max) of {args.timed}", spread],
-        ["its two products alone", f"{found['products']:.3f}"],
-        ["its bytes of weights, momentum, gradient", f"{found['bytes']:.3f}"],
+        ["its two products alone", f"{result['products']:.3f}"],
+        ["its bytes of weights, momentum, gradient", f"{result['bytes']:.3f}"],
         ["limit / epoch", f"{limit / epoch:.2f}"],
         [f"the sweep: {args.lambdas} λ × {args.epochs} epochs", f"{sweep:.0f}"],
     ]
     print(
         f"N = {args.images}, D = {args.features}, K = {args.classes}, B = {args.batch}, "
-        f"{args.device}, float32 products at {found['matmul_precision']!r} precision\n"
+        f"{args.device}, float32 products at {result['matmul_precision']!r} precision\n"
     )
     print(table(rows) + "\n")
-    found |= {"machine": machine(args.device), "arguments": vars(args), "sweep": sweep}
-    print(json.dumps(found))
+    result |= {"machine": machine(args.device), "arguments": vars(args), "sweep": sweep}
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python benchmarks/mutual_information.py --threads 1 --repeats 5
 
-    bits      `activations.bits`: packed bits of the pairs, AND and population count
+    bits      `neurons.bits`: packed bits of the pairs, AND and population count
     binarise  what it takes to have them: compare all activations with their means, and pack
     product   joint counts by a matrix product of all neurons with all, then the same formula
     sklearn   normalized_mutual_info_score, pair by pair, on `--sample` of the pairs

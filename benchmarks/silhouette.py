@@ -2,7 +2,7 @@
 
     python benchmarks/silhouette.py --threads 1 --repeats 3
 
-    cobaye  `activations.neighbours`: the 10 % most central active points, the 20 % nearest of each
+    cobaye  `neurons.neighbours`: the 10 % most central active points, the 20 % nearest of each
     sizes   the same for 50 sizes of neighbourhoods at once
     plain   the same by definition: distances of all pairs in a double loop, each by NumPy
 

@@ -14,7 +14,7 @@ import pytest
 from cobaye import kinds, recipes
 from cobaye.config import schema, yaml_files
 from cobaye.data import datasets
-from cobaye.data.datasets import ImageFiles, Prepared, Rows
+from cobaye.data.datasets import ImageFiles, Prepared, SelectedRows
 from cobaye.errors import DataError, UnwritableFile
 from cobaye.storage import arrays, files, manifests
 from cobaye.storage.arrays import ArrayFile, save_array
@@ -69,7 +69,7 @@ def test_rows_of_several_sources(tmp_path, monkeypatch, block):
     sources = {"a": images(5), "b": images(7)[:, ::-1], "c": images(1)}
     whole = np.concatenate(list(sources.values()))
     for index in ([0, 1, 12], [4, 5], [6, 11], list(range(13))):
-        rows = Rows(sources, np.array(index))
+        rows = SelectedRows(sources, np.array(index))
         assert rows.shape == (len(index), 3, 2, 2)
         save_array(tmp_path / "a.npy", rows)
         assert (tmp_path / "a.npy").read_bytes() == npy_bytes(whole[index])
@@ -93,7 +93,7 @@ source = {{"a": open_column(folder / "a.npy", "features", None)}}
 order = np.random.default_rng(0).permutation(rows)
 chosen = {{"train": order[: rows // 2], "val": order[rows // 2 :][:9], "test": order[-9:]}}
 splits = {{
-    split: (datasets.Rows(source, np.sort(index)), np.zeros(len(index), int))
+    split: (datasets.SelectedRows(source, np.sort(index)), np.zeros(len(index), int))
     for split, index in chosen.items()
 }}
 datasets.write(datasets.Prepared([{{"name": "0"}}], splits), folder / "made")

@@ -74,7 +74,7 @@ def test_the_mixed_ones_are_the_three_in_turn(config, data):
         ("sgd-layca-wd", [("sgd", False), ("layca", False), ("sgd", True)]),
         ("wd-layca-sgd", [("sgd", True), ("layca", False), ("sgd", False)]),
     ]:
-        found = phases.of(study.optimizers[name])
+        found = phases.phases_of(study.optimizers[name])
         assert [(each.algorithm.kind, each.weight_decay) for each in found] == turns
         assert all(float(label) > 0 for label in study.decays(name))
 

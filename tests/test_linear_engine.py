@@ -10,6 +10,7 @@ from torch.nn import functional
 from cobaye import objective
 from cobaye.training.engines import _cross_entropy
 from cobaye.training.engines.linear import Engine
+from tests.reference import value
 
 N, D, K, BATCH = 75, 6, 4, 32  # batches of 32, 32 and 11
 RATE = 0.3
@@ -156,7 +157,7 @@ def test_converges_to_scikit_learn():
     torch.testing.assert_close(
         engine.bias - engine.bias.mean(), bias - bias.mean(), rtol=0, atol=1e-6
     )
-    best = objective.value(weight, bias, inputs, labels, decay, penalize_bias=False).item()
+    best = value(weight, bias, inputs, labels, decay, penalize_bias=False).item()
     assert epoch.loss + epoch.penalty == pytest.approx(best, abs=1e-10)
     predicted = (inputs @ engine.weight.T + engine.bias).argmax(1)
     assert predicted.tolist() == theirs.predict(inputs.numpy()).tolist()

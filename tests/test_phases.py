@@ -41,7 +41,7 @@ def test_an_epoch_has_one_phase():
     assert phases.begins(MIXED) == [0, 2, 5]
     assert phases.begins(base.OPTIMIZER) == [0]
     assert phases.number(base.OPTIMIZER, 4) == 0
-    (alone,) = phases.of(base.OPTIMIZER)
+    (alone,) = phases.phases_of(base.OPTIMIZER)
     assert alone == recipes.Phase(base.OPTIMIZER.algorithm, 0.05, None, weight_decay=True)
 
 

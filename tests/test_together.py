@@ -23,7 +23,7 @@ from cobaye.planning.plan import Plan
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
 from cobaye.storage.jobs import Job
 from cobaye.training import engines, loop, together
-from cobaye.training.engines.batched import Engine
+from cobaye.training.engines.batched import BatchedEngine
 from tests import archives
 from tests.conftest import ROOT
 from tests.jobs import job
@@ -56,7 +56,7 @@ def member(widths, rate, momentum=0.0, weight_decay=0.0, **more):
 def engine_of(members, split):
     normalization = fit_normalization(split, members[0].optimizer)
     made = [networks.build(r.model, (1, SIZE, SIZE), CLASSES, r.seed) for r in members]
-    return Engine(members, made, split, normalization, "cpu")
+    return BatchedEngine(members, made, split, normalization, "cpu")
 
 
 LAST = {"weight_decay": "0", "seed": 0}
@@ -284,7 +284,7 @@ def test_a_group_of_other_runs_starts_anew(root, monkeypatch, capfd):  # noqa: F
 
 def test_a_finished_group_that_is_trained_again_costs_nothing(root, monkeypatch):  # noqa: F811
     first = products(p.parent for p in train(MIXED, root))
-    monkeypatch.setattr(Engine, "epoch", None)
+    monkeypatch.setattr(BatchedEngine, "epoch", None)
     again = products(p.parent for p in train(MIXED, root))
     assert again == first
 

@@ -23,7 +23,6 @@ from cobaye.objective import full_batch
 from cobaye.storage import checkpoints, files, manifests, paths, resume, table_names
 from cobaye.tables import reading, tabulate
 from cobaye.training import engines, loop, optimizers
-from cobaye.training.engines import network
 from cobaye.training.history import COLUMNS
 from tests.jobs import job
 
@@ -583,12 +582,6 @@ def test_half_precision_features_are_held_once_and_as_they_are_stored():
     assert engine.loss.inputs.data_ptr() == split.inputs.data_ptr()
 
 
-def test_the_network_engine_counts_a_tie_and_nan_against_the_image():
-    logits = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0], [torch.nan] * 3])
-    found = network._strictly_largest(logits, torch.tensor([0, 0, 0]))
-    assert found.tolist() == [False, True, False]
-
-
 EXACT = dataclasses.replace(
     TRAINING,
     engine="exact",
@@ -597,7 +590,6 @@ EXACT = dataclasses.replace(
             "exact",
             {
                 "gradient_norm": 1e-6,
-                "solver": "newton-cg",
                 "dtype": "float64",
                 "warm_start": True,
                 "max_iterations": 100,

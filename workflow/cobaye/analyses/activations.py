@@ -41,7 +41,7 @@ COLUMNS = {
 PARTS = ("activation-histograms", "pair-histograms", "silhouette-sizes")
 STATES = ("initial", "trained")
 SPLIT = "train"
-# Sequences of layers (`activations.capture` requires it of what they are).
+# Sequences of layers (`neurons.capture` requires that).
 NETWORKS = ("vgg16", "convnet", "mlp", "linear", "perceptron")
 # Images per direction of SVCCA: with fewer, unrelated layers are alike.
 IMAGES_PER_DIRECTION = 10

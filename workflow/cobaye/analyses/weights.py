@@ -43,7 +43,7 @@ def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     parts = []
     for kernel in kernels:
         table = rotations.histograms(initial[kernel.parameter], now[kernel.parameter])
-        for at, (column, value) in enumerate(kernel.told.items(), start=1):
+        for at, (column, value) in enumerate(kernel.columns.items(), start=1):
             table.insert(at, column, value)
         parts.append(table)
     distributions = pd.concat(parts, ignore_index=True)

@@ -12,7 +12,7 @@ from cobaye import recipes
 from cobaye.data import splits
 from cobaye.errors import ConfigError
 
-# Numbers in an image: its matrix, D² float32, is fitted in O(D³) and stands in every checkpoint.
+# The most numbers D in an image: the matrix, D² float32, takes O(D³) and is in every checkpoint.
 LARGEST = 4096
 BLOCK = 2048
 
@@ -65,7 +65,7 @@ def normalization_of(
     values = np.arange(256) / 255
     mean = counts @ values / counts.sum(axis=1)
     variance = counts @ values**2 / counts.sum(axis=1) - mean**2
-    # A constant channel is centred and left at that.
+    # A constant channel is centred only.
     std = np.where(variance > 1e-12, np.sqrt(np.maximum(variance, 0)), 1.0)
     shape = (-1, 1, 1)
     return Normalization(
@@ -78,10 +78,10 @@ def without_normalization(
     tensors: dict[str, torch.Tensor],
 ) -> tuple[dict[str, torch.Tensor], Normalization | None]:
     """Return a checkpoint's network tensors, and the normalisation that it carries, if any."""
-    own = {name: t for name, t in tensors.items() if not name.startswith("normalization.")}
-    if len(own) == len(tensors):
-        return own, None
-    return own, Normalization(
+    weights = {name: t for name, t in tensors.items() if not name.startswith("normalization.")}
+    if len(weights) == len(tensors):
+        return weights, None
+    return weights, Normalization(
         tensors["normalization.mean"],
         tensors["normalization.std"],
         tensors.get("normalization.matrix"),

@@ -1,4 +1,4 @@
-"""A split as training and evaluation read it: inputs and labels, checked against the manifest."""
+"""Splits as training and evaluation read them: inputs and labels, checked against a manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cobaye.storage.mapped_rows import MappedRows
 class Split:
     """inputs: (N, *shape), uint8 images or float features. labels: (N,) int64.
 
-    classes: K, of the whole dataset. manifest: the path and sha256 of what it was checked against.
+    classes: K, of the whole dataset. manifest: path → sha256 of its manifest.
     """
 
     inputs: torch.Tensor | MappedRows
@@ -32,10 +32,10 @@ class Split:
 
 
 def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Split:
-    """Return a split once its files are known to be what their manifest says.
+    """Return a split, after checking its files against their manifest.
 
-    It is read into memory, but for features that would take more than the share `memory` of this
-    machine's: those are read by memory map. Results are the same.
+    Features that take more than the share `memory` of this machine's memory are read by memory
+    map, all else into memory. Results are the same.
 
     Raises CorruptFile, naming the file, what was expected, what was found and the repair.
     """
@@ -71,13 +71,13 @@ def load_for(job: Job, data: Data, wanted: Iterable[str]) -> dict[str, Split]:
 def _rows(shards: list[Path], memory: float) -> torch.Tensor | MappedRows:
     """Read shards one after another into one tensor: they are held once, or not at all."""
     installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    maps = [load_array(shard, mmap_mode="r") for shard in shards]
-    if maps[0].ndim == 2 and sum(part.nbytes for part in maps) > memory * installed:
+    arrays = [load_array(shard, mmap_mode="r") for shard in shards]
+    if arrays[0].ndim == 2 and sum(array.nbytes for array in arrays) > memory * installed:
         return MappedRows(shards)
-    rows = sum(len(part) for part in maps)
-    whole = np.empty((rows, *maps[0].shape[1:]), dtype=maps[0].dtype)
+    rows = sum(len(array) for array in arrays)
+    whole = np.empty((rows, *arrays[0].shape[1:]), dtype=arrays[0].dtype)
     start = 0
-    for part in maps:
-        whole[start : start + len(part)] = part
-        start += len(part)
+    for array in arrays:
+        whole[start : start + len(array)] = array
+        start += len(array)
     return torch.from_numpy(whole)

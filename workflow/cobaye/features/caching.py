@@ -18,7 +18,7 @@ from cobaye.models import backbones
 from cobaye.storage import files, machine, manifests
 from cobaye.storage.jobs import Job
 
-# Batches that a GPU may be given before the first of them is waited for.
+# Batches sent to a GPU before the first of them is waited for.
 IN_FLIGHT = 2
 
 
@@ -98,7 +98,7 @@ def _write_features(
 def _computed(
     network: torch.nn.Module, batches: Iterable[torch.Tensor], device: str
 ) -> Iterator[torch.Tensor]:
-    """Yield each batch's features, float32, on the host; a GPU works on the next ones meanwhile."""
+    """Yield each batch's features, float32, on the host, while a GPU computes the next ones."""
     waiting: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
     for batch in batches:
         waiting.append(_to_host(network(batch.to(device, non_blocking=True)).float()))

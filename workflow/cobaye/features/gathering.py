@@ -1,4 +1,4 @@
-"""Features: a split's cached shards, checked against each other, and the manifest over them."""
+"""A split's cached feature shards, checked against each other, and the manifest of all of them."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def gather_features(job: Job) -> Path:
     if rows != len(labels):
         raise DataError(f"{folder}: {rows} rows of features but {len(labels)} labels")
     skipped = {row: said for shard in shards for row, said in shard.info["skipped"].items()}
-    # A skipped image takes its label along.
+    # A skipped image has no row, so its label goes too.
     labels = np.delete(labels, [int(row) for row in skipped])
-    made = {
+    entries = {
         file: {**entry, "manifest": Path(paths.manifest("cache_features", shard.identity)).name}
         for shard in shards
         for file, entry in shard.files.items()
     }
     info = {
-        "shards": list(made),
+        "shards": list(entries),
         "rows": len(labels),
         "skipped": skipped,
         "classes": prepared.info["classes"],
@@ -45,8 +45,8 @@ def gather_features(job: Job) -> Path:
         "versions": shards[0].info["versions"],
     }
     path = folder / "labels.npy"
-    made[path.name] = manifests.describe(path, save_array(path, labels))
-    return job.publish(made, info)
+    entries[path.name] = manifests.describe(path, save_array(path, labels))
+    return job.publish(entries, info)
 
 
 def _refuse_mixture(shards: list[manifests.Manifest], root: Path) -> None:

@@ -34,7 +34,7 @@ class Reader(Protocol):
 def open_split(dataset: str, split: str, resize: dict[str, Any] | None, root: Path) -> Reader:
     """Return the reader of a split of a prepared dataset.
 
-    resize: how the backbone sees an image, {"resize", "crop", "interpolation"}; None: as it is.
+    resize: the backbone's {"resize", "crop", "interpolation"}; None: images stay as they are.
     """
     manifest = datasets.manifest(dataset, root)
     folder = root / paths.DATASET.format(dataset=dataset)
@@ -53,7 +53,7 @@ class ArrayReader:
         self.unreadable: dict[int, str] = {}
 
     def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
-        """See `Reader`; nothing to decode."""
+        """See `Reader`; `workers` has no effect, as nothing is decoded."""
         for start in range(rows.start, rows.stop, size):
             images = torch.from_numpy(self.array.read(start, min(start + size, rows.stop)))
             if self.resize:
@@ -109,11 +109,11 @@ class _Files(Dataset):
 
 
 def _stacked(
-    found: list[tuple[int, torch.Tensor | str]],
+    decoded: list[tuple[int, torch.Tensor | str]],
 ) -> tuple[torch.Tensor | None, dict[int, str]]:
     """Return the images of a batch that could be read, and the problems of the others."""
-    images = [image for _, image in found if isinstance(image, torch.Tensor)]
-    problems = {row: text for row, text in found if isinstance(text, str)}
+    images = [image for _, image in decoded if isinstance(image, torch.Tensor)]
+    problems = {row: text for row, text in decoded if isinstance(text, str)}
     return (torch.stack(images) if images else None), problems
 
 

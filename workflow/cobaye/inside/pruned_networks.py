@@ -1,7 +1,7 @@
-"""Pruning without retraining (S2.10): what is left of a network as its kernels are set to zero.
+"""Pruning without retraining (S2.10): loss and accuracy as weights of a network are set to zero.
 
 All kernels are pruned together, as one vector; biases and batch norm are left alone. A way of
-pruning is an order of all weights: a fraction sets the first of them to zero, so that a larger one
+pruning is an order of all weights: a fraction sets the first of them to zero, so a larger fraction
 removes the same weights and more.
 """
 
@@ -34,16 +34,16 @@ def orders(flat: Tensor, repeats: int, seed: int) -> Iterator[tuple[str, int, Te
 def pruned(
     kernels: Sequence[nn.Parameter],
 ) -> Iterator[tuple[Tensor, Callable[[Tensor, int], None]]]:
-    """Give the kernels as one vector, and what sets the first of an order of it to zero.
+    """Give the kernels as one vector, and a function that sets the first of an order to zero.
 
-    Each call begins with the whole network; in the end its weights are what they were.
+    Each call begins with the whole network; its weights are restored at the end.
     """
     whole = torch.cat([kernel.detach().flatten() for kernel in kernels])
 
     def write(flat: Tensor) -> None:
-        parts = flat.split([kernel.numel() for kernel in kernels])
-        for kernel, part in zip(kernels, parts, strict=True):
-            kernel.detach().copy_(part.view_as(kernel))
+        pieces = flat.split([kernel.numel() for kernel in kernels])
+        for kernel, piece in zip(kernels, pieces, strict=True):
+            kernel.detach().copy_(piece.view_as(kernel))
 
     def prune(order: Tensor, count: int) -> None:
         left = whole.clone()
@@ -63,7 +63,7 @@ def curves(
     repeats: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Return what a network is worth without a fraction of its weights, a row per way and fraction.
+    """Return loss and accuracy without a fraction of the weights, a row per way and fraction.
 
     kernels: its parameters that are pruned, n weights in all, of which a fraction f sets round(f n)
     to zero. evaluate: returns loss and accuracy of the network as it is. Columns: how, fraction,

@@ -1,4 +1,4 @@
-"""What training does to the weights of each layer (S2.7–S2.9): its kernel before and after.
+"""Each layer's kernel before and after training (S2.7–S2.9): rotation, norms, histograms.
 
 A kernel is a parameter of two dimensions or more: the weights of a convolution or a linear layer.
 Biases and batch norm have none. Everything is computed in float64, whatever the run's precision.
@@ -15,15 +15,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-# Of a histogram, in the unit of its layer: bins of equal width near zero, 5 % of their distance
-# from it further out, so that what moved little and what moved a lot both show. A power of three:
-# neighbours can be joined about the middle one.
+# Bins of a histogram, in the unit of its layer: of equal width near zero, and further out 5 % of
+# their distance from it, so that small and large moves both show. A power of three, so that
+# neighbours can be joined about the middle bin.
 BINS = 243
 _CORE, _REACH = 0.1, 30.0
 
 
 class Kernel(NamedTuple):
-    """A kernel of a network: its layer's number from 1, in order, its module, conv or dense."""
+    """A kernel of a network. layer: from 1; name: of its module; kind: conv or dense."""
 
     layer: int
     name: str
@@ -31,22 +31,22 @@ class Kernel(NamedTuple):
     parameter: str
 
     @property
-    def told(self) -> dict[str, Any]:
-        """What tables say of it."""
+    def columns(self) -> dict[str, Any]:
+        """The columns that name the kernel in tables."""
         return {"layer": self.layer, "name": self.name}
 
 
 def kernels(network: nn.Module) -> list[Kernel]:
     """Return the kernels of a network, in the order of its modules."""
-    found = [(name, p.ndim) for name, p in network.named_parameters() if p.ndim > 1]
+    parameters = [(name, p.ndim) for name, p in network.named_parameters() if p.ndim > 1]
     return [
         Kernel(layer, name.removesuffix(".weight"), "conv" if ndim > 2 else "dense", name)
-        for layer, (name, ndim) in enumerate(found, start=1)
+        for layer, (name, ndim) in enumerate(parameters, start=1)
     ]
 
 
 def rotation(initial: Tensor, now: Tensor, near: float) -> dict[str, float]:
-    """Return how far a kernel turned, and what its weights have become, as floats.
+    """Return how far a kernel turned, its norms and its shares of small weights, as floats.
 
     With w₀ = initial, w = now, Δw = w − w₀ (any shapes, the same): cosine_distance φ =
     1 − w₀·w / (‖w₀‖‖w‖), exactly 0 where nothing changed; norm ‖w‖; norm_ratio ‖w₀‖/‖w‖ and
@@ -55,17 +55,19 @@ def rotation(initial: Tensor, now: Tensor, near: float) -> dict[str, float]:
     that only shrank leaves as it was. NaN where a norm that is divided by is 0, or w is not finite.
     """
     before, after = initial.double().flatten(), now.double().flatten()
-    own, new = (before * before).sum(), (after * after).sum()
-    both = (own * new).sqrt() if own and new else own * math.nan
-    found = {
+    old_square, new_square = (before * before).sum(), (after * after).sum()
+    both = (old_square * new_square).sqrt() if old_square and new_square else old_square * math.nan
+    measures = {
         "cosine_distance": 1 - (before * after).sum() / both,
-        "norm": new.sqrt(),
-        "norm_ratio": own.sqrt() / new.sqrt() if new else new * math.nan,
+        "norm": new_square.sqrt(),
+        "norm_ratio": old_square.sqrt() / new_square.sqrt()
+        if new_square
+        else new_square * math.nan,
         "projection": (before * (after - before)).sum() / both,
-        "near_zero": _below(after, near * (own / len(after)).sqrt()),
-        "near_own_zero": _below(after, near * (new / len(after)).sqrt()),
+        "near_zero": _below(after, near * (old_square / len(after)).sqrt()),
+        "near_own_zero": _below(after, near * (new_square / len(after)).sqrt()),
     }
-    return {name: value.item() for name, value in found.items()}
+    return {name: value.item() for name, value in measures.items()}
 
 
 def _below(weights: Tensor, limit: Tensor) -> Tensor:
@@ -85,16 +87,16 @@ def histograms(initial: Tensor, now: Tensor) -> pd.DataFrame:
     before, after = initial.double().flatten(), now.double().flatten()
     change = after - before
     limit, even = math.sqrt(6 / initial[0].numel()), 1 / math.sqrt(len(after))
-    parts = {
+    quantities = {
         "change": (change, limit),
         "relative-change": (change / after.norm(), even),
         "weight": (after, limit),
         "initial": (before, limit),
     }
     tables = []
-    for quantity, (values, unit) in parts.items():
-        own = edges(unit)
-        bins = {"lower": own[:-1], "upper": own[1:], "count": counts(values, own)}
+    for quantity, (values, unit) in quantities.items():
+        bin_edges = edges(unit)
+        bins = {"lower": bin_edges[:-1], "upper": bin_edges[1:], "count": counts(values, bin_edges)}
         tables.append(pd.DataFrame({"quantity": quantity, **bins}))
     return pd.concat(tables, ignore_index=True)
 
@@ -105,22 +107,24 @@ def edges(unit: float) -> np.ndarray:
     return _CORE * unit * np.sinh(steps * (math.asinh(_REACH / _CORE) / (BINS / 2)))
 
 
-def counts(values: Tensor, own: np.ndarray) -> np.ndarray:
+def counts(values: Tensor, bin_edges: np.ndarray) -> np.ndarray:
     """Return how many finite values (N,) lie in each bin, int64; the outermost have no end."""
-    places = torch.bucketize(values[values.isfinite()], torch.from_numpy(own[1:-1]), right=True)
-    return torch.bincount(places, minlength=len(own) - 1).numpy()
+    places = torch.bucketize(
+        values[values.isfinite()], torch.from_numpy(bin_edges[1:-1]), right=True
+    )
+    return torch.bincount(places, minlength=len(bin_edges) - 1).numpy()
 
 
 def rotations(
-    found: Sequence[Kernel], initial: dict[str, Tensor], now: dict[str, Tensor], near: float
+    kernels: Sequence[Kernel], initial: dict[str, Tensor], now: dict[str, Tensor], near: float
 ) -> list[dict[str, Any]]:
     """Return a row per kernel of tensors by name: layer, name, kind, parameters and `rotation`."""
     return [
         {
-            **kernel.told,
+            **kernel.columns,
             "kind": kernel.kind,
             "parameters": now[kernel.parameter].numel(),
             **rotation(initial[kernel.parameter], now[kernel.parameter], near),
         }
-        for kernel in found
+        for kernel in kernels
     ]

@@ -1,7 +1,7 @@
 """Backbones: a network without its last layer, as weights and the few facts that rebuild it.
 
 A backbone's tensors are those of a checkpoint: the network's, and the normalisation of its inputs.
-So one that a run trained and one of torchvision are used alike.
+Backbones that a run trained and those of torchvision are used in the same way.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cobaye.recipes import study
 from cobaye.storage import checkpoints, manifests, paths
 from cobaye.storage.jobs import Job
 
-# Of the batch norm behind a head: torch's.
+# torch's epsilon of the batch norm behind a head.
 EPSILON = 1e-5
 
 
@@ -124,9 +124,9 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
 class Backbone:
     """A backbone read back.
 
-    tensors: as a checkpoint's, `head` included. resize: how it sees an image, {"resize", "crop",
-    "interpolation"}; None: as it is. sha256: of its weights. categories: the names of the classes
-    that `head` tells apart, where its weights came with them.
+    tensors: as a checkpoint's, `head` included. resize: {"resize", "crop", "interpolation"} of an
+    image; None: images stay as they are. sha256: of the weights. categories: the names of the
+    classes that `head` tells apart, where its weights came with them.
     """
 
     tensors: dict[str, torch.Tensor]
@@ -136,7 +136,7 @@ class Backbone:
 
     @property
     def classes(self) -> int:
-        """How many classes `head` tells apart."""
+        """The number of classes that `head` tells apart."""
         return len(self.tensors["head.weight"])
 
     def head(self) -> dict[str, torch.Tensor]:
@@ -150,7 +150,7 @@ class Backbone:
 
 
 def load(backbone: str, root: Path = Path()) -> Backbone:
-    """Return a backbone, once its file is known to be what its manifest says."""
+    """Return a backbone, after checking its file against its manifest."""
     base = paths.BACKBONE.format(backbone=backbone)
     path = root / f"{base}.json"
     manifest = manifests.read_manifest(path, "prepare_backbone", {"backbone": backbone})
@@ -167,9 +167,9 @@ class Penultimate(torch.nn.Module):
         self, model: recipes.Kind, tensors: dict[str, torch.Tensor], shape: tuple[int, ...]
     ):
         super().__init__()
-        own, normalization = without_normalization(tensors)
-        network = networks.build(model, shape, len(own["head.weight"]))
-        network.load_state_dict(own)
+        weights, normalization = without_normalization(tensors)
+        network = networks.build(model, shape, len(weights["head.weight"]))
+        network.load_state_dict(weights)
         network.head = torch.nn.Identity()
         if hasattr(network, "norm"):
             network.norm = torch.nn.Identity()

@@ -1,6 +1,6 @@
-"""A study's models, layer by layer, and the tensors that their training handles.
+"""A study's models, layer by layer, and the tensors of their training.
 
-Nothing is computed: the networks are built on torch's ``meta`` device, which knows shapes alone.
+Nothing is computed: networks are built on torch's ``meta`` device, which has shapes only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cobaye.storage import paths, table_names
 from cobaye.storage.jobs import Job
 from cobaye.tables import reading
 
-# What only holds others, or does nothing, is no layer.
+# Modules that only hold others or do nothing are not layers.
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.Identity)
 
 
@@ -55,10 +55,10 @@ def describe_models(job: Job) -> Path:
     models = {name: recipes.parse(Described, each) for name, each in job.recipe["models"].items()}
     made = {}
     for name, table in zip(table_names.DESCRIPTIONS, (layers, tensors), strict=True):
-        parts = [
+        frames = [
             pd.DataFrame(table(model, data)).assign(model=label) for label, model in models.items()
         ]
-        frame = pd.concat(parts, ignore_index=True)
+        frame = pd.concat(frames, ignore_index=True)
         frame.insert(0, "model", frame.pop("model"))
         made[name] = reading.write(job.folder / name, frame)
     return job.publish(made)
@@ -67,15 +67,15 @@ def describe_models(job: Job) -> Path:
 def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
     """Return a row per call of a layer on one image, in order, and one of their sums.
 
-    number, layer (its name), kind; output, its size without the batch's; parameters, its own, with
-    its first call; trained, those of them that learn.
+    number; layer: its name; kind; output: its size for one image; parameters: its own number of
+    them, at its first call; trained: how many of these learn.
     """
     network = _build(model, data)
     rows: list[dict[str, Any]] = []
     counted: set[str] = set()
 
     def record(name: str, module: nn.Module, output: torch.Tensor) -> None:
-        own = [] if name in counted else list(module.parameters(recurse=False))
+        parameters = [] if name in counted else list(module.parameters(recurse=False))
         counted.add(name)
         rows.append(
             {
@@ -83,8 +83,8 @@ def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
                 "layer": name,
                 "kind": type(module).__name__,
                 "output": _size(output.shape[1:]),
-                "parameters": sum(p.numel() for p in own),
-                "trained": sum(p.numel() for p in own if p.requires_grad),
+                "parameters": sum(p.numel() for p in parameters),
+                "trained": sum(p.numel() for p in parameters if p.requires_grad),
             }
         )
 

@@ -1,4 +1,4 @@
-"""What a network makes of a split's images: the loss of each, and where its label ranks."""
+"""Scores of a network on a split: the loss of each image, and the rank of its label."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ BLOCK = 512
 
 @dataclass(frozen=True)
 class Scores:
-    """What a checkpoint makes of each image of a split.
+    """Scores of each image of a split by one checkpoint.
 
-    loss: (N,) float32, the loss that the model was trained with. rank: (N,) int64, how many
-    classes' logits are not smaller than the label's, the label aside (0: right; < 5: in the top
-    five). A tie counts against the image, and so does NaN.
+    loss: (N,) float32, the loss that the model was trained with. rank: (N,) int64, that of `ranks`
+    (0: right; < 5: in the top five).
     """
 
     loss: np.ndarray
@@ -36,27 +35,35 @@ def scores(
     loss: objective.Loss = "cross-entropy",
 ) -> Scores:
     """Return the scores of blocks of outputs (n, K) that follow the order of labels (N,)."""
-    losses, ranks, start = [], [], 0
+    losses, each_rank, start = [], [], 0
     for block in logits:
-        own_labels = labels[start : start + len(block)]
+        block_labels = labels[start : start + len(block)]
         start += len(block)
-        own = block.gather(1, own_labels[:, None])
-        losses.append(objective.losses(block, own_labels, loss))
-        ranks.append(block.shape[1] - 1 - (block < own).sum(dim=1))
-    return Scores(torch.cat(losses).cpu().numpy(), torch.cat(ranks).cpu().numpy())
+        losses.append(objective.losses(block, block_labels, loss))
+        each_rank.append(ranks(block, block_labels))
+    return Scores(torch.cat(losses).cpu().numpy(), torch.cat(each_rank).cpu().numpy())
+
+
+def ranks(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return how many other classes' outputs (N, K) are not smaller than the label's, (N,) int64.
+
+    0 is a correct image. A tie counts against it, and so does NaN.
+    """
+    label_outputs = outputs.gather(1, labels[:, None])
+    return outputs.shape[1] - 1 - (outputs < label_outputs).sum(dim=1)
 
 
 class Forward:
-    """A run's network, ready to take one checkpoint after another."""
+    """A run's network, into which checkpoints are loaded one after another."""
 
     def __init__(self, model: recipes.Kind, shape: tuple[int, ...], classes: int, device: str):
         self.network = networks.build(model, shape, classes).to(device).eval()
         self.device = device
 
     def load(self, tensors: dict[str, torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Take a checkpoint's weights; return its map from a block of raw inputs to logits."""
-        own, normalization = without_normalization(tensors)
-        self.network.load_state_dict(own)
+        """Load a checkpoint; return its map from a block of raw inputs to logits."""
+        weights, normalization = without_normalization(tensors)
+        self.network.load_state_dict(weights)
         if normalization is None:
             return lambda block: self.network(block.to(self.device).float())
         normalization = normalization.to(self.device)
@@ -72,5 +79,5 @@ def means(
 ) -> tuple[float, float]:
     """Return mean loss and accuracy of a split, by blocks of `size` images, as evaluate does."""
     blocks = (logits(rows) for rows in split.inputs.split(size))
-    found = scores(blocks, split.labels.to(device), loss)
-    return float(found.loss.mean(dtype=np.float64)), float((found.rank == 0).mean())
+    scored = scores(blocks, split.labels.to(device), loss)
+    return float(scored.loss.mean(dtype=np.float64)), float((scored.rank == 0).mean())

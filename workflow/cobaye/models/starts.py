@@ -1,14 +1,14 @@
-"""Where a training starts, and which of its parameters learn.
+"""The weights that a training starts from, and which of them learn.
 
-Foreign weights come in by one door: a prepared backbone (`backbones`), be it torchvision's or the
-network that another run trained. A tensor is taken where the network has one of the same name and
-shape; a first convolution for other channels, a head for other classes, and what the config calls
-fresh, keep their random initial weights. Which is which stands in run.json.
+Weights from outside come from a prepared backbone (`backbones`): torchvision's, or the network that
+another run trained. A tensor is taken where the network has one of the same name and shape. Others
+keep their random initial weights: a first convolution for other channels, a head for other classes,
+and the parts that the config lists under ``fresh``. run.json lists both.
 
-Frozen parameters get no gradient. They are constants of the objective: neither the penalty nor the
-norms in history.csv know them. Batch norm in a frozen part goes on normalising by the batch, and
-its running statistics go on following the data, as where only ``requires_grad`` is switched off
-(S3.8); dropout there stays on.
+Frozen parameters get no gradient. They are constants of the objective, and neither the penalty nor
+the norms in history.csv count them. Batch norm in a frozen part still normalises by the batch and
+updates its running statistics, as it does where only ``requires_grad`` is false (S3.8). Dropout
+there stays on.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ from cobaye.storage.jobs import Job
 def network(
     recipe: recipes.Training, split: splits.Split, job: Job
 ) -> tuple[torch.nn.Module, dict[str, list[str]]]:
-    """Return a run's network at its starting weights, what shall not learn frozen.
+    """Return a run's network at its starting weights, and what run.json says of them.
 
-    Beside it, what run.json says of them: the names of the tensors "taken" from the backbone and of
-    those left "fresh", if it starts from one, and of the "frozen" parameters, if any. Raises
-    DataError if nothing of the backbone fits.
+    The latter are names of tensors: "taken" from the backbone and left "fresh", if there is a
+    backbone, and "frozen", if any are. Raises DataError if no tensor of the backbone fits.
     """
     shape = tuple(split.inputs.shape[1:])
-    made = networks.build(recipe.model, shape, split.classes, recipe.seed)
-    started = _take(made, recipe.start, job) if recipe.start else {}
+    built = networks.build(recipe.model, shape, split.classes, recipe.seed)
+    started = _take(built, recipe.start, job) if recipe.start else {}
     if recipe.train_only:
-        started["frozen"] = freeze(made, recipe.train_only)
-    return made, started
+        started["frozen"] = freeze(built, recipe.train_only)
+    return built, started
 
 
 def _take(network: torch.nn.Module, start: recipes.Start, job: Job) -> dict[str, list[str]]:
@@ -58,7 +57,7 @@ def _take(network: torch.nn.Module, start: recipes.Start, job: Job) -> dict[str,
 
 
 def freeze(network: torch.nn.Module, parts: tuple[str, ...]) -> list[str]:
-    """Freeze all but these parts; return the names of the parameters that are frozen."""
+    """Freeze all parameters outside these parts; return the names of the frozen ones."""
     learning = {id(tensor) for part in parts for tensor in _tensors(network, part)}
     for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in learning)

@@ -1,11 +1,11 @@
 """The objective of `cobaye.objective` over all images at once: value, gradient, Hessian products.
 
-θ is one float64 matrix (K, D + 1), a row per class: its weights, then its bias. The images are
-visited in blocks of rows, so that a block's logits stay in cache, wherever the inputs lie. The
-shares softmax(z) of the last point that was evaluated are kept for its Hessian products, up to
-KEPT numbers; past that they are computed again, which costs a third more per product.
+θ is one float64 matrix (K, D + 1), a row per class: its weights, then its bias. Images are
+visited in blocks, so that a block's logits stay in cache. The shares softmax(z) of the last point
+that was evaluated are kept for its Hessian products, up to KEPT numbers. Beyond that they are
+computed again, which costs a third more per product.
 
-Sums over blocks are in float64, the products inside a block in the dtype that is asked for.
+Sums over blocks are in float64, the products inside a block in the requested dtype.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ KEPT = 2**28
 class Point(NamedTuple):
     """J and its gradient at one θ.
 
-    value: J(θ). gradient: (K, D + 1) float64. loss: mean cross-entropy, nats. penalty: its part of
-    J. accuracy: share of the images whose label is strictly the most probable class.
+    value: J(θ). gradient: (K, D + 1) float64. loss: mean cross-entropy, nats. penalty: the penalty
+    term of J. accuracy: share of the images whose label is strictly the most probable class.
     """
 
     value: float
@@ -50,8 +50,8 @@ class FullBatch:
     ----------
     inputs : (N, D) floating, a tensor or rows on disk. labels : (N,) int64 in [0, classes).
     weight_decay : λ, a number or one per class, (K,).
-    dtype : of value and gradient, float32 or float64. curvature : of Hessian products, likewise;
-        they only steer a solver, so that float32 costs no accuracy where the gradient is float64.
+    dtype : of value and gradient, float32 or float64. curvature : dtype of Hessian products. They
+        only steer a solver, so float32 costs no accuracy where the gradient is float64.
     """
 
     def __init__(
@@ -133,16 +133,16 @@ def _logits(multiply: matmul.Product, theta: Tensor, x: Tensor) -> Tensor:
 
 def _softmax(logits: Tensor, labels: Tensor) -> Tensor:
     """Turn logits (K, B) into shares, in place; return the cross-entropies (B,)."""
-    top, own = logits.amax(0), logits.gather(0, labels[None])[0]
+    top, label_logits = logits.amax(0), logits.gather(0, labels[None])[0]
     total = logits.sub_(top).exp_().sum(0)
     logits.div_(total)
-    return total.log().add_(top - own)
+    return total.log().add_(top - label_logits)
 
 
 def _to_residual(shares: Tensor, labels: Tensor) -> Tensor:
     """Subtract the one-hot labels in place; return how many labels had the largest share."""
-    own = shares.gather(0, labels[None])
+    label_shares = shares.gather(0, labels[None])
     shares.scatter_(0, labels[None], -1.0)
-    hits = (own[0] > shares.amax(0)).sum()
-    shares.scatter_(0, labels[None], own - 1)
+    hits = (label_shares[0] > shares.amax(0)).sum()
+    shares.scatter_(0, labels[None], label_shares - 1)
     return hits

@@ -5,8 +5,8 @@ implicit function theorem gives, for L(θ*(λ)),
 
     dL/dλ_c = −⟨θ*_c, v_c⟩,        H v = ∇L(θ*),        H = ∇²J(θ*)
 
-(Bengio, Gradient-based optimization of hyperparameters, 2000). One λ for all classes has the sum of
-them as its derivative.
+(Bengio, Gradient-based optimization of hyperparameters, 2000). The derivative by one λ
+for all classes is their sum.
 """
 
 from __future__ import annotations
@@ -20,20 +20,16 @@ from cobaye.objective.solvers import conjugate_gradients
 
 
 class Hypergradient(NamedTuple):
-    """loss: L, the mean cross-entropy on validation, nats. each: dL/dλ_c, (K,) float64.
+    """The derivative of the validation loss by each class's λ.
 
-    products: Hessian products that it took. residual: ‖∇L − H v‖ / ‖∇L‖.
+    loss: L, the mean cross-entropy on validation, nats. each: dL/dλ_c, (K,) float64. products:
+    Hessian products that the solve took. residual: ‖∇L − H v‖ / ‖∇L‖.
     """
 
     loss: float
     each: Tensor
     products: int
     residual: float
-
-    @property
-    def common(self) -> float:
-        """The derivative dL/dλ of one λ for all classes."""
-        return self.each.sum().item()
 
 
 def hypergradient(
@@ -54,11 +50,11 @@ def hypergradient(
     if bool((validation.decay != 0).any()):
         raise ValueError("the validation loss has no penalty: its λ is 0")
     train.evaluate(theta)
-    found = validation.evaluate(theta)
-    right = found.gradient.to(train.curvature)
+    validated = validation.evaluate(theta)
+    right = validated.gradient.to(train.curvature)
     solved, products = conjugate_gradients(train.curvature_along, right, share)
     residual = (right - train.curvature_along(solved)).norm() / right.norm()
     # An unpenalised bias has no λ: its column counts for nothing.
     counted = train.decay > 0
     each = -(theta * solved.double() * counted).sum(1)
-    return Hypergradient(found.loss, each, products, residual.item())
+    return Hypergradient(validated.loss, each, products, residual.item())

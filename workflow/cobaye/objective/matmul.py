@@ -1,4 +1,4 @@
-"""The matrix product that is fastest here: oneDNN's on CPU in float32, where torch has it."""
+"""The fastest matrix product: oneDNN's on CPU in float32, where torch has it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 
 def onednn(device: torch.device, dtype: torch.dtype) -> Product | None:
-    """Return oneDNN's (A, B) ↦ A Bᵀ of matrices, or None where it is not to be had.
+    """Return oneDNN's (A, B) ↦ A Bᵀ of matrices, or None where torch does not have it.
 
     It is about twice as fast as MKL's on AMD (benchmarks/head_training.py).
     """

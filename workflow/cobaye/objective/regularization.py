@@ -1,7 +1,7 @@
-"""What holds a network's weights back in training: λ, λ₁ and a largest norm.
+"""The regularization of a network in training: λ, λ₁ and a largest norm.
 
-λ is left to the optimizer, as torch's ``weight_decay`` of a parameter group: its algorithm says
-whether it couples it to the gradient. The penalty is stated in ``cobaye.objective``.
+The optimizer applies λ, torch's ``weight_decay`` of a parameter group: its algorithm says whether λ
+is coupled to the gradient. The penalty is stated in ``cobaye.objective``.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from cobaye import objective, recipes
 class Regularization:
     """The penalty of a recipe on what a network trains, and the constraint on its kernels.
 
-    Frozen parameters are no part of θ, and are not constrained.
+    Frozen parameters are neither in θ nor constrained.
     """
 
     def __init__(self, recipe: recipes.Training, network: torch.nn.Module):
         self.weight_decay, self.l1 = recipe.weight_decay, recipe.optimizer.l1
         self.max_norm = recipe.optimizer.max_norm
-        inside = {
+        options = {
             "penalize_bias": recipe.penalize_bias,
             "penalize_scales": recipe.penalize_scales,
         }
         self.penalised, self.free = {}, {}
         trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
         for name, parameter in trained.items():
-            is_inside = objective.is_penalised(name, parameter, **inside)
-            (self.penalised if is_inside else self.free)[name] = parameter
+            is_penalised = objective.is_penalised(name, parameter, **options)
+            (self.penalised if is_penalised else self.free)[name] = parameter
         self.kernels = [parameter for parameter in trained.values() if parameter.ndim > 1]
 
     def groups(self) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ class Regularization:
 
     @torch.no_grad()
     def add_gradient(self) -> None:
-        """Add λ₁ sign θ to the gradients (λ θ is the optimizer's to add)."""
+        """Add λ₁ sign θ to the gradients (the optimizer adds λ θ)."""
         if self.l1:
             for parameter in self.penalised.values():
                 if parameter.grad is not None:

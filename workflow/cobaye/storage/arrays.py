@@ -29,7 +29,7 @@ class Source(Protocol):
     def __getitem__(self, index: np.ndarray) -> np.ndarray: ...
 
 
-class Rows:
+class SelectedRows:
     """Some rows of several sources one after the other, read when asked for.
 
     Parameters
@@ -50,14 +50,14 @@ class Rows:
 
     def __getitem__(self, block: slice) -> np.ndarray:
         index = self.index[block]
-        part = np.searchsorted(self.starts, index, side="right") - 1
-        found = [self.sources[i][index[part == i] - self.starts[i]] for i in np.unique(part)]
-        return np.concatenate(found, dtype=self.dtype) if found else np.empty(0, self.dtype)
+        source = np.searchsorted(self.starts, index, side="right") - 1
+        pieces = [self.sources[i][index[source == i] - self.starts[i]] for i in np.unique(source)]
+        return np.concatenate(pieces, dtype=self.dtype) if pieces else np.empty(0, self.dtype)
 
     def origin(self, row: int) -> str:
         """Return where a row comes from: ``row 3 of 'train'``."""
-        part = np.searchsorted(self.starts, self.index[row], side="right") - 1
-        return f"row {self.index[row] - self.starts[part]} of {self.names[part]!r}"
+        source = np.searchsorted(self.starts, self.index[row], side="right") - 1
+        return f"row {self.index[row] - self.starts[source]} of {self.names[source]!r}"
 
 
 class ArrayFile:
@@ -97,7 +97,7 @@ def load_array(path: Path, mmap_mode: Literal["r", "c"] | None = None) -> np.nda
 
 
 def blocks(array: Any) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first row, rows) of an array or of `Rows`, BLOCK bytes at a time."""
+    """Yield (first row, rows) of an array or of `SelectedRows`, BLOCK bytes at a time."""
     width = math.prod(array.shape[1:]) * array.dtype.itemsize
     step = max(1, BLOCK // max(1, width))
     for start in range(0, array.shape[0], step):
@@ -105,7 +105,10 @@ def blocks(array: Any) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def save_array(path: Path, array: Any) -> str:
-    """Write an array, or `Rows`, as .npy 1.0 in C order, whole or not at all; return its sha256."""
+    """Write an array, or `SelectedRows`, as .npy 1.0, whole or not at all; return its sha256.
+
+    Axes are in C order.
+    """
     header = io.BytesIO()
     description = np.lib.format.dtype_to_descr(array.dtype)
     fields = {"descr": description, "fortran_order": False, "shape": tuple(array.shape)}

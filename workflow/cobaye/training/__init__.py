@@ -1,4 +1,4 @@
-"""One training run.
+"""Training: one run, or several together, epoch by epoch.
 
-In: its recipe and the training split. Out: a checkpoint per epoch, history.csv, and a manifest.
+In: a recipe and the training split. Out: a checkpoint per epoch, history.csv and a manifest.
 """

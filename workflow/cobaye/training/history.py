@@ -1,6 +1,6 @@
-"""history.csv: one row per epoch, and what schedules and stopping rules read off it.
+"""history.csv: one row per epoch, read by schedules and stopping rules.
 
-They see nothing but the committed rows, so that a resumed run decides as an undisturbed one.
+These see the committed rows only, so that a resumed run decides as an undisturbed one does.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ Row = Mapping[str, float]
 
 
 def line(row: Row) -> str:
-    """Return a row as it stands in the file; a column that is missing or NaN is empty."""
+    """Return a row as a line of the file; a column that is missing or NaN is empty."""
     return ",".join(_text(row.get(column, math.nan)) for column in COLUMNS)
 
 
 def parsed(lines: Sequence[str]) -> list[Row]:
-    """Return the rows of such lines, exactly as they were; NaN for what is empty."""
+    """Return the rows of such lines, exactly as they were; empty columns are NaN."""
     return [
         {
             column: float(text) if text else math.nan
@@ -41,10 +41,10 @@ def parsed(lines: Sequence[str]) -> list[Row]:
 
 
 def improves(quantity: str, value: float, best: float | None, threshold: float) -> bool:
-    """Tell whether a value is better than the best so far (None: there is none yet).
+    """Tell whether a value is better than the best so far (None: no value yet).
 
-    That is by more than the threshold, as in torch's ReduceLROnPlateau with ``abs``: a loss falls,
-    an accuracy rises. NaN is never better.
+    A loss must fall, an accuracy rise, by more than the threshold, as in torch's ReduceLROnPlateau
+    with ``abs``. NaN is never better.
     """
     if best is None:
         return not math.isnan(value)

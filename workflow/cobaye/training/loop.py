@@ -49,8 +49,9 @@ def train(job: Job) -> Path:
             "data": job.inputs,
         }
         progress, optimizer_state = resume.load(scratch, fingerprint, say)
-        loop = _Loop(recipe, network, split, val[0] if val else None, device, scratch, fingerprint)
-        loop.run(progress, optimizer_state, neighbour)
+        looked_at = val[0] if val else None
+        loop = _Loop(recipe, network, split, looked_at, device, scratch, fingerprint, progress)
+        loop.run(neighbour, optimizer_state)
         circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
         info = {"recipe": recipes.plain(recipe), "origin": origin.values} if origin else None
         return publishing.publish(job, scratch, progress, circumstances, penalty, info)
@@ -68,56 +69,49 @@ class _Loop:
         device: str,
         folder: Path,
         fingerprint: dict[str, Any],
+        progress: resume.Progress,
     ):
-        self.recipe, self.folder, self.fingerprint = recipe, folder, fingerprint
+        self.recipe, self.progress = recipe, progress
+        self.folder, self.fingerprint = folder, fingerprint
         self.images, self.val, self.device = len(split.labels), val, device
-        fitted = fit_normalization(split, recipe.optimizer)
-        self.constants = fitted.tensors() if fitted else {}
-        self.engine = engines.build(recipe, network, split, fitted, device)
+        normalization = fit_normalization(split, recipe.optimizer)
+        self.constants = normalization.tensors() if normalization else {}
+        self.engine = engines.build(recipe, network, split, normalization, device)
         shape = tuple(split.inputs.shape[1:])
         self.forward = val and scoring.Forward(recipe.model, shape, split.classes, device)
-        self.history: list[history.Row] = []
-
-    def run(
-        self,
-        progress: resume.Progress,
-        optimizer_state: dict[str, torch.Tensor],
-        start: dict[str, torch.Tensor],
-    ) -> None:
-        """Bring `progress` to its end; `start`, if any, replaces the initial weights."""
-        if progress.epoch < 0:
-            if start:
-                self._restore(start, {})
-            self._commit(progress, {"epoch": 0, "learning_rate": 0.0})
-        else:
-            progress.resumed_from.append(progress.epoch)
-            say(f"resumed after epoch {progress.epoch}")
-            self._enter(progress.epoch)
-            self._restore(resume.last_checkpoint(self.folder, progress), optimizer_state)
         # Epoch 0, the initial weights, is not one that was trained.
         self.history = history.parsed(progress.rows)[1:]
-        epochs = self.recipe.optimizer.epochs
-        bar = tqdm(total=epochs, initial=progress.epoch, unit="epoch", mininterval=1.0)
-        with bar:
-            while progress.stopped is None:
-                means = self._epoch(progress, progress.epoch + 1)
+
+    def run(
+        self, warm_start: dict[str, torch.Tensor], optimizer_state: dict[str, torch.Tensor]
+    ) -> None:
+        """Train until there is a reason to stop; `warm_start`, if any, replaces initial weights."""
+        done = self.progress.epoch
+        if done < 0:
+            if warm_start:
+                self._restore(warm_start, {})
+            self._commit({"epoch": 0, "learning_rate": 0.0})
+        else:
+            self.progress.resumed_from.append(done)
+            say(f"resumed after epoch {done}")
+            self.engine.enter(phases.number(self.recipe.optimizer, done))
+            self._restore(resume.last_checkpoint(self.folder, self.progress), optimizer_state)
+        epochs, done = self.recipe.optimizer.epochs, self.progress.epoch
+        with tqdm(total=epochs, initial=done, unit="epoch", mininterval=1.0) as bar:
+            while self.progress.stopped is None:
+                means = self._epoch(self.progress.epoch + 1)
                 bar.set_postfix(loss=f"{means.loss:.4f}", accuracy=f"{means.accuracy:.4f}")
                 bar.update()
 
     def _restore(self, tensors: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
-        own = {name: t for name, t in tensors.items() if name not in self.constants}
-        self.engine.restore(own, state)
+        parameters = {name: t for name, t in tensors.items() if name not in self.constants}
+        self.engine.restore(parameters, state)
 
-    def _enter(self, epoch: int) -> None:
-        if self.recipe.optimizer.phases:
-            self.engine.enter(phases.number(self.recipe.optimizer, epoch))
-
-    def _epoch(self, progress: resume.Progress, epoch: int) -> engines.Epoch:
-        start = time.perf_counter()
-        self._enter(epoch)
-        rate = phases.learning_rate(self.recipe.optimizer, epoch, self.history)
-        shuffle = self.recipe.optimizer.shuffle
-        order = batch_order(self.recipe.seed, epoch, self.images, shuffle)
+    def _epoch(self, epoch: int) -> engines.Epoch:
+        start, optimizer = time.perf_counter(), self.recipe.optimizer
+        self.engine.enter(phases.number(optimizer, epoch))
+        rate = phases.learning_rate(optimizer, epoch, self.history)
+        order = batch_order(self.recipe.seed, epoch, self.images, optimizer.shuffle)
         # All that is random in an epoch (dropout, augmentation) follows from this.
         torch.manual_seed(derived_seed("dropout", self.recipe.seed, epoch))
         means = self.engine.epoch(order, rate)
@@ -130,8 +124,8 @@ class _Loop:
             "learning_rate": rate,
             **self._on_val(),
         }
-        progress.seconds.append(round(time.perf_counter() - start, 6))
-        self._commit(progress, row, means)
+        self.progress.seconds.append(round(time.perf_counter() - start, 6))
+        self._commit(row, means)
         return means
 
     @torch.inference_mode()
@@ -143,17 +137,15 @@ class _Loop:
         loss, accuracy = scoring.means(logits, self.val, self.device, self.recipe.loss)
         return {"val_loss": loss, "val_accuracy": accuracy}
 
-    def _commit(
-        self, progress: resume.Progress, row: dict[str, float], means: engines.Epoch | None = None
-    ) -> None:
-        """Add a finished epoch's row and checkpoint, and say whether it was the last."""
-        epoch = row["epoch"]
+    def _commit(self, row: dict[str, float], means: engines.Epoch | None = None) -> None:
+        """Add an epoch's row and checkpoint, and the reason to stop after it, if there is one."""
+        progress, epoch = self.progress, row["epoch"]
         l1, l2 = engines.norms(self.engine.parameters())
-        own = {**row, "weight_l1": l1, "weight_l2": l2}
-        steps = means.rows if means else ()
-        progress.rows += map(history.line, [step.named() for step in steps] or [own])
+        row = {**row, "weight_l1": l1, "weight_l2": l2}
+        steps = means.steps if means else ()
+        progress.rows += map(history.line, [step.named() for step in steps] or [row])
         if epoch > 0:
-            self.history += history.parsed([history.line(own)])
+            self.history += history.parsed([history.line(row)])
             progress.stopped = stopping.reason(self.recipe.optimizer, self.history)
             progress.certificate = means.certificate
             if means.stopped and stopping.is_finite(progress.stopped):

@@ -1,4 +1,4 @@
-"""The declared files of a finished run, put in their place from its resume folder."""
+"""The declared files of a finished run, moved into place from its resume folder."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def publish(
     penalty: float,
     info: dict[str, Any] | None = None,
 ) -> Path:
-    """Give a finished run its declared files; the manifest, last, says that they are all there.
+    """Publish the declared files of a finished run; the manifest comes last and vouches for them.
 
     circumstances: what run.json says beside what every run knows. penalty: that of the objective at
     the last weights. info: what the manifest says beside what every run knows.
@@ -35,7 +35,7 @@ def publish(
     files.publish_directory(staged, folder / "checkpoints")
     text = "\n".join([",".join(history.COLUMNS), *progress.rows]) + "\n"
     sha256 = files.write_bytes(folder / "history.csv", text.encode())
-    made = {
+    described = {
         **{f"checkpoints/{name}": entry for name, entry in progress.checkpoints.items()},
         "history.csv": manifests.describe(folder / "history.csv", sha256),
     }
@@ -44,18 +44,18 @@ def publish(
         "epochs": progress.epoch,
         "stopped": progress.stopped,
         "finite": stopping.is_finite(progress.stopped),
-        # Of the last weights, where history.csv has means over an epoch.
+        # At the last weights; history.csv has means over an epoch.
         "penalty": penalty if math.isfinite(penalty) else None,
         **({"certificate": progress.certificate} if progress.certificate else {}),
     }
     files.write_json(folder / "run.json", _circumstances(job, progress, {**info, **circumstances}))
-    return job.publish(made, info)
+    return job.publish(described, info)
 
 
 def _circumstances(
     job: Job, progress: resume.Progress, circumstances: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return run.json: what was asked, and where, when and how long it ran."""
+    """Return run.json: the recipe, and on which machine and for how long the run trained."""
     return {
         "identity": job.identity,
         "recipe": job.recipe,

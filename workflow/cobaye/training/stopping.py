@@ -1,4 +1,4 @@
-"""When a training stops, and why; and whether it has to look at val to know."""
+"""When a training stops, and why."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ WORDS = {
 
 
 def reason(optimizer: recipes.Optimizer, history: Sequence[Row]) -> str | None:
-    """Return why a training ends after the last of its rows (epochs 1, 2, …), or None.
+    """Return why a training ends after the last row of its history (epochs 1, 2, …), or None.
 
-    A divergence comes before all else, and a rule that is met before the end of the budget. Rules
-    are about the last phase.
+    A divergence is named before a stopping rule, and a stopping rule before the end of the epochs.
+    Stopping rules count the epochs of the last phase only.
     """
     last, epoch = history[-1], len(history)
     counted = phases.last(optimizer, history)
@@ -39,12 +39,12 @@ def reason(optimizer: recipes.Optimizer, history: Sequence[Row]) -> str | None:
 
 
 def is_finite(stopped: str) -> bool:
-    """Tell from why a run stopped whether its weights are finite."""
+    """Tell whether a run that stopped for this reason has finite weights."""
     return not stopped.startswith(DIVERGED)
 
 
 def waited(early: recipes.EarlyStop, history: Sequence[Row]) -> int:
-    """Return the number of epochs since the last one that was better than all before it."""
+    """Return the number of epochs since the last improvement."""
     best, since = None, 0
     for row in history:
         value = row[early.quantity]

@@ -1,10 +1,10 @@
-"""Runs trained side by side in one process; each leaves the files that it would leave alone.
+"""Runs trained together in one process; each leaves the files that it would leave alone.
 
-A group is runs that share their batches: equal data, seed, batch size, epochs, depth, activation.
-What a killed process needs to go on lies in ``results/<study>/together/<group>/.resume/``: each
-run's checkpoints, and a `journal` with a line per epoch. Those are written without fsync, which
-would cost more than the training; the published files get theirs, all at once, before the manifest
-of their run.
+They share their batches: equal data, seed, batch size, epochs, depth, activation. What a killed
+process needs to go on lies in ``results/<study>/together/<group>/.resume/``: each run's
+checkpoints, and a `journal` with a line per epoch. Those are written without fsync, which would
+cost more than the training; the published files get theirs, all at once, before the manifest of
+their run.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from cobaye.data.normalization import fit_normalization, without_normalization
 from cobaye.models import networks
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
 from cobaye.storage.jobs import Job
-from cobaye.training import engines, history, loop, phases, publishing, stopping
-from cobaye.training.engines.batched import Engine, Means
+from cobaye.training import engines, history, phases, publishing, stopping
+from cobaye.training.engines.batched import BatchedEngine, Means
+from cobaye.training.loop import batch_order, say
 
 
 def train_together(job: Job) -> list[Path]:
-    """Train a group of runs, from its last complete epoch if it was begun; return their manifests.
+    """Train runs from their last complete epoch, if they were begun; return their manifests.
 
     job.recipe: {"runs": of each, identity, recipe and code}. job.identity: {"study", "group"}. A
     run that diverges ends there, with its reason; the others go on.
@@ -39,24 +40,24 @@ def train_together(job: Job) -> list[Path]:
     with resume.lock(job.root / paths.TOGETHER.format(**job.identity)) as scratch:
         split = splits.load_for(job, told[0].data, ["train"])["train"]
         state = {"format": manifests.FORMAT, **job.recipe, "data": split.manifest}
-        group = _Group(told, split, job.device, scratch)
-        group.run(journal.Journal(scratch, files.digest(state)))
+        loop = _Loop(told, split, job.device, scratch)
+        loop.run(journal.Journal(scratch, files.digest(state)))
         shared = {**job.identity, "runs": len(told)}
         circumstances = {"device": job.device, "start": {}, "together": shared}
         published = []
-        for run, member in zip(job.recipe["runs"], group.members, strict=True):
+        for run, trained in zip(job.recipe["runs"], loop.runs, strict=True):
             alone = dataclasses.replace(job, stage="train", **run, inputs=split.manifest)
-            journal.sync(sorted((member.folder / resume.CHECKPOINTS).iterdir()))
+            journal.sync(sorted((trained.folder / resume.CHECKPOINTS).iterdir()))
             published.append(
                 publishing.publish(
-                    alone, member.folder, member.progress, circumstances, member.penalty()
+                    alone, trained.folder, trained.progress, circumstances, trained.penalty()
                 )
             )
         return published
 
 
-class _Member:
-    """One run of a group, and how far it has come."""
+class _Run:
+    """One of the runs, and how far it has come."""
 
     def __init__(self, recipe: recipes.Training, folder: Path):
         self.recipe, self.folder = recipe, folder
@@ -73,22 +74,22 @@ class _Member:
             row |= dataclasses.asdict(means) | {"objective": means.loss + means.penalty}
         return history.line(row)
 
-    def add(self, epoch: int, seconds: float, found: Mapping[str, Any]) -> None:
-        """Take in what the journal says of it."""
+    def add(self, epoch: int, seconds: float, entry: Mapping[str, Any]) -> None:
+        """Take in an epoch's entry of the journal."""
         self.progress.epoch = epoch
-        self.progress.rows.append(found["row"])
-        self.progress.checkpoints[paths.checkpoint(epoch)] = found["checkpoint"]
+        self.progress.rows.append(entry["row"])
+        self.progress.checkpoints[paths.checkpoint(epoch)] = entry["checkpoint"]
         if epoch > 0:
             self.progress.seconds.append(seconds)
-            self.history += history.parsed([found["row"]])
+            self.history += history.parsed([entry["row"]])
             self.progress.stopped = stopping.reason(self.recipe.optimizer, self.history)
 
     def penalty(self) -> float:
-        """Return λ/2 ‖θ‖² of its last weights."""
-        own, _ = without_normalization(checkpoints.load(self.place(self.progress.epoch)))
+        """Return λ/2 ‖θ‖² of the last weights."""
+        parameters, _ = without_normalization(checkpoints.load(self.place(self.progress.epoch)))
         return float(
             objective.penalty(
-                own, self.recipe.weight_decay, penalize_bias=self.recipe.penalize_bias
+                parameters, self.recipe.weight_decay, penalize_bias=self.recipe.penalize_bias
             )
         )
 
@@ -97,38 +98,38 @@ class _Member:
         return self.folder / resume.CHECKPOINTS / paths.checkpoint(epoch)
 
 
-class _Group:
-    """The epochs of a group."""
+class _Loop:
+    """The epochs of runs trained together."""
 
     def __init__(
         self,
-        told: Sequence[recipes.Training],
+        training: Sequence[recipes.Training],
         split: splits.Split,
         device: str,
         folder: Path,
     ):
         self.folder, self.images = folder, len(split.labels)
-        self.members = [_Member(recipe, folder / f"run-{i:03d}") for i, recipe in enumerate(told)]
-        normalization = fit_normalization(split, told[0].optimizer)
+        self.runs = [_Run(recipe, folder / f"run-{i:03d}") for i, recipe in enumerate(training)]
+        normalization = fit_normalization(split, training[0].optimizer)
         self.constants = normalization.tensors() if normalization else {}
         shape = tuple(split.inputs.shape[1:])
-        made = [networks.build(each.model, shape, split.classes, each.seed) for each in told]
-        self.engine = Engine(told, made, split, normalization, device)
+        built = [networks.build(each.model, shape, split.classes, each.seed) for each in training]
+        self.engine = BatchedEngine(training, built, split, normalization, device)
 
     def run(self, log: journal.Journal) -> None:
         """Bring every run to its end."""
         epoch = self._go_on(log)
-        first = self.members[0].recipe
+        first = self.runs[0].recipe
         bar = tqdm(total=first.optimizer.epochs, initial=epoch, unit="epoch", mininterval=1.0)
         with bar:
-            while any(member.progress.stopped is None for member in self.members):
+            while any(run.progress.stopped is None for run in self.runs):
                 epoch += 1
                 start = time.perf_counter()
                 shuffle = first.optimizer.shuffle
-                order = loop.batch_order(first.seed, epoch, self.images, shuffle)
+                order = batch_order(first.seed, epoch, self.images, shuffle)
                 rates = [
-                    phases.learning_rate(member.recipe.optimizer, epoch, member.history)
-                    for member in self.members
+                    phases.learning_rate(run.recipe.optimizer, epoch, run.history)
+                    for run in self.runs
                 ]
                 means = self.engine.epoch(order, rates)
                 self._commit(log, epoch, time.perf_counter() - start, means, rates)
@@ -136,7 +137,7 @@ class _Group:
 
     def _go_on(self, log: journal.Journal) -> int:
         """Return the last complete epoch, everything being as after it; begin if there is none."""
-        done = log.restore(self._is_right)
+        done = log.restore(self._is_whole)
         state = self.engine.state()
         if done and state:
             if not journal.is_whole(self.folder / _state(len(done) - 1), done[-1]["state"]):
@@ -144,15 +145,15 @@ class _Group:
             else:
                 state = checkpoints.load(self.folder / _state(len(done) - 1))
         for record in done:
-            self._take(record)
+            self._take_in(record)
         if not done:
-            self._commit(log, 0, 0.0, [None] * len(self.members), [0.0] * len(self.members))
+            self._commit(log, 0, 0.0, [None] * len(self.runs), [0.0] * len(self.runs))
             return 0
-        tensors = [checkpoints.load(each.place(each.progress.epoch)) for each in self.members]
+        tensors = [checkpoints.load(each.place(each.progress.epoch)) for each in self.runs]
         self.engine.restore(tensors, state)
-        for member in self.members:
-            member.progress.resumed_from.append(len(done) - 1)
-        loop.say(f"resumed after epoch {len(done) - 1}")
+        for run in self.runs:
+            run.progress.resumed_from.append(len(done) - 1)
+        say(f"resumed after epoch {len(done) - 1}")
         return len(done) - 1
 
     def _commit(
@@ -165,28 +166,28 @@ class _Group:
     ) -> None:
         """Write the checkpoint of each run that goes on, then the line that names them."""
         record: dict[str, Any] = {"epoch": epoch, "seconds": round(seconds, 6), "runs": {}}
-        for number, member in enumerate(self.members):
-            if member.progress.stopped is None:
+        for number, run in enumerate(self.runs):
+            if run.progress.stopped is None:
                 tensors = self.engine.tensors(number)
                 record["runs"][str(number)] = {
-                    "row": member.line(epoch, means[number], rates[number], tensors),
-                    "checkpoint": _write(member.place(epoch), {**tensors, **self.constants}),
+                    "row": run.line(epoch, means[number], rates[number], tensors),
+                    "checkpoint": _write(run.place(epoch), {**tensors, **self.constants}),
                 }
         if state := self.engine.state():
             record["state"] = _write(self.folder / _state(epoch), state)
             # The two before stay: the last line may yet turn out torn.
             (self.folder / _state(epoch - 3)).unlink(missing_ok=True)
         log.append(record)
-        self._take(record)
+        self._take_in(record)
 
-    def _take(self, record: journal.Record) -> None:
-        for number, found in record["runs"].items():
-            self.members[int(number)].add(record["epoch"], record["seconds"], found)
+    def _take_in(self, record: journal.Record) -> None:
+        for number, entry in record["runs"].items():
+            self.runs[int(number)].add(record["epoch"], record["seconds"], entry)
 
-    def _is_right(self, record: journal.Record) -> bool:
+    def _is_whole(self, record: journal.Record) -> bool:
         return all(
-            journal.is_whole(self.members[int(n)].place(record["epoch"]), run["checkpoint"])
-            for n, run in record["runs"].items()
+            journal.is_whole(self.runs[int(n)].place(record["epoch"]), entry["checkpoint"])
+            for n, entry in record["runs"].items()
         )
 
 
@@ -195,5 +196,5 @@ def _state(epoch: int) -> str:
 
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return journal.write(path, safetensors.torch.save(own))
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return journal.write(path, safetensors.torch.save(contiguous))

@@ -25,7 +25,7 @@ from cobaye import kinds, recipes
 from cobaye.data.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
 from cobaye.errors import DataError
 from cobaye.storage import files, manifests, paths, staleness
-from cobaye.storage.arrays import ArrayFile, Rows, load_array, save_array
+from cobaye.storage.arrays import ArrayFile, SelectedRows, load_array, save_array
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import Manifest
 from cobaye.storage.paths import SPLITS
@@ -34,7 +34,7 @@ __all__ = [
     "ArrayFile",
     "ImageFiles",
     "Prepared",
-    "Rows",
+    "SelectedRows",
     "check",
     "load_array",
     "prepare_dataset",

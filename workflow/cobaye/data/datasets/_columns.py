@@ -31,19 +31,19 @@ SAFETENSORS = {
 
 def name_problems(parts: Mapping[str, str], labels: Mapping[str, str]) -> list[str]:
     """Return what is wrong with the names of files of features and labels, one sentence each."""
-    found = [] if parts else ["parts: name at least one file of features"]
-    found += [
+    problems = [] if parts else ["parts: name at least one file of features"]
+    problems += [
         f"labels.{part}: there is no such part: {nearest(part, parts)}"
         for part in labels
         if part not in parts
     ]
-    found += [
+    problems += [
         f"{key}.{part}: {file!r} must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
         for key, named in (("parts", parts), ("labels", labels))
         for part, file in named.items()
         if Path(file).suffix not in SUFFIXES
     ]
-    return found + [
+    return problems + [
         f"labels.{part}: missing: the labels of {file!r} need a file of their own"
         for part, file in parts.items()
         if Path(file).suffix == ".npy" and part not in labels
@@ -51,9 +51,9 @@ def name_problems(parts: Mapping[str, str], labels: Mapping[str, str]) -> list[s
 
 
 class Column:
-    """An array that is mapped anew for each read, so that no page of it stays.
+    """An array that is mapped anew for each read, so that none of its pages stays in memory.
 
-    dtype: as it is read: float64 and bfloat16 become float32.
+    dtype: of the rows that are read: float64 and bfloat16 become float32.
     """
 
     def __init__(self, map_file: Callable[[], np.ndarray], bfloat16: bool = False):
@@ -167,8 +167,8 @@ class Parquet:
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         group = np.searchsorted(self.starts, index, side="right") - 1
-        found = [self._group(i)[index[group == i] - self.starts[i]] for i in np.unique(group)]
-        return np.concatenate(found) if found else np.empty((0, *self.shape[1:]), self.dtype)
+        pieces = [self._group(i)[index[group == i] - self.starts[i]] for i in np.unique(group)]
+        return np.concatenate(pieces) if pieces else np.empty((0, *self.shape[1:]), self.dtype)
 
     def _group(self, number: int) -> np.ndarray:
         """Return a row group as an array; the last one is kept, as rows come in order."""

@@ -1,4 +1,4 @@
-"""What a kind of dataset hands over, and what must hold of it before anything is written."""
+"""A dataset as its kind prepares it, and the checks before anything is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cobaye.errors import DataError
-from cobaye.storage.arrays import Rows, blocks
+from cobaye.storage.arrays import SelectedRows, blocks
 from cobaye.storage.paths import SPLITS
 
 SHOWN = 5  # rows or classes named in a message
@@ -17,7 +17,7 @@ SHOWN = 5  # rows or classes named in a message
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files that are decoded later. paths: relative to `root`, with "/" in them."""
+    """Image files that are decoded later. paths: relative to `root`, with "/" between folders."""
 
     root: str
     paths: list[str]
@@ -30,7 +30,7 @@ class ImageFiles:
         return Path(self.root, self.paths[row])
 
 
-Inputs = np.ndarray | Rows | ImageFiles
+Inputs = np.ndarray | SelectedRows | ImageFiles
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Prepared:
 
     classes: one dict per class, in label order, with at least ``name``. splits: name → inputs and
     labels (N,), integers; inputs are images (N, C, H, W) uint8, features (N, D) float32 or float16,
-    or `ImageFiles`. info: what else the manifest shall say.
+    or `ImageFiles`. info: further facts for the manifest.
     """
 
     classes: list[dict[str, Any]]
@@ -103,12 +103,12 @@ def check_labels(labels: np.ndarray, classes: int | None, where: str) -> None:
 
 
 def _check_same_shape(prepared: Prepared) -> None:
-    found = {
+    forms = {
         split: (form_of(inputs), shape_of(inputs)) for split, (inputs, _) in prepared.splits.items()
     }
     for split in SPLITS:
-        if found[split] != found["train"]:
-            (form, shape), (expected, of_train) = found[split], found["train"]
+        if forms[split] != forms["train"]:
+            (form, shape), (expected, of_train) = forms[split], forms["train"]
             raise DataError(
                 f"split {split!r}: {form} of shape {shape}, "
                 f"but those of split 'train' are {expected} of shape {of_train}"
@@ -129,16 +129,17 @@ def _check_classes(prepared: Prepared) -> None:
         )
 
 
-def _check_finite(features: np.ndarray | Rows, split: str) -> None:
+def _check_finite(features: np.ndarray | SelectedRows, split: str) -> None:
     bad: list[int] = []
     count = 0
     for start, rows in blocks(features):
-        found = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        count += len(found)
-        bad += (start + found[: SHOWN - len(bad)]).tolist()
+        bad_rows = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        count += len(bad_rows)
+        bad += (start + bad_rows[: SHOWN - len(bad)]).tolist()
     if count:
         named = [
-            features.origin(row) if isinstance(features, Rows) else f"row {row}" for row in bad
+            features.origin(row) if isinstance(features, SelectedRows) else f"row {row}"
+            for row in bad
         ]
         raise DataError(
             f"split {split!r}: {count} of {len(features)} rows of features hold NaN or infinite "

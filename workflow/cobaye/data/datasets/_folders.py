@@ -39,20 +39,20 @@ def problems(folder: str, splits: Mapping[str, Mapping[str, Any]], class_names: 
             "or set folder: to where they lie"
         ]
     known = _subfolders(Path(folder))
-    found = [
+    sentences = [
         f"{Path(folder, part)} is missing: the splits need it as a part "
         f"({nearest(part, known)}): put it there, or name another in splits"
         for part in parts
         if not Path(folder, part).is_dir()
     ]
-    if found:
-        return found
-    found = [
+    if sentences:
+        return sentences
+    sentences = [
         f"{Path(folder, part)} has no folders: put one folder of images per class there"
         for part in parts
         if not _subfolders(Path(folder, part))
     ]
-    return found or _imagenet_problems(folder, splits, class_names)
+    return sentences or _imagenet_problems(folder, splits, class_names)
 
 
 def _imagenet_problems(
@@ -86,8 +86,8 @@ def scan(
     paths: list[str] = []
     labels = {}
     for part in _parts(splits):
-        found, labels[part] = _scan_part(folder, part, names)
-        paths += found
+        part_paths, labels[part] = _scan_part(folder, part, names)
+        paths += part_paths
     every = np.concatenate(list(labels.values()))
     rows = _partition.divide(labels, splits)
     divided = {
@@ -100,16 +100,16 @@ def scan(
 def _scan_part(folder: str, part: str, names: list[str]) -> tuple[list[str], np.ndarray]:
     from torchvision.datasets import ImageFolder
 
-    found = ImageFolder(str(Path(folder, part)), allow_empty=True)
+    images = ImageFolder(str(Path(folder, part)), allow_empty=True)
     label_of = {name: label for label, name in enumerate(names)}
-    unknown = [name for name in found.classes if name not in label_of]
+    unknown = [name for name in images.classes if name not in label_of]
     if unknown:
         raise DataError(
             f"{Path(folder, part, unknown[0])}: class {unknown[0]!r} is not one of train's "
             f"({len(unknown)} such): {nearest(unknown[0], names)[:300]}"
         )
-    paths = [f"{part}{path[len(found.root) :]}".replace(os.sep, "/") for path, _ in found.samples]
-    labels = [label_of[found.classes[target]] for target in found.targets]
+    paths = [f"{part}{path[len(images.root) :]}".replace(os.sep, "/") for path, _ in images.samples]
+    labels = [label_of[images.classes[target]] for target in images.targets]
     return paths, np.array(labels, np.int64)
 
 

@@ -28,12 +28,12 @@ def problems(splits: Mapping[str, Mapping[str, Any]], parts: Iterable[str] | Non
 
     parts: the names of the dataset's parts; None if they are not known yet.
     """
-    found = [
+    sentences = [
         f"splits.{name}: there is no such split: {nearest(name, SPLITS)}"
         for name in splits
         if name not in SPLITS
     ]
-    found += [
+    sentences += [
         f"splits.{name}: missing: say which images it takes, as in {{of: part}}"
         for name in SPLITS
         if name not in splits
@@ -41,24 +41,28 @@ def problems(splits: Mapping[str, Mapping[str, Any]], parts: Iterable[str] | Non
     known = None if parts is None else list(parts)
     for name in SPLITS:
         if name in splits:
-            found += [f"splits.{name}.{said}" for said in _rule_problems(splits[name], known)]
-    return found or _shared_rests(splits)
+            sentences += [f"splits.{name}.{said}" for said in _rule_problems(splits[name], known)]
+    return sentences or _shared_rests(splits)
 
 
 def _rule_problems(rule: Mapping[str, Any], parts: list[str] | None) -> list[str]:
-    found = [f"{key}: unknown key: {nearest(key, KEYS)}" for key in rule if key not in KEYS]
-    of = pooled(rule)
-    if not of or not all(isinstance(part, str) for part in of) or len(set(of)) < len(of):
-        return [*found, f"of: {rule.get('of')!r} must be a part, or a list of different parts"]
+    sentences = [f"{key}: unknown key: {nearest(key, KEYS)}" for key in rule if key not in KEYS]
+    parts_taken = pooled(rule)
+    if (
+        not parts_taken
+        or not all(isinstance(part, str) for part in parts_taken)
+        or len(set(parts_taken)) < len(parts_taken)
+    ):
+        return [*sentences, f"of: {rule.get('of')!r} must be a part, or a list of different parts"]
     if parts is not None:
-        found += [
+        sentences += [
             f"of: there is no part {part!r}: {nearest(part, parts)}"
-            for part in of
+            for part in parts_taken
             if part not in parts
         ]
     if "last" in rule and "fraction" in rule:
-        return [*found, "last: give last or fraction, not both"]
-    return found + [
+        return [*sentences, "last: give last or fraction, not both"]
+    return sentences + [
         f"{key}: {rule[key]!r} must be {what}"
         for key, what, holds in _value_rules(rule)
         if key in rule and not holds
@@ -97,8 +101,8 @@ def _shared_rests(splits: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def pooled(rule: Mapping[str, Any]) -> list[str]:
     """Return the parts of a rule as a list."""
-    of = rule.get("of", [])
-    return list(of) if isinstance(of, list | tuple) else [of]
+    named = rule.get("of", [])
+    return list(named) if isinstance(named, list | tuple) else [named]
 
 
 def most(splits: Mapping[str, Mapping[str, Any]], parts: Mapping[str, int]) -> dict[str, int]:
@@ -121,8 +125,8 @@ def divide(
     labels: part → (N,) integers, in the order in which rows are numbered. Raises DataError for a
     part that does not exist, sizes that do not fit, overlapping claims and an empty split.
     """
-    if found := problems(splits, labels):
-        raise DataError("\n".join(found))
+    if sentences := problems(splits, labels):
+        raise DataError("\n".join(sentences))
     every = np.concatenate(list(labels.values()))
     starts = np.cumsum([0, *(len(part) for part in labels.values())])
     ranges = {part: np.arange(*starts[i : i + 2], dtype=np.int64) for i, part in enumerate(labels)}
@@ -170,15 +174,15 @@ def _drawn(
     """Draw a share of a pool from its free rows, over all of them or in each class."""
     generator = np.random.default_rng([rule.get("seed", 0), SPLITS.index(name)])
     groups = labels[pool] if rule.get("stratified", False) else np.zeros(len(pool), np.int64)
-    found = []
+    drawn_rows = []
     for group in np.unique(groups):
-        of = f" of class {group}" if rule.get("stratified", False) else ""
+        of_class = f" of class {group}" if rule.get("stratified", False) else ""
         wanted = round(rule["fraction"] * np.count_nonzero(groups == group))
         candidates = pool[(groups == group) & free]
         if wanted > len(candidates):
             raise DataError(
-                f"splits.{name}.fraction: {rule['fraction']} is {wanted} images{of}, "
+                f"splits.{name}.fraction: {rule['fraction']} is {wanted} images{of_class}, "
                 f"but the other splits leave {len(candidates)}"
             )
-        found.append(generator.permutation(candidates)[:wanted])
-    return np.concatenate(found)
+        drawn_rows.append(generator.permutation(candidates)[:wanted])
+    return np.concatenate(drawn_rows)

@@ -28,19 +28,19 @@ class Options:
 
 def problems(options: Options) -> list[str]:
     """Return what would stop `prepare`, one sentence each."""
-    found = [
+    sentences = [
         f"{key}: {share!r} must be a share above 0 and below 1, of at least one image per digit"
         for key, share in (("val", options.val), ("test", options.test))
         if not 0 < share < 1 or round(share * FEWEST) == 0
     ]
-    if not found and round(options.val * FEWEST) + round(options.test * FEWEST) >= FEWEST:
-        found.append(
+    if not sentences and round(options.val * FEWEST) + round(options.test * FEWEST) >= FEWEST:
+        sentences.append(
             f"val: {options.val!r} and test: {options.test!r} leave nothing for train: "
             "their sum must be below 1"
         )
     if options.seed < 0:
-        found.append(f"seed: {options.seed!r} must be at least 0")
-    return found
+        sentences.append(f"seed: {options.seed!r} must be at least 0")
+    return sentences
 
 
 def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
@@ -55,10 +55,10 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
     for digit in range(10):
         shuffled = generator.permutation(np.flatnonzero(labels == digit))
         val, test = (round(share * len(shuffled)) for share in (options.val, options.test))
-        parts = np.split(shuffled, [val, val + test])
-        for split, part in zip(("val", "test", "train"), parts, strict=True):
-            rows[split].append(part)
-    splits = {split: np.sort(np.concatenate(parts)) for split, parts in rows.items()}
+        pieces = np.split(shuffled, [val, val + test])
+        for split, piece in zip(("val", "test", "train"), pieces, strict=True):
+            rows[split].append(piece)
+    splits = {split: np.sort(np.concatenate(pieces)) for split, pieces in rows.items()}
     return Prepared(
         classes=[{"name": str(digit)} for digit in range(10)],
         splits={split: (images[index], labels[index]) for split, index in splits.items()},

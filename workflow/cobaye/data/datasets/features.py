@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from cobaye.data.datasets import Prepared, Rows
+from cobaye.data.datasets import Prepared, SelectedRows
 from cobaye.data.datasets._columns import name_problems, open_column, size_of
 from cobaye.data.datasets._data import check_labels
 from cobaye.data.datasets._partition import divide, most
@@ -78,9 +78,9 @@ def sources(options: Options) -> list[str]:
 
 
 def _files(options: Options) -> dict[str, str]:
-    found = {f"parts.{part}": file for part, file in options.parts.items()}
-    found |= {f"labels.{part}": file for part, file in options.labels.items()}
-    return found | ({"class_names": options.class_names} if options.class_names else {})
+    named = {f"parts.{part}": file for part, file in options.parts.items()}
+    named |= {f"labels.{part}": file for part, file in options.labels.items()}
+    return named | ({"class_names": options.class_names} if options.class_names else {})
 
 
 def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
@@ -95,12 +95,12 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
     _check_widths(options, features)
     every = np.concatenate(list(labels.values()))
     names = _class_names(options, int(every.max()) + 1, len(every))
-    for part, found in labels.items():
-        check_labels(found, len(names), _labels_file(options, part))
+    for part, part_labels in labels.items():
+        check_labels(part_labels, len(names), _labels_file(options, part))
     return Prepared(
         classes=[{"name": name} for name in names],
         splits={
-            split: (Rows(features, index), every[index])
+            split: (SelectedRows(features, index), every[index])
             for split, index in divide(labels, options.splits).items()
         },
     )
@@ -108,13 +108,13 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
 
 def _features(options: Options, part: str) -> Source:
     path = options.parts[part]
-    found = open_column(Path(path), options.features_key, options.labels_key)
-    if found.dtype not in (np.float16, np.float32) or len(found.shape) != 2 or 0 in found.shape:
+    column = open_column(Path(path), options.features_key, options.labels_key)
+    if column.dtype not in (np.float16, np.float32) or len(column.shape) != 2 or 0 in column.shape:
         raise DataError(
             f"{path}: expected features as float16, float32 or float64 (N, D), "
-            f"found {found.dtype} {tuple(found.shape)}"
+            f"found {column.dtype} {tuple(column.shape)}"
         )
-    return found
+    return column
 
 
 def _labels_file(options: Options, part: str) -> str:
@@ -126,9 +126,9 @@ def _labels(options: Options, part: str, rows: int) -> np.ndarray:
     path = _labels_file(options, part)
     column = open_column(Path(path), options.labels_key, None)
     if len(column.shape) != 1 or column.dtype.kind not in "iu":
-        found = "floats" if column.dtype.kind == "f" else column.dtype
+        dtype = "floats" if column.dtype.kind == "f" else column.dtype
         raise DataError(
-            f"{path}: expected labels as integers (N,), found {found} {tuple(column.shape)}"
+            f"{path}: expected labels as integers (N,), found {dtype} {tuple(column.shape)}"
         )
     if column.shape[0] != rows:
         raise DataError(

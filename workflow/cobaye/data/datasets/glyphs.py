@@ -60,20 +60,20 @@ class Options:
 
 def problems(options: Options) -> list[str]:
     """Return what would stop `prepare`, one sentence each, drawing nothing."""
-    found = [
+    sentences = [
         f"{key}: {getattr(options, key)!r} must be {rule}"
         for key, rule, holds in _rules(options)
         if not holds
     ]
     missing = [face for face in FACES if not file_of(face).is_file()]
     if missing:
-        found.append(f"matplotlib's fonts are not complete: {file_of(missing[0])} is missing")
-    if not found and options.classes > (most := len(candidates(options.min_faces))):
-        found.append(
+        sentences.append(f"matplotlib's fonts are not complete: {file_of(missing[0])} is missing")
+    if not sentences and options.classes > (most := len(candidates(options.min_faces))):
+        sentences.append(
             f"classes: {options.classes} is more than the {most} letters and digits that at least "
             f"min_faces: {options.min_faces} of matplotlib's {len(FACES)} faces can draw"
         )
-    return found
+    return sentences
 
 
 def prepare(options: Options, progress: Callable[[int, int], None] | None = None) -> Prepared:
@@ -89,8 +89,8 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
     }
     for label, code in enumerate(codes):
         outlines = draw_outlines(code, options.size)
-        for part, split in enumerate(SPLITS):
-            rng = np.random.default_rng([options.seed, part, code])
+        for number, split in enumerate(SPLITS):
+            rng = np.random.default_rng([options.seed, number, code])
             for start in range(0, images[split].shape[1], CHUNK):
                 rows = images[split][label, start : start + CHUNK, 0]
                 rows[:] = _photograph(outlines, len(rows), options, rng)

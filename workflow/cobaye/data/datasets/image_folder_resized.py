@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from cobaye.data.datasets import Prepared, Rows, _folders, _partition
+from cobaye.data.datasets import Prepared, SelectedRows, _folders, _partition
 from cobaye.data.datasets._data import ImageFiles
 from cobaye.errors import DataError
 
@@ -77,18 +77,21 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
     total = sum(len(images) for images, _ in divided.values())
     splits, unreadable, done = {}, {}, 0
     for split, (images, labels) in divided.items():
-        found = []
+        unreadable_rows = []
         for row, reason in enumerate(_each(lambda path: _reason(path, options.size), images)):
             if reason is not None:
-                found.append((row, reason))
+                unreadable_rows.append((row, reason))
             done += 1
             if progress is not None:
                 progress(done, total)
-        kept = np.setdiff1d(np.arange(len(images)), [row for row, _ in found])
-        unreadable[split] = [(images.paths[row], reason) for row, reason in found]
-        splits[split] = (Rows({split: _Squares(images, options.size)}, kept), labels[kept])
+        kept = np.setdiff1d(np.arange(len(images)), [row for row, _ in unreadable_rows])
+        unreadable[split] = [(images.paths[row], reason) for row, reason in unreadable_rows]
+        splits[split] = (SelectedRows({split: _Squares(images, options.size)}, kept), labels[kept])
     _refuse(options, [item for split in unreadable.values() for item in split])
-    skipped = {split: [path for path, _ in found] for split, found in unreadable.items()}
+    skipped = {
+        split: [path for path, _ in unreadable_rows]
+        for split, unreadable_rows in unreadable.items()
+    }
     return Prepared(classes, splits, {"skipped": skipped})
 
 
@@ -114,10 +117,10 @@ class _Squares:
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         chosen = ImageFiles(self.images.root, [self.images.paths[row] for row in index])
-        found = np.empty((len(index), *self.shape[1:]), np.uint8)
+        squares = np.empty((len(index), *self.shape[1:]), np.uint8)
         for row, square in enumerate(_each(lambda path: decode(path, self.size), chosen)):
-            found[row] = square
-        return found
+            squares[row] = square
+        return squares
 
 
 def _each(work: Callable[[Path], Any], images: ImageFiles) -> Iterator[Any]:

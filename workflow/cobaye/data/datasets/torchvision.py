@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from cobaye.data.datasets import Prepared, Rows
+from cobaye.data.datasets import Prepared, SelectedRows
 from cobaye.data.datasets._partition import divide, most
 from cobaye.data.datasets._partition import problems as split_problems
 from cobaye.errors import DataError
@@ -129,7 +129,9 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
     return Prepared(
         # MNIST's are "7 - seven".
         classes=[{"name": name.partition(" - ")[0]} for name in parts["train"].classes],
-        splits={split: (Rows(images, index), every[index]) for split, index in rows.items()},
+        splits={
+            split: (SelectedRows(images, index), every[index]) for split, index in rows.items()
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""Neurons as bits, and what the bits say of each other and of the labels (S2.12–S2.15).
+"""Neurons as bits, and their mutual information with each other and the labels (S2.12–S2.15).
 
 A neuron is 1 for an image if its activation is strictly above its own mean over the images, else 0.
 Its bits over all images are packed into words of 64, so that a pair's joint counts are an AND and a
@@ -30,25 +30,25 @@ class Bits:
 
     @property
     def off(self) -> np.ndarray:
-        """Neurons that are always 0, (n,) bool: their activation is one value, zero or another."""
+        """Neurons that are always 0, (n,) bool: their activation is constant."""
         return self.ones == 0
 
     @property
     def on(self) -> np.ndarray:
-        """Neurons that are always 1, (n,) bool. `binarise` makes none: not all exceed the mean."""
+        """Neurons that are always 1, (n,) bool; none after `binarise`: not all exceed the mean."""
         return self.ones == self.images
 
 
 def binarise(activations: Tensor) -> Bits:
     """Return which activations (N, n) are above their neuron's mean, which is taken in float64.
 
-    So the mean of equal float32 values is exactly that value, and a constant neuron always 0.
+    The mean of equal float32 values is then exactly that value, and a constant neuron is 0.
     """
-    parts = []
+    words_of_blocks = []
     for block in activations.split(BLOCK, dim=1):
         block = block.double()
-        parts.append(_packed((block > block.mean(dim=0)).T.contiguous().cpu().numpy()))
-    words = np.concatenate(parts)
+        words_of_blocks.append(_packed((block > block.mean(dim=0)).T.contiguous().cpu().numpy()))
+    words = np.concatenate(words_of_blocks)
     return Bits(words, count(words), len(activations))
 
 
@@ -66,7 +66,7 @@ def count(words: np.ndarray) -> np.ndarray:
 def draw_pairs(neurons: int, pairs: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return two arrays of indices: pairs of distinct neurons, drawn with replacement.
 
-    Where there are not more pairs than asked for, each of them once; of one neuron, none.
+    Where there are no more pairs than requested, each once; none for a single neuron.
     """
     if neurons * (neurons - 1) // 2 <= pairs:
         return np.triu_indices(neurons, k=1)

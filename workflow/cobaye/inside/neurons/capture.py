@@ -1,7 +1,7 @@
-"""One pass over some images, layer by layer: all activations of a layer, then those of the next.
+"""One pass over images, layer by layer: all activations of a layer, then those of the next.
 
 For networks whose forward pass is a sequence of layers. At most the inputs and the activations of
-one layer are held, for all images, which `walk` bounds.
+one layer are held, for all images; `walk` bounds their memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cobaye.errors import ConfigError
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
-# What still belongs to the layer before it: its activations are what these give.
+# Modules that belong to the layer before them: their outputs are its activations.
 AFTER = (nn.BatchNorm1d, nn.BatchNorm2d, nn.ReLU, nn.Tanh)
 BETWEEN = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Dropout, nn.Identity)
 # Images at a time.
@@ -25,7 +25,7 @@ BATCH = 128
 
 @dataclass
 class _Chunk:
-    """A weighted layer, what its inputs pass before it and what its outputs pass after it."""
+    """A weighted layer, with the modules before it and those after it that belong to it."""
 
     name: str
     kernel: nn.Conv2d | nn.Linear
@@ -62,7 +62,7 @@ class Layer:
         return self.kernel.weight.detach()[neuron // positions].flatten()
 
     def vectors(self, neuron: int, images: int) -> Tensor:
-        """Return what a neuron receives of the first images, (images, d); padding is zeros."""
+        """Return what a neuron receives for the first images, (images, d); padding is zeros."""
         inputs = self.inputs[:images]
         if isinstance(self.kernel, nn.Linear):
             return inputs
@@ -72,11 +72,11 @@ class Layer:
         rows = (inputs.shape[2] + 2 * above - height) // down + 1
         row, column = divmod(neuron % (rows * columns), columns)
         top, left = row * down - above, column * right - before
-        found = inputs.new_zeros(len(inputs), inputs.shape[1], height, width)
+        patch = inputs.new_zeros(len(inputs), inputs.shape[1], height, width)
         seen = inputs[:, :, max(top, 0) : top + height, max(left, 0) : left + width]
         y, x = max(-top, 0), max(-left, 0)
-        found[:, :, y : y + seen.shape[2], x : x + seen.shape[3]] = seen
-        return found.flatten(1)
+        patch[:, :, y : y + seen.shape[2], x : x + seen.shape[3]] = seen
+        return patch.flatten(1)
 
 
 def layers(network: nn.Module) -> dict[str, bool]:
@@ -93,10 +93,9 @@ def walk(
 ) -> None:
     """Hand each layer of a network in evaluation, in order, to `consume`.
 
-    images: (N, *shape), raw; prepare: makes the network's inputs of a batch of them. memory: bytes
-    of activations, those of a layer and what it receives, that may be held; ConfigError says how
-    many are needed if these are too few, before anything is computed. So it does of a network that
-    is no sequence of layers.
+    images: (N, *shape), raw; prepare: makes the network's inputs from a batch of them. memory: the
+    bytes that the inputs and activations of a layer may take. Raises ConfigError, before anything
+    is computed, if more are needed, or if the network is no sequence of layers.
     """
     with torch.inference_mode():
         chunks, shell = _cut(network), _shell(network)
@@ -131,7 +130,7 @@ def _cut(network: nn.Module) -> list[_Chunk]:
         else:
             raise _refusal(network, f"{name} is a {type(module).__name__}")
     if before or not chunks:
-        raise _refusal(network, "its last layer is no linear one")
+        raise _refusal(network, "its last layer is not linear")
     return chunks
 
 
@@ -158,12 +157,12 @@ def _shell(network: nn.Module) -> nn.Module:
 
 
 def _check(network: nn.Module, shell: nn.Module, chunks: list[_Chunk], inputs: Tensor) -> None:
-    """Require that layer by layer gives what the network gives."""
-    found = shell(inputs)
+    """Raise ConfigError unless the layers, one after another, give the network's outputs."""
+    outputs = shell(inputs)
     for chunk in chunks:
-        found = chunk.activated(chunk.prepared(found))
+        outputs = chunk.activated(chunk.prepared(outputs))
     expected = network(inputs)
-    if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
+    if not torch.allclose(outputs, expected, rtol=1e-3, atol=1e-4, equal_nan=True):
         raise _refusal(network, "its layers, one after another, do not give its outputs")
 
 
@@ -175,7 +174,7 @@ def _refusal(network: nn.Module, why: str) -> ConfigError:
 
 
 def _bound(chunks: list[_Chunk], one: Tensor, images: int, memory: float) -> None:
-    """Require that no layer takes more memory than it may, judging by one image."""
+    """Raise ConfigError if a layer takes too much memory, judging by one image."""
     for chunk in chunks:
         one = chunk.prepared(one)
         received, one = one.nbytes, chunk.activated(one)
@@ -188,15 +187,15 @@ def _bound(chunks: list[_Chunk], one: Tensor, images: int, memory: float) -> Non
 
 
 def _batched(function: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """Return what a function makes of inputs, batch by batch, in a tensor made once."""
-    found, start = None, 0
+    """Return a function's outputs, computed batch by batch, in a tensor allocated once."""
+    outputs, start = None, 0
     for batch in inputs.split(BATCH):
-        made = function(batch)
-        if found is None:
-            found = made.new_empty(len(inputs), *made.shape[1:])
-        found[start : start + len(made)] = made
-        start += len(made)
-    return found
+        output = function(batch)
+        if outputs is None:
+            outputs = output.new_empty(len(inputs), *output.shape[1:])
+        outputs[start : start + len(output)] = output
+        start += len(output)
+    return outputs
 
 
 def _through(modules: list[nn.Module], inputs: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ Metric = Literal["euclidean", "cosine"]
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """All points as seen from some centres, the most central first.
+    """All points in the order of their distance from some centres, the most central first.
 
     distances: (c, N) float64, ascending; the first is the centre's own, 0. active: (c, N) bool,
     which of them activate the neuron. population: how many points do.
@@ -42,15 +42,15 @@ class Neighbourhoods:
     population: int
 
 
-def share(part: float, whole: int) -> int:
-    """Return how many points a share of them is: rounded, at least one."""
-    return max(1, round(part * whole))
+def share(fraction: float, whole: int) -> int:
+    """Return the number of points in a share of them: rounded, at least one."""
+    return max(1, round(fraction * whole))
 
 
 def neighbourhoods(
     inputs: Tensor, weights: Tensor, active: Tensor, metric: Metric, centres: float
 ) -> Neighbourhoods | None:
-    """Return what the most central share `centres` of the active points have around them.
+    """Return the points around the most central share `centres` of the active points.
 
     inputs: (N, d); weights: (d,), of the same floating dtype; active: (N,) bool. None of a neuron
     that is always or never active. Of n active points it costs n²·d products in the euclidean
@@ -59,11 +59,12 @@ def neighbourhoods(
     population = int(active.sum())
     if population in (0, len(active)):
         return None
-    points, own = _scaled(inputs, weights.abs(), metric), active.nonzero()[:, 0]
-    central = _remoteness(points[own], metric).argsort(stable=True)
-    own = own[central[: share(centres, population)]]
+    points, active_points = _scaled(inputs, weights.abs(), metric), active.nonzero()[:, 0]
+    central = _remoteness(points[active_points], metric).argsort(stable=True)
+    active_points = active_points[central[: share(centres, population)]]
     return Neighbourhoods(
-        *_sorted(_distances(points[own], points, metric), active, own), population
+        *_sorted(_distances(points[active_points], points, metric), active, active_points),
+        population,
     )
 
 
@@ -95,23 +96,23 @@ def _remoteness(points: Tensor, metric: Metric) -> Tensor:
     return _distances(points, points, metric).fill_diagonal_(0).sum(dim=1, dtype=torch.float64)
 
 
-def _sorted(found: Tensor, active: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+def _sorted(distances: Tensor, active: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distances from centres (c,), ascending from their own, and who is active there."""
-    rows = torch.arange(len(own), device=own.device)
-    if found.device.type == "cpu" and found.dtype == torch.float32:
+    rows = torch.arange(len(centres), device=centres.device)
+    if distances.device.type == "cpu" and distances.dtype == torch.float32:
         # One integer per point: distance (the bits of a float ≥ 0 are in its order), image, active.
         # Their sort takes a twentieth of the time of torch's.
-        keys = found.abs().numpy().view(np.uint32).astype(np.uint64) << np.uint64(32)
+        keys = distances.abs().numpy().view(np.uint32).astype(np.uint64) << np.uint64(32)
         keys |= (2 * np.arange(1, len(active) + 1) + active.numpy()).astype(np.uint64)
-        keys[rows.numpy(), own.numpy()] = 1
+        keys[rows.numpy(), centres.numpy()] = 1
         keys.sort(axis=1)
         distances = (keys >> np.uint64(32)).astype(np.uint32).view(np.float32)
         own_kind = (keys & np.uint64(1)).astype(bool)
         return torch.from_numpy(distances).double(), torch.from_numpy(own_kind)
-    found[rows, own] = -1  # before any other point at distance 0
-    found, order = found.double().sort(dim=1, stable=True)
-    found[:, 0] = 0
-    return found, active[order]
+    distances[rows, centres] = -1  # before any other point at distance 0
+    distances, order = distances.double().sort(dim=1, stable=True)
+    distances[:, 0] = 0
+    return distances, active[order]
 
 
 def _padded(rows: Tensor) -> Tensor:
@@ -126,12 +127,12 @@ def silhouettes(around: Neighbourhoods, centres: float, sizes: Tensor) -> Tensor
     numbers of points, the centre among them. (s,) float64, NaN where no centre has a coefficient.
     All sizes come from one pass: sums of the nearest, cumulated.
     """
-    found, own = _first(around, centres)
-    others, at = own.cumsum(dim=1) - 1, sizes.to(own.device) - 1
+    distances, is_active = _first(around, centres)
+    others, at = is_active.cumsum(dim=1) - 1, sizes.to(is_active.device) - 1
     n_active = others[:, at]
     n_inactive = at - n_active
-    a = (found * own).cumsum(dim=1)[:, at] / n_active.clamp(min=1)
-    b = (found * ~own).cumsum(dim=1)[:, at] / n_inactive.clamp(min=1)
+    a = (distances * is_active).cumsum(dim=1)[:, at] / n_active.clamp(min=1)
+    b = (distances * ~is_active).cumsum(dim=1)[:, at] / n_inactive.clamp(min=1)
     largest = torch.maximum(a, b)
     each = torch.where(largest > 0, (b - a) / torch.where(largest > 0, largest, 1), 0)
     mixed = (n_active > 0) & (n_inactive > 0)
@@ -144,8 +145,8 @@ def active_around(around: Neighbourhoods, centres: float, size: int) -> float:
     centres: as for `silhouettes`. size: points of a neighbourhood, the centre, not counted, among
     them: at least 2.
     """
-    _, own = _first(around, centres)
-    return own[:, 1:size].double().mean().item()
+    _, is_active = _first(around, centres)
+    return is_active[:, 1:size].double().mean().item()
 
 
 def _first(around: Neighbourhoods, centres: float) -> tuple[Tensor, Tensor]:

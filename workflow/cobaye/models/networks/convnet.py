@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from cobaye.errors import ConfigError
 from cobaye.models.networks import _layers
 
-# What it is trained on; others take features as well.
+# It takes images only; networks without this take features too.
 INPUT = "images"
-# What a study may name to be trained alone, or not to be taken from other weights.
+# Modules that a study may name under `train_only` or `fresh`.
 PARTS = ("body", "conv1", "conv2", "conv3", "fc", "head")
 
 # Channels and padding of each convolution; the first keeps the image's size.
@@ -24,7 +24,7 @@ SMALLEST = 32
 
 @dataclass(frozen=True)
 class Options:
-    """What the ablation adds to it (S1.8), and how it begins."""
+    """What the ablation adds (S1.8), and the initial weights."""
 
     dropout: float = 0.0  # share of the 1,000 values before the head set to zero in training
     batch_norm: bool = False  # after each convolution, before its ReLU

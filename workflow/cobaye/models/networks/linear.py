@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import torch
 
-# Trained in closed form (cobaye.engines.linear).
+# The engine that trains it, by a gradient in closed form.
 ENGINE = "linear"
-# The NumPy engine has it.
+# The NumPy engine supports it, whatever its options.
 SCRATCH = {}
-# It can be trained side by side (`engines.together`).
+# The batched engine supports it, whatever its options.
 TOGETHER = {}
 
 
 @dataclass(frozen=True)
 class Options:
-    """None: its sizes are those of the data."""
+    """None: the sizes are those of the data."""
 
 
 class Linear(torch.nn.Module):

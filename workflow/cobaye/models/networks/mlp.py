@@ -11,19 +11,19 @@ from torch import Tensor, nn
 
 from cobaye.models.networks import _layers
 
-# What a study may name to be trained alone, or not to be taken from other weights.
+# Modules that a study may name under `train_only` or `fresh`.
 PARTS = ("body", "head")
-# What the NumPy engine has of it: option → values.
+# Option → values that the NumPy engine supports.
 SCRATCH = {"batch_norm": [False]}
-# What is trained side by side (`engines.together`), likewise.
+# Option → values that the batched engine supports.
 TOGETHER = {"batch_norm": [False], "dropout": [0.0]}
 
 
 @dataclass(frozen=True)
 class Options:
-    """Widths, and what stands between them."""
+    """Widths of the hidden layers, and what stands between them."""
 
-    widths: tuple[int, ...] = (100,)  # of the hidden layers
+    widths: tuple[int, ...] = (100,)
     activation: Literal["relu", "tanh"] = "relu"
     dropout: float = 0.0  # share of each hidden layer's values set to zero in training
     batch_norm: bool = False  # before each activation

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from cobaye.models.networks.linear import Linear
 
-# Trained in closed form (cobaye.engines.linear).
+# The engine that trains it, by a gradient in closed form.
 ENGINE = "linear"
 # What it minimises unless the config says otherwise.
 LOSS = "squared-error"
-# The NumPy engine has it.
+# The NumPy engine supports it, whatever its options.
 SCRATCH = {}
 
 
 @dataclass(frozen=True)
 class Options:
-    """None: its sizes are those of the data."""
+    """None: the sizes are those of the data."""
 
 
 def build(options: Options, shape: tuple[int, ...], classes: int) -> Linear:

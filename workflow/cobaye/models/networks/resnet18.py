@@ -12,15 +12,15 @@ from cobaye.errors import ConfigError
 from cobaye.models.networks import _layers
 from cobaye.models.networks.torchvision import Classifier
 
-# What it is trained on; others take features as well.
+# It takes images only; networks without this take features too.
 INPUT = "images"
-# What a study may name to be trained alone, or not to be taken from other weights.
+# Modules that a study may name under `train_only` or `fresh`.
 PARTS = ("body", "conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "head")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What its first layers see."""
+    """The images that it takes, and its first layers."""
 
     # Of the first convolution; None: as many as the images have. 3 on grey images: one thrice.
     channels: Literal[1, 3] | None = None

@@ -10,9 +10,9 @@ from torchvision import models
 
 from cobaye.errors import ConfigError, nearest
 
-# What it is trained on; others take features as well.
+# It takes images only; networks without this take features too.
 INPUT = "images"
-# What a study may name to be trained alone, or not to be taken from other weights.
+# Modules that a study may name under `train_only` or `fresh`.
 PARTS = ("body", "head")
 
 

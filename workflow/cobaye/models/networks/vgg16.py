@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from cobaye.errors import ConfigError
 from cobaye.models.networks import _layers
 
-# What it is trained on; others take features as well.
+# It takes images only; networks without this take features too.
 INPUT = "images"
-# What a study may name to be trained alone, or not to be taken from other weights.
+# Modules that a study may name under `train_only` or `fresh`.
 PARTS = (
     "body",
     "conv1",
@@ -63,7 +63,7 @@ class Options:
 
 
 class VGG16(nn.Module):
-    """float32 images (N, C, H, W) → logits (N, K), which `norm` has made of what `head` gives.
+    """float32 images (N, C, H, W) → logits (N, K): the outputs of `head`, normalised by `norm`.
 
     `head` reads the penultimate features, 512 times the width.
     """
@@ -75,11 +75,11 @@ class VGG16(nn.Module):
         channels, number = shape[0], 0
         for block, widths in enumerate(BLOCKS, start=1):
             for width in widths:
-                number, own = number + 1, _scaled(width, options.width)
-                layers[f"conv{number}"] = nn.Conv2d(channels, own, 3, padding=1)
-                layers[f"norm{number}"] = _layers.BatchNorm2d(own, affine=False)
+                number, channels_out = number + 1, _scaled(width, options.width)
+                layers[f"conv{number}"] = nn.Conv2d(channels, channels_out, 3, padding=1)
+                layers[f"norm{number}"] = _layers.BatchNorm2d(channels_out, affine=False)
                 layers[f"relu{number}"] = nn.ReLU()
-                channels = own
+                channels = channels_out
             layers[f"pool{block}"] = nn.MaxPool2d(2)
         features = _scaled(DENSE, options.width)
         layers["flatten"] = nn.Flatten()

@@ -1,16 +1,13 @@
 """Engines: what carries out one epoch of training. They differ in how, never in what is minimised.
 
-A kind is a file here. Its ``build(recipe, network, split, normalization, device)`` returns what
-has ``epoch(order, learning_rate) -> Epoch``, ``parameters()`` (θ, tensor by tensor), ``tensors()``
-(what a checkpoint stores), ``penalty()`` (of the objective, at the present weights), ``state()``
-(the optimizer's) and ``restore(tensors, state)``. Its ``SUPPORTS`` names those of `l1`, `max_norm`,
-`augment` and `phases` that it carries out (the last by ``enter(number)``, before an epoch); its
-``DEVICE``, if it has one, is the only one that it computes on. What is random in an epoch (dropout,
-augmentation) is a function of torch's global seed, which the caller sets before it.
+An engine is a file here with ``build(recipe, network, split, normalization, device)``: an `Engine`
+at the network's weights. ``SUPPORTS`` names those of `l1`, `max_norm`, `augment` and
+`phases` that it carries out. ``DEVICE``, if stated, is the only device that it computes on.
 """
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,8 +22,8 @@ if TYPE_CHECKING:
     from cobaye.data.splits import Split
 
 
-class Row(NamedTuple):
-    """A row of history.csv that an engine gives for each step of an epoch (see `training`)."""
+class Step(NamedTuple):
+    """One step of a solver, which history.csv shows as a row; epoch: passes over the images."""
 
     epoch: int
     loss: float
@@ -37,7 +34,7 @@ class Row(NamedTuple):
     weight_l2: float
 
     def named(self) -> dict[str, float]:
-        """Return the row as `cobaye.history` writes it."""
+        """Return the row as `history.line` takes it."""
         return {**self._asdict(), "objective": self.loss + self.penalty}
 
 
@@ -57,8 +54,8 @@ class Epoch:
         (N,) loss of each image, in the data set's own order, in the dtype of the
         parameters (the recipe's precision); ``loss`` is their mean. None from an engine that keeps
         none.
-    rows
-        of history.csv, where an epoch has more than one
+    steps
+        of a solver, in place of one row of history.csv
     stopped
         why an engine has no more to do; None while the recipe's epochs decide
     certificate
@@ -71,9 +68,50 @@ class Epoch:
     penalty: float
     accuracy: float
     losses: torch.Tensor | None
-    rows: tuple[Row, ...] = ()
+    steps: tuple[Step, ...] = ()
     stopped: str | None = None
     certificate: dict[str, Any] = field(default_factory=dict)
+
+
+class Engine(abc.ABC):
+    """One training: θ and the state of its optimizer, from epoch to epoch.
+
+    Randomness in an epoch (dropout, augmentation) is a function of torch's global seed, which the
+    caller sets before it. A divergence is a result: it raises nothing.
+    """
+
+    @abc.abstractmethod
+    def epoch(self, order: torch.Tensor, learning_rate: float) -> Epoch:
+        """Visit every image once, in batches of consecutive entries of `order`.
+
+        order: a permutation of the N images, (N,) int64, on any device; the last batch has what is
+        left. learning_rate: of every step; NaN for an optimizer that has none.
+        """
+
+    @abc.abstractmethod
+    def parameters(self) -> list[torch.Tensor]:
+        """Return θ, tensor by tensor, live: what is trained, without frozen parameters."""
+
+    @abc.abstractmethod
+    def tensors(self) -> Mapping[str, torch.Tensor]:
+        """Return what a checkpoint stores, by name, live: later epochs write to it."""
+
+    @abc.abstractmethod
+    def penalty(self) -> float:
+        """Return λ/2 ‖θ‖² + λ₁ ‖θ‖₁ of the present weights."""
+
+    @abc.abstractmethod
+    def state(self) -> Mapping[str, torch.Tensor]:
+        """Return the optimizer's tensors by name, live; none before its first step."""
+
+    @abc.abstractmethod
+    def restore(
+        self, tensors: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]
+    ) -> None:
+        """Copy in what `tensors` and `state` returned; an empty state is a fresh start."""
+
+    def enter(self, phase: int) -> None:  # noqa: B027
+        """Go on in a phase of the recipe, from 0 on; without `phases` there is one."""
 
 
 def build(
@@ -82,16 +120,16 @@ def build(
     split: Split,
     normalization: Normalization | None,
     device: str,
-) -> Any:
+) -> Engine:
     """Return the engine that a recipe names, at the network's weights, before its first epoch.
 
     Raises ConfigError for a key of the recipe that the engine does not carry out.
     """
-    engine = kinds.load("engines", recipe.engine)
+    kind = kinds.load("engines", recipe.engine)
     for key in ("l1", "max_norm", "augment", "phases"):
-        if getattr(recipe.optimizer, key) and key not in getattr(engine, "SUPPORTS", ()):
+        if getattr(recipe.optimizer, key) and key not in getattr(kind, "SUPPORTS", ()):
             raise ConfigError(f"{key}: the engine {recipe.engine!r} does not carry it out")
-    return engine.build(recipe, network, split, normalization, device)
+    return kind.build(recipe, network, split, normalization, device)
 
 
 def decay_of(weight_decay: float | Iterable[float]) -> float | torch.Tensor:

@@ -1,4 +1,4 @@
-"""Cross-entropy of a linear softmax model and its gradient, batch by batch, in memory made once.
+"""Cross-entropy of a linear softmax model and its gradient, batch by batch, in preallocated memory.
 
 With logits z = W x + b and shares p = softmax(z), for a batch X of B images and one-hot labels Y:
 

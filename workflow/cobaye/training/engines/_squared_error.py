@@ -21,16 +21,16 @@ class SquaredError(CrossEntropy):
 
     def losses(self, order: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses (N,) of a finished epoch, by image, and its accuracy, a scalar."""
-        each, own, rival, _ = self.records
+        each, label_output, rival, _ = self.records
         losses = torch.full_like(each, torch.nan)
         losses[order.to(self.device)] = each
-        return losses, (own > rival).mean(dtype=torch.float64)
+        return losses, (label_output > rival).mean(dtype=torch.float64)
 
     def _forward(self, batch: Batch, buffers: _Buffers, weight: Tensor, bias: Tensor) -> None:
         """Leave (Z − Y)ᵀ / B in ``buffers.residual``."""
-        loss, own, rival, _ = batch.record
+        loss, label_output, rival, _ = batch.record
         outputs, residual = self._outputs(buffers, weight, bias), buffers.residual
-        torch.index_select(outputs.view(-1), 0, batch.where, out=own)
+        torch.index_select(outputs.view(-1), 0, batch.where, out=label_output)
         residual.copy_(outputs).view(-1).index_fill_(0, batch.where, -torch.inf)
         torch.amax(residual, 0, out=rival)
 

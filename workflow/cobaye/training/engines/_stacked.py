@@ -1,6 +1,7 @@
-"""Where the parameters of many networks lie, and room for a step of them all.
+"""Memory of many networks: their parameters, and buffers for a step.
 
-Layer by layer, networks of equal widths side by side, so that each layer of theirs is one stack.
+Parameters lie layer by layer, networks of equal widths next to each other, so that each layer of
+such networks is one stack.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from torch import Tensor
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """Networks first … first + count − 1 of equal widths, in one layer: theirs are its rows.
+    """One layer of the networks first … first + count − 1, which have equal widths.
 
-    weight: (count, outputs, inputs). bias: (count, outputs). Both are views on all parameters;
-    those of the gradient likewise. start: of its rows among the layer's outputs.
+    weight: (count, outputs, inputs). bias: (count, outputs). Both, and their gradients, are views
+    on all parameters. start: the first of the layer's outputs that are theirs.
     """
 
     first: int
@@ -30,8 +31,8 @@ class Block:
     bias_gradient: Tensor
 
     @property
-    def rows(self) -> slice:
-        """Its places among the outputs of the layer."""
+    def places(self) -> slice:
+        """The networks' outputs among those of the layer."""
         return slice(self.start, self.start + self.bias.numel())
 
 
@@ -46,46 +47,50 @@ class Layer:
         self.blocks: list[Block] = []
         first = place = start = 0
         for count, outputs, inputs in sizes:
-            own, shape = count * outputs * inputs, (count, outputs, inputs)
+            weights_size, shape = count * outputs * inputs, (count, outputs, inputs)
             biases = slice(start, start + count * outputs)
             self.blocks.append(
                 Block(
                     first,
                     count,
                     start,
-                    flat[place : place + own].view(shape),
+                    flat[place : place + weights_size].view(shape),
                     self.bias[biases].view(count, outputs),
-                    gradient[place : place + own].view(shape),
+                    gradient[place : place + weights_size].view(shape),
                     self.bias_gradient[biases].view(count, outputs),
                 )
             )
-            first, place, start = first + count, place + own, start + count * outputs
+            first, place, start = first + count, place + weights_size, start + count * outputs
         if len({inputs for _, _, inputs in sizes}) == 1:
             self.weight = flat[:weights].view(rows, -1)
             self.weight_gradient = gradient[:weights].view(rows, -1)
 
 
 class Buffers:
-    """Room for a step with batches of one size: outputs and their gradients, layer by layer."""
+    """Memory for batches of one size: outputs and their gradients, layer by layer."""
 
     def __init__(self, layers: Sequence[Layer], batch: int, like: Tensor):
         self.outputs = [like.new_empty(layer.outputs, batch) for layer in layers]
         self.deltas = [like.new_empty(layer.outputs, batch) for layer in layers]
-        self.in_blocks = [self._views(layers, made, batch) for made in (self.outputs, self.deltas)]
+        self.in_blocks = [
+            self._views(layers, buffers, batch) for buffers in (self.outputs, self.deltas)
+        ]
 
     @staticmethod
-    def _views(layers: Sequence[Layer], made: Sequence[Tensor], batch: int) -> list[list[Tensor]]:
-        """Return per layer and block its part of a buffer, (count, outputs, batch)."""
+    def _views(
+        layers: Sequence[Layer], buffers: Sequence[Tensor], batch: int
+    ) -> list[list[Tensor]]:
+        """Return the views (count, outputs, batch) on a buffer, per layer and block."""
         return [
-            [buffer[block.rows].view(*block.bias.shape, batch) for block in layer.blocks]
-            for layer, buffer in zip(layers, made, strict=True)
+            [buffer[block.places].view(*block.bias.shape, batch) for block in layer.blocks]
+            for layer, buffer in zip(layers, buffers, strict=True)
         ]
 
 
 class Stack:
-    """All parameters of networks of equal depth, in one array; those of the gradient likewise.
+    """All parameters of networks of equal depth in one array, and their gradient in another.
 
-    networks: linear layers with biases. order: the layout's, networks of equal widths together.
+    networks: linear layers with biases. order: their numbers in the order of the array.
     """
 
     def __init__(self, networks: Sequence[torch.nn.Module], dtype: torch.dtype, device: str):
@@ -107,19 +112,19 @@ class Stack:
         for number, tensors in enumerate(given):
             copy(tensors, self.tensors(number))
 
-    def tensors(self, number: int, of: Tensor | None = None) -> dict[str, Tensor]:
-        """Return a network's parameters by name: views, on `of` where that is laid out alike."""
-        place, found = self.order.index(number), []
+    def tensors(self, number: int, flat: Tensor | None = None) -> dict[str, Tensor]:
+        """Return a network's parameters by name: views on `flat`, an array of the same layout."""
+        place, views = self.order.index(number), []
         for layer in self.layers:
             block = next(b for b in layer.blocks if b.first <= place < b.first + b.count)
             for stacked in (block.weight, block.bias):
                 view = stacked[place - block.first]
-                found.append(view if of is None else part(of, view))
-        return dict(zip(self.names[number], found, strict=True))
+                views.append(view if flat is None else matching(flat, view))
+        return dict(zip(self.names[number], views, strict=True))
 
 
-def part(flat: Tensor, view: Tensor) -> Tensor:
-    """Return what lies in `flat` where a view on all parameters lies in them, of its shape."""
+def matching(flat: Tensor, view: Tensor) -> Tensor:
+    """Return the view on `flat` that lies where another lies in the array of all parameters."""
     return flat[view.storage_offset() :][: view.numel()].view(view.shape)
 
 

@@ -1,4 +1,4 @@
-"""Tensors of the linear engine: a flat θ and its views, and where inputs are held."""
+"""Tensors of the engines of linear models: a flat θ and its views, and where inputs lie."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from cobaye.data.normalization import Normalization
+from cobaye.data.splits import Split
 from cobaye.storage.mapped_rows import MappedRows
 
 
@@ -25,26 +27,33 @@ def decay_of_each(decay: float | Tensor, weight: Tensor, penalised: int) -> Tens
     classes, inputs = weight.shape
     if len(decay) != classes:
         raise ValueError(f"{len(decay)} weight decays for {classes} classes")
-    own = decay.to(weight)
-    return torch.cat([own.repeat_interleave(inputs), own])[:penalised]
+    decays = decay.to(weight)
+    return torch.cat([decays.repeat_interleave(inputs), decays])[:penalised]
 
 
 def copy_named(source: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> None:
     """Copy tensors into others by name; other names or shapes raise ValueError."""
-    found, expected = (
+    shapes, expected = (
         {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         for tensors in (source, target)
     )
-    if found != expected:
-        raise ValueError(f"cannot restore {found} into {expected}")
+    if shapes != expected:
+        raise ValueError(f"cannot restore {shapes} into {expected}")
     for name, tensor in target.items():
         tensor.copy_(source[name])
 
 
-def fits(inputs: Tensor | MappedRows, device: str) -> bool:
-    """Tell whether inputs fit where steps are computed: in four fifths of what is free."""
-    if not isinstance(inputs, Tensor):
-        return False
-    if not device.startswith("cuda"):
-        return True
-    return inputs.nbytes < 0.8 * torch.cuda.mem_get_info(device)[0]
+def flat_inputs(
+    split: Split, normalization: Normalization | None, device: str
+) -> Tensor | MappedRows:
+    """Return a split's inputs (N, D), normalised, on the device if they fit there.
+
+    They fit in four fifths of a GPU's free memory; rows on disk stay there.
+    """
+    inputs = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
+    on_disk = not isinstance(inputs, Tensor)
+    if on_disk or (
+        device.startswith("cuda") and inputs.nbytes >= 0.8 * torch.cuda.mem_get_info(device)[0]
+    ):
+        return inputs
+    return inputs.to(device)

@@ -1,4 +1,4 @@
-"""Epochs of many small networks side by side: one pass over the batches trains them all.
+"""Epochs of many small networks trained together: one pass over the batches trains them all.
 
 With batches of four images a step is all overhead, the same for one network as for twenty. So
 networks of equal depth and activation share their batches, in the columns of X (D, B):
@@ -8,10 +8,10 @@ networks of equal depth and activation share their batches, in the columns of X 
     δ = (softmax(A_L) − Y) / B,   ∂J/∂Wₗ = δₗ φ(Aₗ₋₁)ᵀ,   δₗ₋₁ = (Wₗᵀ δₗ) ⊙ φ′(Aₗ₋₁)
 
 Nothing is padded. All parameters lie in one array, so that a step of SGD, with a learning rate, a
-momentum and a λ for each network, is a few calls. Losses are taken from the stored outputs of many
-batches at once. A network trained so equals one trained alone but for the order of sums: rounding.
+momentum and a λ for each network, is a few calls. Losses are computed from the stored outputs of
+many batches at once. A network trained so differs from one trained alone by rounding only.
 
-This engine is no `engines.build` kind: it has many recipes (`cobaye.together`).
+This engine is none of `engines.build`: it takes many recipes (`training.together`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cobaye import objective, recipes
 from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
 from cobaye.storage.mapped_rows import take
-from cobaye.training.engines._stacked import Buffers, Stack, copy, part
+from cobaye.training.engines._stacked import Buffers, Stack, copy, matching
 
 # Outputs and inputs of so many batches are held at once: about 32 MiB of each.
 HELD = 8_000_000
@@ -41,12 +41,12 @@ class Means:
     accuracy: float
 
 
-class Engine:
+class BatchedEngine:
     """Mini-batch SGD on the cross-entropy of networks of linear layers, all at once.
 
     Parameters
     ----------
-    members : a recipe per network; they differ in widths, learning rate, momentum and λ alone.
+    members : a recipe per network; only widths, learning rate, momentum and λ may differ.
     networks : at their initial weights: linear layers, a ReLU or tanh between them.
     split : inputs (N, *shape) and labels (N,). normalization : of images.
     """
@@ -124,7 +124,7 @@ class Engine:
         return [Means(loss, penalty, accuracy) for loss, accuracy, penalty in means]
 
     def _chunks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield rows, inputs (n, D), and labels of so many whole batches as fit into memory."""
+        """Yield numbers, inputs (n, D) and labels of images, as many batches as HELD allows."""
         width = max(self.split.inputs[:1].numel(), len(self.members) * self.classes)
         size = max(1, HELD // (width * self.batch_size)) * self.batch_size
         for rows in order.split(size):
@@ -192,15 +192,15 @@ class Engine:
 
     def _penalties(self) -> Tensor:
         """Return λ/2 ‖θ‖² of each network, in the order of the layout, float64."""
-        found = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
+        penalties = torch.zeros(len(self.members), dtype=torch.float64, device=self.device)
         terms = (self.theta * self.theta).mul_(self.decays).div_(2)
         for layer in self.layers:
             for block in layer.blocks:
-                own = slice(block.first, block.first + block.count)
+                networks = slice(block.first, block.first + block.count)
                 for stacked in (block.weight, block.bias):
-                    each = part(terms, stacked).view(block.count, -1)
-                    found[own] += each.sum(1, dtype=torch.float64)
-        return found
+                    each = matching(terms, stacked).view(block.count, -1)
+                    penalties[networks] += each.sum(1, dtype=torch.float64)
+        return penalties
 
     def _seen(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Return, per network, the sum of the losses and the number of hits, (2, networks)."""

@@ -4,8 +4,7 @@ J is λ-strongly convex where all of θ is penalised, so that J(θ) − min J �
 Vandenberghe, Convex Optimization, 2004, eq. 9.9), λ being the smallest where each class has its
 own. The certificate is computed in float64 at the weights as the checkpoint stores them.
 
-A solve that is killed begins again: it takes seconds, and its state (Krylov vectors, pairs) would
-be larger than the weights.
+A solve that is killed begins again: it takes seconds.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ from cobaye.data.splits import Split
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch, Point
 from cobaye.storage.mapped_rows import MappedRows
-from cobaye.training.engines import Epoch, Row, decay_of
-from cobaye.training.engines import penalty as penalty_of
-from cobaye.training.engines._tensors import fits
+from cobaye.training import engines
+from cobaye.training.engines import Epoch, Step, decay_of
+from cobaye.training.engines._tensors import copy_named, flat_inputs
 
 
-class Engine:
+class Engine(engines.Engine):
     """Solves one linear softmax model; parameters are in the dtype of the recipe, zero at first.
 
     inputs: (N, D) floating. labels: (N,) int64. weight_decay: λ, or one per class.
@@ -52,7 +51,7 @@ class Engine:
         self.bias = torch.zeros(classes, dtype=self.dtype, device=device)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameters, live."""
+        """Return W and b, live."""
         return {"head.weight": self.weight, "head.bias": self.bias}
 
     def parameters(self) -> list[Tensor]:
@@ -60,32 +59,30 @@ class Engine:
         return [self.weight, self.bias]
 
     def penalty(self) -> float:
-        """Return λ/2 ‖θ‖² of the present weights, in float64."""
-        return penalty_of(self.tensors(), self.decay, penalize_bias=self.penalize_bias)
+        """Return λ/2 ‖θ‖², in float64."""
+        return engines.penalty(self.tensors(), self.decay, penalize_bias=self.penalize_bias)
 
     def state(self) -> dict[str, Tensor]:
-        """Return nothing: a solve is carried out whole."""
+        """Return nothing: a solve is not resumed."""
         return {}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         """Copy in the parameters."""
-        for name, parameter in self.tensors().items():
-            parameter.copy_(tensors[name])
+        copy_named(tensors, self.tensors())
 
     def epoch(self, order: Tensor, learning_rate: float) -> Epoch:
-        """Solve from the present weights; neither argument has a meaning here."""
-        rows: list[Row] = []
+        """Solve from the present weights; both arguments are ignored."""
+        steps: list[Step] = []
         norms: list[float] = []
 
         def report(iteration: solvers.Iteration) -> None:
-            rows.append(_row(iteration))
+            steps.append(_step(iteration))
             norms.append(iteration.point.gradient_norm)
 
         solution = solvers.minimize(
             self._function(self.dtype),
             torch.cat((self.weight, self.bias[:, None]), 1).double(),
             self.options["gradient_norm"],
-            solver=self.options["solver"],
             max_iterations=self.options["max_iterations"],
             report=report,
         )
@@ -101,7 +98,7 @@ class Engine:
             point.penalty,
             point.accuracy,
             losses=None,
-            rows=tuple(rows),
+            steps=tuple(steps),
             stopped=stopped,
             certificate=self._certificate(point) | {"gradient_norms": norms},
         )
@@ -119,7 +116,7 @@ class Engine:
         )
 
     def _certificate(self, point: Point) -> dict[str, Any]:
-        """Return what is known of the stored weights' distance from the minimum."""
+        """Return the objective at the stored weights, and how far from the minimum it may be."""
         smallest = float(torch.as_tensor(self.decay).min())
         bound, why = None, ""
         if smallest == 0:
@@ -136,9 +133,9 @@ class Engine:
         }
 
 
-def _row(iteration: solvers.Iteration) -> Row:
+def _step(iteration: solvers.Iteration) -> Step:
     point, theta = iteration.point, iteration.theta
-    return Row(
+    return Step(
         epoch=iteration.passes,
         loss=point.loss,
         penalty=point.penalty,
@@ -157,9 +154,8 @@ def build(
     device: str,
 ) -> Engine:
     """Return the engine of a recipe, at the initial weights of ``network``."""
-    inputs = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
     engine = Engine(
-        inputs.to(device) if fits(inputs, device) else inputs,
+        flat_inputs(split, normalization, device),
         split.labels,
         split.classes,
         weight_decay=recipe.weight_decay,

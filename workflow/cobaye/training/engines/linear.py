@@ -6,7 +6,7 @@ rate α:
 
     m ← μ m + ∇L(θ) + λ θ        θ ← θ − α m
 
-With a λ per class, class c's part of θ decays by λ_c; where all are equal, they are one number.
+With a λ per class, class c's row of θ decays by λ_c; where all are equal, they are one number.
 θ and m are flat vectors, (K·D + K,), seen as W and b through views, so that penalty, decay and
 update are one call each. `_cross_entropy` says how the gradient is made fast.
 """
@@ -27,7 +27,7 @@ from cobaye.training import engines, optimizers
 from cobaye.training.engines import Epoch, decay_of
 from cobaye.training.engines._cross_entropy import CrossEntropy
 from cobaye.training.engines._squared_error import SquaredError
-from cobaye.training.engines._tensors import copy_named, decay_of_each, fits, split_theta
+from cobaye.training.engines._tensors import copy_named, decay_of_each, flat_inputs, split_theta
 
 # Keys of a recipe that an engine may not know (see `engines.build`).
 SUPPORTS = ("l1", "max_norm")
@@ -36,8 +36,8 @@ LOSSES = {"cross-entropy": CrossEntropy, "squared-error": SquaredError}
 OptimizerFactory = Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
 
 
-class Engine:
-    """Trains one linear model, epoch by epoch; parameters start at zero (see ``restore``).
+class Engine(engines.Engine):
+    """Trains one linear model; parameters are zero until ``restore``.
 
     Parameters
     ----------
@@ -113,15 +113,15 @@ class Engine:
         self.optimizer = optimizer and optimizer(self._groups())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameters: views, which later epochs write to."""
+        """Return W and b, live."""
         return {"head.weight": self.weight, "head.bias": self.bias}
 
     def parameters(self) -> list[Tensor]:
-        """Return θ: W (K, D) and b (K,)."""
+        """Return W (K, D) and b (K,)."""
         return [self.weight, self.bias]
 
     def penalty(self) -> float:
-        """Return λ/2 ‖θ‖² + λ₁ ‖θ‖₁ of the present weights, in float64."""
+        """Return λ/2 ‖θ‖² + λ₁ ‖θ‖₁, in float64."""
         options = {"penalize_bias": self.penalize_bias, "l1": self.l1}
         return engines.penalty(self.tensors(), self.weight_decay, **options)
 
@@ -164,11 +164,7 @@ class Engine:
 
     @torch.no_grad()
     def epoch(self, order: Tensor, learning_rate: float) -> Epoch:
-        """Visit every image once, in batches of consecutive entries of ``order``.
-
-        ``order`` is a permutation of the N images, (N,) int64, on any device. A model that
-        diverges does not raise: it shows in what is returned.
-        """
+        """Visit every image once (see `engines.Engine`)."""
         step = self._torch_step if self.optimizer else self._sgd_step
         for number, batch in enumerate(self.loss.batches(order)):
             if self.each is not None:
@@ -229,11 +225,10 @@ def build(
     device: str,
 ) -> Engine:
     """Return the engine of a recipe, at the initial weights of ``network``."""
-    inputs = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
     algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
     fused = algorithm.kind == "sgd" and not algorithm.options["nesterov"]
     engine = Engine(
-        inputs.to(device) if fits(inputs, device) else inputs,
+        flat_inputs(split, normalization, device),
         split.labels,
         split.classes,
         weight_decay=recipe.weight_decay,

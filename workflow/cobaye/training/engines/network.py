@@ -10,16 +10,17 @@ import torch
 from cobaye import objective, recipes
 from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
+from cobaye.models import scoring
 from cobaye.objective.regularization import Regularization
 from cobaye.randomness import derived_seed
-from cobaye.training import augmentations, optimizers, phases
+from cobaye.training import augmentations, engines, optimizers, phases
 from cobaye.training.engines import Epoch
 
 # Keys of a recipe that an engine may not know (see `engines.build`).
 SUPPORTS = ("l1", "max_norm", "augment", "phases")
 
 
-class Engine:
+class Engine(engines.Engine):
     """Mini-batch training of a torch module.
 
     Parameters
@@ -31,8 +32,8 @@ class Engine:
     regularization : the penalty and the largest norm of the network's weights.
     augment : changes a batch of images by a seed, before it is prepared.
     loss : what is minimised (see `cobaye.objective`).
-    phase : from a number to the regularization and the optimizer of that phase of the recipe; the
-        engine is in the first.
+    build_phase : from a phase's number to its regularization and optimizer; the engine begins in
+        phase 0.
 
     Parameters that need no gradient are frozen: they are no part of θ.
     """
@@ -50,28 +51,28 @@ class Engine:
         augment: augmentations.Augmentation | None = None,
         device: str = "cpu",
         loss: objective.Loss = "cross-entropy",
-        phase: Callable[[int], tuple[Regularization, torch.optim.Optimizer]] | None = None,
+        build_phase: Callable[[int], tuple[Regularization, torch.optim.Optimizer]] | None = None,
     ):
         self.network, self.loss = network.to(device), loss
         self.optimizer, self.regularization = optimizer, regularization
         self.prepare, self.augment = prepare, augment
         self.inputs, self.labels = inputs.to(device), labels.to(device)
         self.batch_size, self.device = batch_size, device
-        self.phase, self.number = phase, 0
+        self.build_phase, self.phase = build_phase, 0
         # Convolutions on the CPU and on tensor cores are faster with the channels last.
         self.format = torch.channels_last if inputs.dim() == 4 else torch.contiguous_format
         self.network.to(memory_format=self.format)
 
     def parameters(self) -> list[torch.Tensor]:
-        """Return θ, tensor by tensor."""
+        """Return the network's parameters that need a gradient."""
         return [p for p in self.network.parameters() if p.requires_grad]
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Return parameters and buffers by name."""
+        """Return the network's parameters and buffers."""
         return self.network.state_dict()
 
     def penalty(self) -> float:
-        """Return λ/2 ‖θ‖² + λ₁ ‖θ‖₁ of the present weights."""
+        """Return λ/2 ‖θ‖² + λ₁ ‖θ‖₁, in the dtype of the weights."""
         return self.regularization.penalty().detach().item()
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -92,17 +93,14 @@ class Engine:
             content["state"].setdefault(int(number), {})[quantity] = value
         self.optimizer.load_state_dict(content)
 
-    def enter(self, number: int) -> None:
+    def enter(self, phase: int) -> None:
         """Go on in a phase of the recipe: with a new optimizer, unless the engine is in it."""
-        if number != self.number:
-            self.number = number
-            self.regularization, self.optimizer = self.phase(number)
+        if phase != self.phase:
+            self.phase = phase
+            self.regularization, self.optimizer = self.build_phase(phase)
 
     def epoch(self, order: torch.Tensor, learning_rate: float) -> Epoch:
-        """Visit every image once, in `order` ((N,) int64), the last batch smaller if need be.
-
-        What is random in it follows from torch's global seed.
-        """
+        """Visit every image once (see `engines.Engine`)."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.network.train()
@@ -123,7 +121,7 @@ class Engine:
             self.optimizer.step()
             self.regularization.constrain()
             losses[batch] = each.detach()
-            hits += _strictly_largest(logits.detach(), labels).sum()
+            hits += (scoring.ranks(logits.detach(), labels) == 0).sum()
         mean = losses.double().mean().item()
         return Epoch(mean, penalty.item() / images, hits.item() / images, losses.cpu())
 
@@ -134,12 +132,6 @@ class Engine:
             images = self.augment(images, seed)
         inputs = self.prepare(images)
         return self.network(inputs.contiguous(memory_format=self.format))
-
-
-def _strictly_largest(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Tell, per image, whether its label's logit is larger than all others; False for NaN."""
-    own = logits.gather(1, labels[:, None])
-    return (logits < own).sum(dim=1) == logits.shape[1] - 1
 
 
 def build(
@@ -155,14 +147,14 @@ def build(
     dtype = getattr(torch, recipe.precision)
     network = network.to(device, dtype)
 
-    def phase(number: int) -> tuple[Regularization, torch.optim.Optimizer]:
-        own = phases.of(recipe.optimizer)[number]
-        decay = recipe.weight_decay if own.weight_decay else 0.0
+    def build_phase(number: int) -> tuple[Regularization, torch.optim.Optimizer]:
+        chosen = phases.phases_of(recipe.optimizer)[number]
+        decay = recipe.weight_decay if chosen.weight_decay else 0.0
         regularization = Regularization(dataclasses.replace(recipe, weight_decay=decay), network)
         groups = regularization.groups()
-        return regularization, optimizers.build(own.algorithm, groups, own.learning_rate)
+        return regularization, optimizers.build(chosen.algorithm, groups, chosen.learning_rate)
 
-    regularization, optimizer = phase(0)
+    regularization, optimizer = build_phase(0)
     augment = recipe.optimizer.augment
     prepare = normalization.to(device) if normalization else torch.Tensor.float
     return Engine(
@@ -176,5 +168,5 @@ def build(
         augment=augmentations.Augmentation(augment) if augment else None,
         device=device,
         loss=recipe.loss,
-        phase=phase,
+        build_phase=build_phase,
     )

@@ -1,8 +1,8 @@
-"""Epochs by the network from scratch (`cobaye.scratch`): NumPy alone, on the processor.
+"""Epochs by the network from scratch (`training.scratch`): NumPy alone, on the processor.
 
 It begins at the weights that torch drew for the seed, visits the images in the same order and
-minimises the same objective, in the recipe's precision. So a run of it and one of torch's engines
-differ by rounding alone, but for dropout, whose random numbers are NumPy's own.
+minimises the same objective, in the recipe's precision. Its runs and those of torch's engines
+differ by rounding alone, except with dropout, whose random numbers are NumPy's.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from torch import Tensor
 from cobaye import objective, recipes
 from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
+from cobaye.training import engines
 from cobaye.training.engines import Epoch
 from cobaye.training.scratch import lesson
 from cobaye.training.scratch.networks import DeepNetwork, LinearNetwork
 from cobaye.training.scratch.sgd import SGD
 
-# Where it computes, whatever there is.
+# It computes on the processor, whatever the recipe's device.
 DEVICE = "cpu"
 MOMENTUM = "momentum_buffer"
 
 
-class Engine:
+class Engine(engines.Engine):
     """Trains a scratch network; tensors by name are views on its arrays.
 
     batch_size: images per step; 1 is one image at a time.
@@ -44,21 +45,21 @@ class Engine:
         self.batch_size, self.loss = batch_size, loss
 
     def parameters(self) -> list[Tensor]:
-        """Return θ, tensor by tensor."""
+        """Return the network's parameters."""
         return list(self.tensors().values())
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parameters by name."""
+        """Return the network's parameters, live."""
         return {p.name: torch.from_numpy(p.data) for p in self.network.parameters()}
 
     def penalty(self) -> float:
-        """Return λ/2 ‖θ‖² of the present weights."""
+        """Return λ/2 ‖θ‖²."""
         return self.optimizer.penalty()
 
     def state(self) -> dict[str, Tensor]:
         """Return the velocities by name; none without momentum or before the first step."""
-        found = self.optimizer.velocities.items()
-        return {f"{name}.{MOMENTUM}": torch.from_numpy(velocity) for name, velocity in found}
+        velocities = self.optimizer.velocities.items()
+        return {f"{name}.{MOMENTUM}": torch.from_numpy(velocity) for name, velocity in velocities}
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:
         """Copy in the parameters and the velocities; an empty state is a fresh start."""
@@ -70,7 +71,7 @@ class Engine:
         }
 
     def epoch(self, order: Tensor, learning_rate: float) -> Epoch:
-        """Visit every image once, in `order` ((N,) int64), the last batch smaller if need be."""
+        """Visit every image once (see `engines.Engine`)."""
         self.optimizer.learning_rate = learning_rate
         # torch's generator was seeded for this epoch by the loop.
         generator = np.random.default_rng(int(torch.randint(2**62, ())))
@@ -96,7 +97,7 @@ def build(
     normalization: Normalization | None,
     device: str,
 ) -> Engine:
-    """Return the engine of a recipe, at the weights of ``network``; `device` is not asked.
+    """Return the engine of a recipe, at the weights of ``network``; `device` has no effect.
 
     A λ per class is a ValueError.
     """
@@ -105,18 +106,7 @@ def build(
     dtype = getattr(np, recipe.precision)
     images = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
     data = lesson.Data(images.numpy().astype(dtype), split.labels.numpy())
-    inputs, options = data.images.shape[1], recipe.model.options
-    if recipe.model.kind == "mlp":
-        scratch = DeepNetwork(
-            inputs,
-            options["widths"],
-            split.classes,
-            options["activation"],
-            options["dropout"],
-            dtype,
-        )
-    else:
-        scratch = LinearNetwork(inputs, split.classes, dtype)
+    scratch = _network(recipe.model, data.images.shape[1], split.classes, dtype)
     penalised = {
         name
         for name, parameter in network.named_parameters()
@@ -132,3 +122,11 @@ def build(
     engine = Engine(scratch, optimizer, data, recipe.optimizer.batch_size, recipe.loss)
     engine.restore(network.state_dict(), {})
     return engine
+
+
+def _network(model: recipes.Kind, inputs: int, classes: int, dtype: type) -> lesson.Network:
+    """Return the network from scratch of a model, its weights all zero."""
+    if model.kind != "mlp":
+        return LinearNetwork(inputs, classes, dtype)
+    widths, activation = model.options["widths"], model.options["activation"]
+    return DeepNetwork(inputs, widths, classes, activation, model.options["dropout"], dtype)

@@ -1,4 +1,4 @@
-"""The optimum itself: full-batch Newton-CG or L-BFGS to a stated gradient norm (engine `exact`)."""
+"""The optimum itself: full-batch Newton-CG to a stated gradient norm (engine `exact`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ class Options:
     """
 
     gradient_norm: float = 1e-6
-    solver: Literal["newton-cg", "lbfgs"] = "newton-cg"
     dtype: Literal["float32", "float64"] = "float64"
     warm_start: bool = False
     max_iterations: int = 500

@@ -1,6 +1,6 @@
 """A neural network from scratch, in NumPy alone; to be read in this order.
 
-`tensor` (an array that knows where it came from), `functions` (what is done to it, each with its
-own derivative), `initialization`, `networks`, `sgd`, `lesson` (the training loop); and `equations`,
-the same for one hidden layer by hand, without any of it. Nothing here imports more than NumPy.
+`tensor` (an array that knows what it was computed from), `functions` (of tensors, each with its
+derivative), `initialization`, `networks`, `sgd`, `lesson` (the training loop). Nothing here
+imports more than NumPy.
 """

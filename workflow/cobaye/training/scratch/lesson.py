@@ -23,9 +23,10 @@ class Data(NamedTuple):
 
 
 class Visited(NamedTuple):
-    """What an epoch saw, each image when its batch was visited. losses: (N,) in the data's order.
+    """What an epoch saw, each image when its batch was visited.
 
-    hits: how many labels had strictly the largest output. penalty: the mean of λ/2 ‖θ‖².
+    losses: (N,), in the order of the data. hits: the number of labels with strictly the largest
+    output. penalty: the mean of λ/2 ‖θ‖².
     """
 
     losses: np.ndarray
@@ -33,8 +34,8 @@ class Visited(NamedTuple):
     penalty: float
 
 
-class Row(NamedTuple):
-    """One epoch of `train`."""
+class EpochRecord(NamedTuple):
+    """One epoch of `train`; losses in nats, accuracies as shares."""
 
     loss: float
     train_accuracy: float
@@ -84,20 +85,22 @@ def train(
     seed: int,
     batch_size: int = 1,
     loss: Loss = "cross-entropy",
-) -> list[Row]:
-    """Train a network and leave it at the epoch of best validation accuracy; the earlier of two.
+) -> list[EpochRecord]:
+    """Train a network and leave it at the first epoch of best validation accuracy.
 
-    Returns a row per epoch; row 0 is before the first. The order of each epoch is drawn anew.
+    Returns a record per epoch; record 0 is before the first. Each epoch's order is drawn anew.
     """
     generator = np.random.default_rng(seed)
     first = accuracy(network, validation)
-    rows = [Row(float("nan"), accuracy(network, training), first)]
+    rows = [EpochRecord(float("nan"), accuracy(network, training), first)]
     best, kept = first, [parameter.data.copy() for parameter in network.parameters()]
     for _ in range(epochs):
         order = generator.permutation(len(training.labels))
         visited = epoch(network, optimizer, training, order, batch_size, loss, generator)
         validated = accuracy(network, validation)
-        rows.append(Row(float(visited.losses.mean()), accuracy(network, training), validated))
+        rows.append(
+            EpochRecord(float(visited.losses.mean()), accuracy(network, training), validated)
+        )
         if validated > best:
             best, kept = validated, [parameter.data.copy() for parameter in network.parameters()]
     for parameter, data in zip(network.parameters(), kept, strict=True):
@@ -107,5 +110,5 @@ def train(
 
 def _strictly_largest(outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Tell, per image, whether its label's output is larger than all others; not if it is NaN."""
-    own = outputs[np.arange(len(labels)), labels]
-    return (outputs < own[:, None]).sum(axis=1) == outputs.shape[1] - 1
+    label_outputs = outputs[np.arange(len(labels)), labels]
+    return (outputs < label_outputs[:, None]).sum(axis=1) == outputs.shape[1] - 1
