@@ -17,6 +17,7 @@ from cobaye.data.datasets import Prepared, Rows
 from cobaye.data.datasets._partition import divide
 from cobaye.errors import DataError
 
+EXAMPLE = {"name": "MNIST"}
 PARTS = ("train", "test")
 IDX = tuple(
     f"{part}-{what}" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")

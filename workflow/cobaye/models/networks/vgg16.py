@@ -37,6 +37,7 @@ PARTS = (
     "dense",
     "head",
 )
+EXAMPLE = {"width": 0.1}
 # Channels of the convolutions, block by block; each block ends in a pool that halves the image.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DENSE = 512
