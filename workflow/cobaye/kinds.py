@@ -4,8 +4,8 @@ A kind named ``resnet-small`` in the package ``networks`` is the file ``networks
 Its options are a frozen dataclass ``Options`` in that file. Checking a config must not import
 torch, so the class and the plain constants of a kind are read from its source without importing it:
 ``Options`` may use the builtins, ``dataclass``, ``field`` and ``Literal``, and nothing else.
-A kind whose default options are too large for a test, or incomplete, states ``EXAMPLE``, the options
-of a tiny example; the tests of its family run on it.
+A kind whose default options are too large for a test, or incomplete, states ``EXAMPLE``: the
+options of a tiny example, on which the tests of its family run.
 """
 
 from __future__ import annotations
