@@ -46,13 +46,12 @@ def test_each_is_a_function_of_image_and_seed_and_leaves_its_input(name, shape, 
     assert first.dtype in (dtype, torch.float32)
     assert first.data_ptr() != images.data_ptr()
     assert first.min() >= 0
-    assert first.max() <= 255
+    assert 128 < first.max() <= 255
     # Each image has a draw of its own, and does not depend on the others.
     same = images[:1].expand_as(images)
     drawn = applied(same, asked, seed=1)
     assert len(drawn.flatten(1).unique(dim=0)) > 1
     torch.testing.assert_close(drawn[0], first[0], rtol=1e-6, atol=1e-4)
-    assert first.float().mean() == pytest.approx(images.float().mean(), rel=0.4)
 
 
 @pytest.mark.parametrize(("name", "dim"), [("horizontal-flip", 3), ("vertical-flip", 2)])
