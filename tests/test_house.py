@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 import os
 import re
 import subprocess
@@ -11,7 +10,7 @@ import sys
 
 import pytest
 
-from cobaye import figures, kinds
+from cobaye import figures
 from tests.conftest import ROOT
 
 LIBRARY = ROOT / "workflow/cobaye"
@@ -139,14 +138,6 @@ def test_snakemake_lints_but_those_declined():
 def test_every_figure_has_a_caption():
     captions = {file.stem for file in (ROOT / "workflow/report").glob("*.rst")}
     assert set(figures.names()) <= captions
-
-
-@pytest.mark.parametrize(
-    "package", ["datasets", "networks", "optimizers", "schedules", "augmentations", "figures"]
-)
-def test_options_are_read_without_importing_their_kind(package):
-    for name in kinds.names(package):
-        assert dataclasses.is_dataclass(kinds.options(package, name))
 
 
 @pytest.mark.slow
