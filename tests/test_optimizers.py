@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import shutil
 
 import pytest
@@ -133,12 +132,6 @@ def test_options_out_of_range_are_refused(kind, given):
         parsed("optimizers", kind, **given)
 
 
-def recipe_of(kind, engine, given, **more):
-    algorithm = example("optimizers", kind, **given)
-    optimizer = dataclasses.replace(base.OPTIMIZER, algorithm=algorithm, learning_rate=RATE, **more)
-    return dataclasses.replace(base.TRAINING, engine=engine, optimizer=optimizer)
-
-
 STATEFUL = [
     ("adagrad", {"lr_decay": 0.01}),
     ("rmsprop", {"momentum": 0.5, "centered": True}),
@@ -149,9 +142,13 @@ STATEFUL = [
 @pytest.mark.parametrize(("kind", "given"), [*((kind, {}) for kind in STEPPING), *STATEFUL])
 def test_an_interrupted_run_ends_the_same_in_both_engines(root, kind, given):
     """And the engines, closed form and autograd, train alike."""
+    algorithm = example("optimizers", kind, **given)
+    optimizer = dataclasses.replace(base.OPTIMIZER, algorithm=algorithm, learning_rate=RATE)
     ends = []
     for engine in ("linear", "network"):
-        recipe = dataclasses.replace(recipe_of(kind, engine, given), precision="float64")
+        recipe = dataclasses.replace(
+            base.TRAINING, engine=engine, optimizer=optimizer, precision="float64"
+        )
         folder, _ = base.train(root, recipe)
         expected = base.products(folder)
         ends.append(base.weights(folder, 4))
@@ -162,25 +159,3 @@ def test_an_interrupted_run_ends_the_same_in_both_engines(root, kind, given):
         assert base.products(folder) == expected
         shutil.rmtree(folder)
     torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-9)
-
-
-def test_adamw_decouples_weight_decay_and_reports_it_all_the_same(root):
-    """Its steps are Adam's without λ, from weights shrunk by 1 − αλ; the penalty is λ/2 ‖θ‖²."""
-    one = {"epochs": 1, "batch_size": 90}
-    recipe = recipe_of("adamw", "network", {}, **one)
-    recipe = dataclasses.replace(recipe, weight_decay=0.5)
-    decayed, _ = base.train(root, recipe)
-    plain = recipe_of("adam", "network", {}, **one)
-    undecayed, _ = base.train(root, dataclasses.replace(plain, weight_decay=0.0), model="adam")
-    start, found = base.weights(decayed, 0), base.weights(decayed, 1)
-    step = {name: base.weights(undecayed, 1)[name] - start[name] for name in start}
-    for name in ("head.weight", "head.bias"):
-        expected = start[name] * (1 - 0.01 * 0.5) + step[name]
-        torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=1e-7)
-    rows = base.history(decayed)
-    norm = math.sqrt(
-        sum(start[name].double().square().sum() for name in ("head.weight", "head.bias"))
-    )
-    # One batch: the penalty of the epoch is that of the initial weights.
-    assert rows["penalty"][1] == pytest.approx(0.25 * norm**2, rel=1e-5)
-    assert rows["objective"][1] == pytest.approx(rows["loss"][1] + rows["penalty"][1])
