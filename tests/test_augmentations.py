@@ -176,6 +176,8 @@ def test_a_colour_that_is_not_asked_for_is_left():
     # Dark images are scaled as a whole; where they are cut at 255 the ratio is smaller.
     assert ratio.max() <= 1.5
     assert 0.5 <= ratio.min() < 0.6
+    # A factor is never below 0, which would leave an image black.
+    assert (applied(images, kind("colour", brightness=3.0)).flatten(1).amax(1) > 0).all()
     first = applied(images // 4, kind("colour", brightness=0.5))[0] / (images[0] // 4).float()
     assert first.nan_to_num(first.nanmean()).std() < 1e-4
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,15 +134,25 @@ def test_what_contradicts_itself_is_refused_and_nothing_written(tmp_path, change
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_many_classes_without_images_are_counted(tmp_path):
-    labels = np.zeros(6, np.int64)
-    many = Prepared(
-        [{"name": f"c{i}"} for i in range(12)],
-        {split: (images(6), labels) for split in ("train", "val", "test")},
-    )
-    said = r"11 of the 12 classes: 'c1' .*'c5' \(label 5\) and 6 more"
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (12, r"11 of the 12 classes: 'c1' .*'c5' \(label 5\) and 6 more$"),
+        (6, r"5 of the 6 classes: 'c1' .*'c5' \(label 5\)$"),
+    ],
+)
+def test_many_classes_without_images_are_counted(tmp_path, classes, said):
+    split = (images(6), np.zeros(6, np.int64))
+    names = [{"name": f"c{i}"} for i in range(classes)]
     with pytest.raises(DataError, match=said):
-        datasets.write(many, tmp_path / "d")
+        datasets.write(Prepared(names, dict.fromkeys(("train", "val", "test"), split)), tmp_path)
+
+
+def test_progress_is_shown_as_what_is_done_of_the_total():
+    steps = []
+    bar = SimpleNamespace(n=2, update=steps.append)
+    datasets._show(bar, 5, 9)
+    assert (steps, bar.total) == ([3], 9)
 
 
 def test_a_failure_while_writing_leaves_what_stood(tmp_path, monkeypatch):

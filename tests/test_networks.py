@@ -242,7 +242,7 @@ def test_vgg16_begins_as_glorot_says():
 
 
 @pytest.mark.parametrize(
-    ("width", "found"), [(0.25, [16, 32, 64, 128]), (0.001, [1] * 4), (0.11, [7, 14, 28, 56])]
+    ("width", "found"), [(0.25, [16, 32, 64, 128]), (0.001, [1] * 4), (0.12, [8, 15, 31, 61])]
 )
 def test_vgg16_is_as_wide_as_it_is_told(width, found):
     network = vgg16.build(vgg16.Options(width=width), (1, 32, 32), 10)
@@ -266,6 +266,9 @@ def test_resizing_interpolates():
     torch.testing.assert_close(
         wide, torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]), rtol=0, atol=1e-6
     )
+    # Shrunk by two: over triangles four pixels wide, (3·0 + 3·1 + 1·2) / 7 on the left.
+    narrow = _layers.resized(ramp, 2)[0, 0, 0]
+    torch.testing.assert_close(narrow, torch.tensor([5 / 7, 16 / 7]), rtol=0, atol=1e-6)
     assert _layers.resized(ramp, None) is ramp
 
 
@@ -284,9 +287,10 @@ def test_resnet18_is_torchvisions():
         torch.testing.assert_close(own(images), theirs(wide.repeat(1, 3, 1, 1)))
 
 
-def test_resnet18_refuses_channels_that_the_images_do_not_have():
-    with pytest.raises(ConfigError, match="channels: 1, but the images have 3"):
-        resnet18.build(resnet18.Options(channels=1), (3, 8, 8), 10)
+@pytest.mark.parametrize(("channels", "images"), [(1, 3), (3, 2)])
+def test_resnet18_refuses_channels_that_the_images_do_not_have(channels, images):
+    with pytest.raises(ConfigError, match=f"channels: {channels}, but the images have {images}"):
+        resnet18.build(resnet18.Options(channels=channels), (images, 8, 8), 10)
 
 
 def test_batch_norm_is_torchs_elsewhere():

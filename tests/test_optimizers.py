@@ -56,7 +56,8 @@ def path(optimizer, coupled=0.0, decoupled=0.0):
     """
     for curvature in (10.0, 0.1, 1.0, 0.01, 2.0):
         for p in parameters(optimizer):
-            p.grad = curvature * (p - 1) + coupled * p
+            each = torch.linspace(0.5, 2, p.numel(), dtype=p.dtype).view_as(p)
+            p.grad = curvature * each * (p - 1) + coupled * p
             p *= 1 - RATE * decoupled
         optimizer.step()
     return torch.cat([p.flatten() for p in parameters(optimizer)])
