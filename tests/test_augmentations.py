@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 
 import numpy as np
@@ -10,26 +11,15 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional
 
-from cobaye import kinds, recipes
+from cobaye import kinds
 from cobaye.errors import DataError
 from cobaye.storage import files
 from cobaye.training.augmentations import Augmentation, _images, colour, crop, rotation, zoom
 from tests import test_training as base
+from tests.examples import example
 
 root = base.root
-ALL = {
-    "crop": {"padding": 2},
-    "horizontal-flip": {},
-    "vertical-flip": {},
-    "rotation": {"degrees": 30.0},
-    "zoom": {"low": 0.8, "high": 1.3},
-    "colour": {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3},
-}
-
-
-def kind(name, **given):
-    options = kinds.options("augmentations", name)(**given)
-    return recipes.Kind(name, recipes.plain(options))
+kind = functools.partial(example, "augmentations")
 
 
 def batch(count=50, shape=(3, 6, 6), seed=0):
@@ -41,27 +31,27 @@ def applied(images, *asked, seed=0):
     return Augmentation(asked)(images, seed)
 
 
-def test_every_kind_is_tested_here():
-    assert set(kinds.names("augmentations")) == set(ALL)
-
-
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", kinds.names("augmentations"))
 @pytest.mark.parametrize("shape", [(3, 6, 6), (3, 5, 8)])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
-def test_each_is_a_function_of_the_seed_and_leaves_its_input(name, shape, dtype):
-    images = batch(shape=shape).to(dtype)
-    before, asked = images.clone(), kind(name, **ALL[name])
+def test_each_is_a_function_of_image_and_seed_and_leaves_its_input(name, shape, dtype):
+    images, asked = batch(shape=shape).to(dtype), kind(name)
+    before, state = images.clone(), torch.get_rng_state()
     first, again, other = (applied(images, asked, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(images, before)
+    assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.shape == images.shape
+    assert first.dtype in (dtype, torch.float32)
     assert first.data_ptr() != images.data_ptr()
     assert first.min() >= 0
-    assert first.max() <= 255
-    # Each image has a draw of its own.
+    assert 128 < first.max() <= 255
+    # Each image has a draw of its own, and does not depend on the others.
     same = images[:1].expand_as(images)
-    assert len(applied(same, asked).flatten(1).unique(dim=0)) > 1
+    drawn = applied(same, asked, seed=1)
+    assert len(drawn.flatten(1).unique(dim=0)) > 1
+    torch.testing.assert_close(drawn[0], first[0], rtol=1e-6, atol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "dim"), [("horizontal-flip", 3), ("vertical-flip", 2)])
@@ -186,6 +176,8 @@ def test_a_colour_that_is_not_asked_for_is_left():
     # Dark images are scaled as a whole; where they are cut at 255 the ratio is smaller.
     assert ratio.max() <= 1.5
     assert 0.5 <= ratio.min() < 0.6
+    # A factor is never below 0, which would leave an image black.
+    assert (applied(images, kind("colour", brightness=3.0)).flatten(1).amax(1) > 0).all()
     first = applied(images // 4, kind("colour", brightness=0.5))[0] / (images[0] // 4).float()
     assert first.nan_to_num(first.nanmean()).std() < 1e-4
 
@@ -205,10 +197,10 @@ def test_a_colour_that_is_not_asked_for_is_left():
 )
 def test_options_out_of_range_are_refused(name, given):
     with pytest.raises(ValueError, match=next(iter(given), "must be above 0")):
-        kind(name, **given)
+        kinds.options("augmentations", name)(**given)
 
 
-GREY = [kind(name, **ALL[name]) for name in ("crop", "horizontal-flip", "rotation", "zoom")]
+GREY = [kind(name) for name in ("crop", "horizontal-flip", "rotation", "zoom")]
 GREY.append(kind("colour", brightness=0.2, contrast=0.2))
 AUGMENTED = dataclasses.replace(
     base.TRAINING,

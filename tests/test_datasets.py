@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from cobaye.storage import arrays, files, manifests
 from cobaye.storage.arrays import ArrayFile, save_array
 from tests import archives
 from tests.conftest import ROOT
+from tests.examples import parsed
 
 CLASSES = [{"name": name} for name in ("a", "b", "c")]
 
@@ -131,15 +134,25 @@ def test_what_contradicts_itself_is_refused_and_nothing_written(tmp_path, change
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_many_classes_without_images_are_counted(tmp_path):
-    labels = np.zeros(6, np.int64)
-    many = Prepared(
-        [{"name": f"c{i}"} for i in range(12)],
-        {split: (images(6), labels) for split in ("train", "val", "test")},
-    )
-    said = r"11 of the 12 classes: 'c1' .*'c5' \(label 5\) and 6 more"
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (12, r"11 of the 12 classes: 'c1' .*'c5' \(label 5\) and 6 more$"),
+        (6, r"5 of the 6 classes: 'c1' .*'c5' \(label 5\)$"),
+    ],
+)
+def test_many_classes_without_images_are_counted(tmp_path, classes, said):
+    split = (images(6), np.zeros(6, np.int64))
+    names = [{"name": f"c{i}"} for i in range(classes)]
     with pytest.raises(DataError, match=said):
-        datasets.write(many, tmp_path / "d")
+        datasets.write(Prepared(names, dict.fromkeys(("train", "val", "test"), split)), tmp_path)
+
+
+def test_progress_is_shown_as_what_is_done_of_the_total():
+    steps = []
+    bar = SimpleNamespace(n=2, update=steps.append)
+    datasets._show(bar, 5, 9)
+    assert (steps, bar.total) == ([3], 9)
 
 
 def test_a_failure_while_writing_leaves_what_stood(tmp_path, monkeypatch):
@@ -185,17 +198,47 @@ def test_a_failure_while_writing_leaves_what_stood(tmp_path, monkeypatch):
     assert not list(folder.rglob(f"{files.TEMPORARY}*"))
 
 
-def test_every_kind_says_what_it_gives():
-    forms = {name: archives.form(name) for name in kinds.names("datasets")}
-    assert forms == {
-        "digits": "images",
-        "features": "features",
-        "glyphs": "images",
-        "image-folder": "files",
-        "image-folder-resized": "images",
-        "torchvision": "images",
-    }
-    assert set(forms.values()) <= set(datasets.INPUTS)
+@pytest.mark.parametrize("kind", kinds.names("datasets"))
+def test_a_kind_says_what_it_lacks_or_is_prepared(kind, tmp_path, monkeypatch):
+    """In an empty folder, twice: split by split the same bytes, in the form that it states."""
+    monkeypatch.chdir(tmp_path)
+    module, options = kinds.load("datasets", kind), parsed("datasets", kind)
+    assert archives.form(kind) in datasets.INPUTS
+    lacking = module.problems(options)
+    assert all(isinstance(said, str) and said == said.strip() != "" for said in lacking)
+    assert all(
+        isinstance(source, str) for source in getattr(module, "sources", lambda _: [])(options)
+    )
+    if not lacking:
+        prepared(kind, tmp_path, options)
+    else:
+        with pytest.raises(DataError, match=re.escape(lacking[0])):
+            archives.prepare(tmp_path, kind, **kinds.constant("datasets", kind, "EXAMPLE", {}))
+        assert list(tmp_path.rglob("*")) == []
+
+
+def prepared(kind, folder, options):
+    given = kinds.constant("datasets", kind, "EXAMPLE", {})
+    (manifest, first), (_, again) = (
+        archives.prepare(folder / name, kind, **given) for name in ("first", "again")
+    )
+    info, file = manifest.info, datasets.INPUTS[archives.form(kind)]
+    assert info["form"] == archives.form(kind)
+    for split in ("train", "val", "test"):
+        inputs, labels = archives.arrays(first, split, file.removesuffix(".npy"))
+        assert len(inputs) == len(labels) == info["images"][split] > 0
+        assert list(inputs.shape[1:]) == info["shape"]
+        assert len(np.unique(inputs, axis=0)) > 1
+        for name in (file, "labels.npy"):
+            assert (first / split / name).read_bytes() == (again / split / name).read_bytes()
+    assert len(datasets.class_names(first / "classes.json")) == info["classes"]
+    if hasattr(options, "seed"):
+        _, other = archives.prepare(folder / "other", kind, **{**given, "seed": options.seed + 1})
+        assert (first / "train" / file).read_bytes() != (other / "train" / file).read_bytes()
+    calls = []
+    kinds.load("datasets", kind).prepare(options, lambda *call: calls.append(call))
+    assert calls == sorted(calls)
+    assert all(0 <= done <= total for done, total in calls)
 
 
 def test_shipped_datasets_are_there_or_say_how_to_get_them(tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import unicodedata
 
@@ -24,10 +23,6 @@ def prepared():
     return glyphs.prepare(SMALL)
 
 
-def digest(prepared):
-    return {split: hashlib.sha256(x).hexdigest() for split, (x, _) in prepared.splits.items()}
-
-
 def test_arrays(prepared):
     for split, count in (("train", 5), ("val", 2), ("test", 3)):
         images, labels = prepared.splits[split]
@@ -44,12 +39,6 @@ def test_labels_are_in_code_point_order(prepared):
         assert entry["name"].startswith(chr(entry["code_point"]))
         assert entry["unicode"] == unicodedata.name(chr(entry["code_point"]))
     assert len({entry["name"] for entry in prepared.classes}) == len(codes)
-
-
-def test_the_seed_decides(prepared):
-    assert digest(glyphs.prepare(SMALL)) == digest(prepared)
-    other = digest(glyphs.prepare(dataclasses.replace(SMALL, seed=1)))
-    assert all(other[split] != digest(prepared)[split] for split in other)
 
 
 def test_an_image_does_not_depend_on_the_other_classes(prepared):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
+import collections
+import graphlib
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from cobaye import figures, kinds
 from tests.conftest import ROOT
 
 LIBRARY = ROOT / "workflow/cobaye"
-# Each module imports only from those before it; kinds and figures hang below their packages.
+# Rooms, three lone modules and packages: each imports only from those before it.
 ORDER = [
     "errors",
     "randomness",
@@ -45,49 +46,95 @@ PARSE = ("config", "planning")
 DECLINED_LINTS = {"Specify a conda environment or container for each rule."}
 
 
+FAMILIES = [LIBRARY / folder for folder in kinds.FAMILIES.values()]
+# A choice of λ and what the story says of it.
+NAMED_TWICE = {"class_decay"}
+
+
+def dotted(file):
+    parts = file.relative_to(LIBRARY.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {dotted(file): file for file in sorted(LIBRARY.rglob("*.py"))}
+
+
 def imported(file):
-    """Return the top-level cobaye modules that a file imports."""
-    tree = ast.parse(file.read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "cobaye":
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cobaye."):
-            yield node.module.split(".")[1]
+    """Return the modules of the library that a file imports, by their dotted names."""
+    found, nodes = set(), [ast.parse(file.read_text())]
+    for node in nodes:
+        if not (isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"):
+            nodes += ast.iter_child_nodes(node)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cobaye":
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in MODULES else node.module for name in names}
+    return found
 
 
-def modules():
-    for file in sorted(LIBRARY.rglob("*.py")):
-        name = file.relative_to(LIBRARY).parts[0].removesuffix(".py")
-        if name != "__init__":
-            yield name, file
+def room(module):
+    return module.split(".")[1]
 
 
-def test_modules_import_only_from_those_before_them():
-    assert sorted({name for name, _ in modules()}) == sorted(ORDER)
+@pytest.fixture(scope="module")
+def graph():
+    return {name: imported(file) for name, file in MODULES.items() if name != "cobaye"}
+
+
+def test_rooms_import_only_from_those_before_them(graph):
+    assert sorted({room(name) for name in graph}) == sorted(ORDER)
+    assert len(list(LIBRARY.glob("[a-z]*.py"))) <= 3
+    assert len(ORDER) <= 18 + 3
     wrong = [
-        f"{file.relative_to(ROOT)} imports {other}"
-        for name, file in modules()
-        for other in imported(file)
-        if ORDER.index(other) > ORDER.index(name)
+        f"{name} imports {other}"
+        for name, others in graph.items()
+        for other in others
+        if ORDER.index(room(other)) > ORDER.index(room(name))
     ]
     assert wrong == []
+    floors = dict.fromkeys(ORDER, 1)
+    for above in ORDER:
+        rooms = {room(o) for name, others in graph.items() if room(name) == above for o in others}
+        floors[above] = 1 + max((floors[each] for each in rooms - {above}), default=0)
+    assert max(floors.values()) <= 8, floors
 
 
-def test_only_the_snakefile_knows_the_config():
+def test_no_module_imports_itself_by_way_of_others(graph):
+    """Within a room too; and what the kinds of a family share imports none of them."""
+    graphlib.TopologicalSorter(graph).prepare()
+    for family in FAMILIES:
+        named = {dotted(file) for file in family.glob("[a-z]*.py")}
+        for file in family.glob("_*.py"):
+            assert not graph[dotted(file)] & named, file
+
+
+def test_files_have_names_of_their_own():
+    """Kinds aside, which are asked for by family and name."""
+    files = [file for file in MODULES.values() if file.parent not in FAMILIES]
+    stems = collections.Counter(file.stem for file in files if file.stem != "__init__")
+    assert {stem for stem, count in stems.items() if count > 1} == NAMED_TWICE
+
+
+def test_every_package_says_what_it_is_for():
+    for folder in {file.parent for file in MODULES.values()}:
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+
+
+def test_only_the_snakefile_knows_the_config(graph):
     """Pydantic stays behind `config`, and Snakemake outside the library."""
-    for name, file in modules():
-        if name not in PARSE:
-            assert not set(PARSE) & set(imported(file)), file
-            assert not re.search(r"^\s*(import|from) (pydantic|snakemake)", file.read_text(), re.M)
+    for name, others in graph.items():
+        if room(name) not in PARSE:
+            assert not set(PARSE) & {room(other) for other in others}, name
+            text = MODULES[name].read_text()
+            assert not re.search(r"^\s*(import|from) (pydantic|snakemake)", text, re.M), name
     for file in (ROOT / "workflow/scripts").glob("*.py"):
-        assert not set(PARSE) & set(imported(file)), file
+        assert not set(PARSE) & {room(other) for other in imported(file)}, file
 
 
 def test_sizes():
     assert len((ROOT / "Snakefile").read_text().splitlines()) <= 60
     for file in (ROOT / "workflow/scripts").glob("[a-z]*.py"):
         assert len(file.read_text().splitlines()) <= 40, file
-    for _, file in modules():
+    for file in MODULES.values():
         assert len(file.read_text().splitlines()) <= 250, file
 
 
@@ -139,14 +186,6 @@ def test_snakemake_lints_but_those_declined():
 def test_every_figure_has_a_caption():
     captions = {file.stem for file in (ROOT / "workflow/report").glob("*.rst")}
     assert set(figures.names()) <= captions
-
-
-@pytest.mark.parametrize(
-    "package", ["datasets", "networks", "optimizers", "schedules", "augmentations", "figures"]
-)
-def test_options_are_read_without_importing_their_kind(package):
-    for name in kinds.names(package):
-        assert dataclasses.is_dataclass(kinds.options(package, name))
 
 
 @pytest.mark.slow

@@ -2,80 +2,150 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from cobaye import kinds, recipes
+from cobaye import kinds
 from cobaye.errors import ConfigError
 from cobaye.models import networks
 from cobaye.models.networks import (
     _layers,
     convnet,
-    linear,
     mlp,
-    perceptron,
     resnet18,
     resnet_small,
     vgg16,
 )
+from tests.examples import example
 
 
-def features(network, inputs):
+def features(network, batch):
     """Return what the head receives."""
     received = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: received.append(inputs[0]))
     with torch.no_grad():
-        network(inputs)
+        network(batch)
     hook.remove()
     return received[0]
 
 
-NETWORKS = {
-    "linear": lambda: linear.build(linear.Options(), (1, 8, 8), 10),
-    "resnet-small": lambda: resnet_small.build(resnet_small.Options(), (1, 8, 8), 10),
-    "resnet-small, 3 channels": lambda: resnet_small.build(
-        resnet_small.Options(stem=16, widths=(16, 32), blocks=2, features=24), (3, 20, 28), 7
-    ),
-    "perceptron": lambda: perceptron.build(perceptron.Options(), (1, 8, 8), 10),
-    "mlp": lambda: mlp.build(mlp.Options(widths=(12, 9), dropout=0.5), (1, 8, 8), 10),
-    "mlp, batch norm": lambda: mlp.build(
-        mlp.Options(widths=(12,), activation="tanh", batch_norm=True), (1, 8, 8), 10
-    ),
-    "convnet": lambda: convnet.build(
-        convnet.Options(dropout=0.5, batch_norm=True), SHAPES["convnet"], 10
-    ),
-    "vgg16": lambda: vgg16.build(vgg16.Options(width=0.1), (1, 33, 64), 10),
-    "resnet18": lambda: resnet18.build(resnet18.Options(), (1, 8, 8), 10),
-    "resnet18, small": lambda: resnet18.build(
-        resnet18.Options(stem="small", resize=12, channels=3), (1, 8, 8), 10
-    ),
-}
-SHAPES = {"resnet-small, 3 channels": (3, 20, 28), "convnet": (3, 33, 40), "vgg16": (1, 33, 64)}
+IMAGE, CLASSES = (3, 32, 32), 4
+# Beside the example of each kind, options of shipped ones that change what they are made of.
+VARIANTS = [
+    ("resnet-small", {"stem": 16, "widths": (16, 32, 16, 16), "blocks": 2, "features": 24}),
+    ("mlp", {"widths": (12, 9), "dropout": 0.5}),
+    ("mlp", {"widths": (12,), "activation": "tanh", "batch_norm": True}),
+    ("convnet", {"dropout": 0.5, "batch_norm": True}),
+    ("vgg16", {"width": 0.1, "resize": 40}),
+    ("resnet18", {"stem": "small", "resize": 12, "channels": 3}),
+]
+CASES = [
+    (kind, given, shape)
+    for kind, given in [*((kind, {}) for kind in kinds.names("networks")), *VARIANTS]
+    for shape in [IMAGE, *([] if kinds.constant("networks", kind, "INPUT") == "images" else [(7,)])]
+]
+everyone = pytest.mark.parametrize(("kind", "given", "shape"), CASES, ids=str)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_head_is_the_last_layer(name):
-    torch.manual_seed(0)
-    network = NETWORKS[name]().eval()
-    inputs = torch.randn(5, *SHAPES.get(name, (1, 8, 8)))
+def built(kind, given, shape=IMAGE, seed=0):
+    """Return a network in float64, its running means as after some training."""
+    network = networks.build(example("networks", kind, **given), shape, CLASSES, seed).double()
     with torch.no_grad():
-        logits = network(inputs)
-    assert isinstance(network.head, torch.nn.Linear)
+        network.train()(inputs(40, shape))
+    return network
+
+
+def inputs(count, shape, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(count, *shape, generator=generator, dtype=torch.float64)
+
+
+def loss(network, batch):
+    torch.manual_seed(2)  # of dropout
+    labels = torch.arange(len(batch)) % CLASSES
+    return torch.nn.functional.cross_entropy(network(batch), labels)
+
+
+@everyone
+def test_logits_are_those_of_a_last_linear_layer_called_head(kind, given, shape):
+    network, batch = built(kind, given, shape).eval(), inputs(5, shape)
+    with torch.no_grad():
+        logits = network(batch)
+        outputs = network.head(features(network, batch))
     assert [m for m in network.modules() if isinstance(m, torch.nn.Linear)][-1] is network.head
-    assert logits.shape == (5, network.head.out_features)
-    assert logits.dtype == torch.float32
+    assert logits.shape == (5, CLASSES)
+    assert torch.equal(network.norm(outputs) if hasattr(network, "norm") else outputs, logits)
+    assert network.float()(batch.float()).dtype == torch.float32
+
+
+@everyone
+def test_an_image_is_evaluated_whatever_its_batch(kind, given, shape):
+    network, batch = built(kind, given, shape).eval(), inputs(5, shape)
     with torch.no_grad():
-        outputs = network.head(features(network, inputs))
-        assert torch.equal(network.norm(outputs) if hasattr(network, "norm") else outputs, logits)
+        alone = torch.cat([network(each) for each in batch.split(1)])
+        torch.testing.assert_close(network(batch), alone)
+        assert not torch.allclose(alone[0], alone[1])
 
 
-def test_linear_is_an_affine_map():
-    torch.manual_seed(0)
-    network = linear.build(linear.Options(), (2, 3, 4), 5)
-    inputs = torch.randn(6, 2, 3, 4)
-    expected = inputs.flatten(1) @ network.head.weight.T + network.head.bias
-    torch.testing.assert_close(network(inputs), expected)
-    assert sum(p.numel() for p in network.parameters()) == 24 * 5 + 5
+@everyone
+def test_gradients_are_those_of_the_loss(kind, given, shape):
+    """A step of length s along the gradient g, in training, changes the loss by s ‖g‖."""
+    network, batch, step = built(kind, given, shape), inputs(6, shape), 1e-6
+    before = loss(network, batch)
+    before.backward()
+    slopes = {name: p.grad for name, p in network.named_parameters()}
+    assert all(slope.isfinite().all() for slope in slopes.values())
+    assert [name for name, slope in slopes.items() if slope.ndim > 1 and not slope.any()] == []
+    norm = torch.stack([slope.norm() for slope in slopes.values()]).norm()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter -= step / norm * parameter.grad
+        change = (before - loss(network, batch)) / step
+    torch.testing.assert_close(change, norm, rtol=0.01, atol=0)
+
+
+@everyone
+def test_a_batch_of_one_is_trained_on(kind, given, shape):
+    """The last batch of an epoch may be one; torch's own batch norm refuses one of one pixel."""
+    network = built(kind, given, shape)
+    loss(network, inputs(1, shape)).backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters())
+
+
+@everyone
+def test_initial_weights_are_a_function_of_the_seed(kind, given, shape):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, again, other = (
+        networks.build(example("networks", kind, **given), shape, CLASSES, seed).state_dict()
+        for seed in (5, 5, 6)
+    )
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    kernels = [name for name, tensor in first.items() if tensor.ndim > 1]
+    assert not any(torch.equal(first[name], other[name]) for name in kernels)
+
+
+@everyone
+def test_what_is_trained_in_closed_form_is_its_head_alone(kind, given, shape):
+    if kinds.constant("networks", kind, "ENGINE") == "linear":
+        network, batch = built(kind, given, shape), inputs(6, shape)
+        expected = batch.flatten(1) @ network.head.weight.T + network.head.bias
+        torch.testing.assert_close(network(batch), expected)
+        assert {name for name, _ in network.named_parameters()} == {"head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize("kind", kinds.names("networks"))
+def test_parts_are_modules_and_together_all_of_the_network(kind):
+    """Config is checked against them without building a network."""
+    network, parts = built(kind, {}), kinds.constant("networks", kind, "PARTS", ())
+    inner = set(parts) - {"body", "head"}
+    for part in inner:
+        assert list(getattr(network.body, part).parameters())
+    learning = {name for name, child in network.named_children() if list(child.parameters())}
+    assert not parts or learning == set(parts) - inner
 
 
 def test_resnet_small_size():
@@ -95,63 +165,6 @@ def test_resnet_small_halves_the_image_once_per_stage():
             module.register_forward_hook(lambda _, __, out: sizes.append(tuple(out.shape[2:])))
     network(torch.randn(2, 1, 32, 32))
     assert sizes == [(8, 8), (4, 4), (2, 2)]
-
-
-def test_resnet_small_trains_on_a_batch_of_one():
-    """The last batch of an epoch may hold one image; batch norm has its pixels still."""
-    network = resnet_small.build(resnet_small.Options(), (1, 32, 32), 4)
-    loss = torch.nn.functional.cross_entropy(network(torch.randn(1, 1, 32, 32)), torch.tensor([2]))
-    loss.backward()
-    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
-
-
-def test_resnet_small_learns():
-    torch.manual_seed(0)
-    inputs, labels = torch.randn(32, 1, 16, 16), torch.arange(32) % 4
-    network = resnet_small.build(resnet_small.Options(stem=16, widths=(16,)), (1, 16, 16), 4)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-    losses = []
-    for _ in range(30):
-        loss = torch.nn.functional.cross_entropy(network(inputs), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.3 * losses[0]
-
-
-def test_building_a_network_leaves_the_random_state_as_it_was():
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    networks.build(recipes.Kind("linear", {}), (1, 2, 2), 3, seed=5)
-    assert torch.equal(torch.rand(3), expected)
-
-
-PLAIN = {
-    "linear": {},
-    "perceptron": {},
-    "mlp": {"widths": (5,), "batch_norm": True},
-    "convnet": {"batch_norm": True},
-    "resnet18": {},
-    "resnet-small": {},
-    "torchvision": {"model": "resnet18"},
-    "vgg16": {"width": 0.1},
-}
-
-
-@pytest.mark.parametrize("kind", kinds.names("networks"))
-def test_parts_are_modules_and_together_all_of_the_network(kind):
-    """Config is checked against them without building a network."""
-    module = kinds.load("networks", kind)
-    network = module.build(module.Options(**PLAIN[kind]), (3, 32, 32), 4)
-    parts = kinds.constant("networks", kind, "PARTS", ())
-    assert bool(parts) == (kind not in ("linear", "perceptron"))
-    inner = set(parts) - {"body", "head"}
-    for part in inner:
-        assert list(getattr(network.body, part).parameters())
-    learning = {name for name, child in network.named_children() if list(child.parameters())}
-    assert learning == {*parts, "head"} - inner
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -185,13 +198,6 @@ def test_initializations_have_their_limits(how, limits):
     assert bias.any() == (how == "default")
 
 
-def test_initialization_reaches_convolutions_by_their_fan_in():
-    torch.manual_seed(0)
-    network = convnet.build(convnet.Options(initialization="he"), (3, 32, 32), 10)
-    limit = (6 / (32 * 25)) ** 0.5
-    assert network.body.conv2.weight.abs().max().item() == pytest.approx(limit, rel=1e-3)
-
-
 def test_convnet_halves_as_the_report_says():
     network = convnet.build(convnet.Options(dropout=0.5), (3, 32, 32), 10)
     sizes = {}
@@ -205,18 +211,10 @@ def test_convnet_halves_as_the_report_says():
     assert list(sizes)[-3:] == ["fc", "relu4", "dropout"]
 
 
-def test_convnet_says_which_images_are_too_small():
-    with pytest.raises(ConfigError, match=r"28×28.*set its resize"):
-        convnet.build(convnet.Options(), (1, 28, 28), 10)
-    network = convnet.build(convnet.Options(resize=32), (1, 28, 28), 10)
-    assert network(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
-
-
 def test_vgg16_normalises_before_every_relu_and_the_softmax():
     network = vgg16.build(vgg16.Options(width=0.25), (3, 32, 32), 4).train()
-    assert [len(list(m.parameters())) for m in network.modules() if "Norm" in type(m).__name__] == [
-        *(0 for _ in range(15))
-    ]
+    norms = [m for m in network.modules() if "Norm" in type(m).__name__]
+    assert [len(list(norm.parameters())) for norm in norms] == [0] * 15
     given = {}
     for name, module in network.body.named_children():
         if name.startswith("relu"):
@@ -244,23 +242,22 @@ def test_vgg16_begins_as_glorot_says():
 
 
 @pytest.mark.parametrize(
-    ("width", "found"), [(0.25, [16, 32, 64, 128]), (0.001, [1] * 4), (0.11, [7, 14, 28, 56])]
+    ("width", "found"), [(0.25, [16, 32, 64, 128]), (0.001, [1] * 4), (0.12, [8, 15, 31, 61])]
 )
 def test_vgg16_is_as_wide_as_it_is_told(width, found):
     network = vgg16.build(vgg16.Options(width=width), (1, 32, 32), 10)
     sizes = [len(network.body.get_submodule(f"conv{n}").weight) for n in range(1, 14)]
-    assert sizes == [
-        each for each, times in zip(found, (2, 2, 3, 6), strict=True) for _ in range(times)
-    ]
+    assert sizes == np.repeat(found, (2, 2, 3, 6)).tolist()
     assert network.head.in_features == len(network.body.dense.weight) == found[-1]
     assert network.head.out_features == 10
 
 
-def test_vgg16_says_which_images_are_too_small():
+@pytest.mark.parametrize("network", [convnet, vgg16])
+def test_images_that_are_too_small_are_refused(network):
     with pytest.raises(ConfigError, match=r"28×28.*32×32 and more: set its resize"):
-        vgg16.build(vgg16.Options(width=0.1), (1, 28, 28), 10)
-    small = vgg16.build(vgg16.Options(width=0.1, resize=32), (1, 28, 28), 10)
-    assert small(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+        network.build(network.Options(), (1, 28, 28), 10)
+    larger = network.build(network.Options(resize=32), (1, 28, 28), 10)
+    assert larger(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
 
 
 def test_resizing_interpolates():
@@ -269,6 +266,9 @@ def test_resizing_interpolates():
     torch.testing.assert_close(
         wide, torch.tensor([0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3.0]), rtol=0, atol=1e-6
     )
+    # Shrunk by two: over triangles four pixels wide, (3·0 + 3·1 + 1·2) / 7 on the left.
+    narrow = _layers.resized(ramp, 2)[0, 0, 0]
+    torch.testing.assert_close(narrow, torch.tensor([5 / 7, 16 / 7]), rtol=0, atol=1e-6)
     assert _layers.resized(ramp, None) is ramp
 
 
@@ -287,21 +287,10 @@ def test_resnet18_is_torchvisions():
         torch.testing.assert_close(own(images), theirs(wide.repeat(1, 3, 1, 1)))
 
 
-def test_resnet18_refuses_channels_that_the_images_do_not_have():
-    with pytest.raises(ConfigError, match="channels: 1, but the images have 3"):
-        resnet18.build(resnet18.Options(channels=1), (3, 8, 8), 10)
-
-
-@pytest.mark.parametrize("name", ["mlp, batch norm", "resnet18", "convnet", "vgg16"])
-def test_a_batch_of_one_is_trained_on(name):
-    """The last batch of an epoch may be one; torch's own batch norm refuses it."""
-    network = NETWORKS[name]().train()
-    before = {name: t.clone() for name, t in network.named_buffers()}
-    logits = network(torch.randn(1, *SHAPES.get(name, (1, 8, 8))))
-    torch.nn.functional.cross_entropy(logits, torch.tensor([2])).backward()
-    assert all(torch.isfinite(p.grad).all() for p in network.parameters())
-    if name.startswith("mlp"):
-        assert all(torch.equal(t, before[name]) for name, t in network.named_buffers())
+@pytest.mark.parametrize(("channels", "images"), [(1, 3), (3, 2)])
+def test_resnet18_refuses_channels_that_the_images_do_not_have(channels, images):
+    with pytest.raises(ConfigError, match=f"channels: {channels}, but the images have {images}"):
+        resnet18.build(resnet18.Options(channels=channels), (images, 8, 8), 10)
 
 
 def test_batch_norm_is_torchs_elsewhere():

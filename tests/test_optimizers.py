@@ -1,82 +1,117 @@
-"""Algorithms are torch's own, at its defaults, and their state survives an interruption."""
+"""Algorithms of one step: torch's of the same name, rates, λ, and a state that can be resumed."""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 import shutil
 
 import pytest
 import torch
 
-from cobaye import kinds, recipes
+from cobaye import kinds
 from cobaye.storage import files
 from cobaye.training import optimizers
 from tests import test_training as base
+from tests.examples import example, parsed
 
 root = base.root
-TORCH = {
-    "sgd": torch.optim.SGD,
-    "adagrad": torch.optim.Adagrad,
-    "adadelta": torch.optim.Adadelta,
-    "rmsprop": torch.optim.RMSprop,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
-# Of a recipe, not of its algorithm; and which code of torch's is run.
-NOT_OPTIONS = {"lr", "weight_decay", "maximize", "foreach", "capturable", "differentiable", "fused"}
+# Those that a whole engine stands for take no steps.
+STEPPING = [k for k in kinds.names("optimizers") if not kinds.constant("optimizers", k, "ENGINE")]
+CLASSES = {name.lower(): value for name, value in vars(torch.optim).items()}
+NAMESAKES = {kind: CLASSES[kind] for kind in STEPPING if kind in CLASSES}
+RATE, DECAY = 0.01, 0.3
+every_kind = pytest.mark.parametrize("kind", STEPPING)
 
 
-def algorithm(kind, **given):
-    options = kinds.options("optimizers", kind)(**given)
-    return recipes.Kind(kind, recipes.plain(options))
+def groups(decay=0.0):
+    """Return a kernel and a bias, each in a group of its own."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = (3, 4), (3,)
+    values = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    return [{"params": [torch.nn.Parameter(each)], "weight_decay": decay} for each in values]
 
 
-def built(kind, **given):
-    groups = [{"params": [torch.zeros(2, requires_grad=True)], "weight_decay": 0.25}]
-    return optimizers.build(algorithm(kind, **given), groups, 0.5)
+def parameters(optimizer):
+    return [p for group in optimizer.param_groups for p in group["params"]]
 
 
-def test_every_algorithm_is_tested_here():
-    assert set(TORCH) <= set(kinds.names("optimizers"))
+def built(kind, decay=0.0, **given):
+    return optimizers.build(example("optimizers", kind, **given), groups(decay), RATE)
 
 
-@pytest.mark.parametrize("kind", sorted(TORCH))
-def test_defaults_are_torchs(kind):
-    found = built(kind)
-    assert type(found) is TORCH[kind]
-    assert found.param_groups[0]["lr"] == 0.5
-    assert found.param_groups[0]["weight_decay"] == 0.25
-    theirs = inspect.signature(TORCH[kind]).parameters
-    names = [name for name in found.defaults if name in theirs and name not in NOT_OPTIONS]
-    assert names
-    for name in names:
-        # Momentum is what one takes SGD for here.
-        expected = 0.9 if (kind, name) == ("sgd", "momentum") else theirs[name].default
-        assert found.defaults[name] == expected, name
+def of_torch(kind, given):
+    theirs, arguments = inspect.signature(NAMESAKES[kind]).parameters, {}
+    for name, value in given.items():
+        both = f"{name[:-1]}s"  # beta1, beta2: torch's betas
+        arguments |= {name: value} if name in theirs else {both: (*arguments.get(both, ()), value)}
+    return NAMESAKES[kind](groups(), lr=RATE, **arguments)
+
+
+@torch.no_grad()
+def path(optimizer, coupled=0.0, decoupled=0.0):
+    """Return the weights after steps on quadratics of changing curvature around 1.
+
+    coupled: λ, whose term is added to the gradients. decoupled: λ, by which weights are shrunk.
+    """
+    for curvature in (10.0, 0.1, 1.0, 0.01, 2.0):
+        for p in parameters(optimizer):
+            each = torch.linspace(0.5, 2, p.numel(), dtype=p.dtype).view_as(p)
+            p.grad = curvature * each * (p - 1) + coupled * p
+            p *= 1 - RATE * decoupled
+        optimizer.step()
+    return torch.cat([p.flatten() for p in parameters(optimizer)])
+
+
+def changed(value):
+    return not value if isinstance(value, bool) else value / 2 or 0.1
 
 
 @pytest.mark.parametrize(
-    ("kind", "given"),
+    ("kind", "option"),
     [
-        ("sgd", {"momentum": 0.5, "nesterov": True}),
-        ("adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.2, "eps": 0.3}),
-        ("adadelta", {"rho": 0.1, "eps": 0.3}),
-        ("rmsprop", {"alpha": 0.1, "eps": 0.3, "momentum": 0.2, "centered": True}),
-        ("adam", {"beta1": 0.1, "beta2": 0.2, "eps": 0.3, "amsgrad": True}),
-        ("adamw", {"beta1": 0.1, "beta2": 0.2, "eps": 0.3, "amsgrad": True}),
+        (kind, field.name)
+        for kind in NAMESAKES
+        for field in dataclasses.fields(kinds.options("optimizers", kind))
+        if isinstance(field.default, float | bool)
     ],
 )
-def test_every_option_reaches_torch(kind, given):
-    assert set(given) == {field.name for field in dataclasses.fields(algorithm_options(kind))}
-    found = dict(built(kind, **given).defaults)
-    found |= dict(zip(("beta1", "beta2"), found.pop("betas", ()), strict=False))
-    assert {name: found[name] for name in given} == given
+def test_each_option_is_torchs_default_and_does_what_torchs_does(kind, option):
+    plain = path(built(kind))
+    # Momentum is what one takes SGD for here.
+    theirs = path(of_torch(kind, {"momentum": 0.9} if kind == "sgd" else {}))
+    torch.testing.assert_close(plain, theirs, rtol=1e-12, atol=0)
+    given = example("optimizers", kind).options
+    given = {**given, option: changed(given[option])}
+    ours = path(built(kind, **given))
+    torch.testing.assert_close(ours, path(of_torch(kind, given)), rtol=1e-12, atol=0)
+    assert not torch.equal(ours, plain)
 
 
-def algorithm_options(kind):
-    return kinds.options("optimizers", kind)
+@every_kind
+def test_weight_decay_is_part_of_the_gradient_or_shrinks_the_weights(kind):
+    given, none = path(built(kind, DECAY)), path(built(kind))
+    coupled, decoupled = path(built(kind), coupled=DECAY), path(built(kind), decoupled=DECAY)
+    assert not torch.allclose(given, none, rtol=1e-6)
+    found = [torch.allclose(given, each, rtol=1e-9, atol=0) for each in (coupled, decoupled)]
+    # Adam's and SGD's are L2 penalties; AdamW is Adam with the other.
+    assert sum(found) == 1
+    assert kind not in NAMESAKES or found == [kind != "adamw", kind == "adamw"]
+
+
+@every_kind
+def test_steps_follow_the_rate_of_the_groups_down_the_slope(kind):
+    optimizer = built(kind, DECAY)
+    start = [p.detach().clone() for p in parameters(optimizer)]
+    assert [group["lr"] for group in optimizer.param_groups] == [RATE, RATE]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    path(optimizer)
+    torch.testing.assert_close(parameters(optimizer), start, rtol=1e-12, atol=0)
+    before = sum((p - 1).square().sum() for p in start)
+    optimizer = built(kind)
+    path(optimizer)
+    assert sum((p - 1).square().sum() for p in parameters(optimizer)) < before
 
 
 @pytest.mark.parametrize(
@@ -95,31 +130,26 @@ def algorithm_options(kind):
 )
 def test_options_out_of_range_are_refused(kind, given):
     with pytest.raises(ValueError, match=next(iter(given))):
-        algorithm_options(kind)(**given)
+        parsed("optimizers", kind, **given)
 
 
-CASES = [
+STATEFUL = [
     ("adagrad", {"lr_decay": 0.01}),
-    ("adadelta", {}),
     ("rmsprop", {"momentum": 0.5, "centered": True}),
     ("adam", {"amsgrad": True}),
-    ("adamw", {}),
 ]
 
 
-def recipe_of(kind, given, engine, **more):
-    optimizer = dataclasses.replace(
-        base.OPTIMIZER, algorithm=algorithm(kind, **given), learning_rate=0.01, **more
-    )
-    return dataclasses.replace(base.TRAINING, engine=engine, optimizer=optimizer)
-
-
-@pytest.mark.parametrize(("kind", "given"), CASES, ids=[kind for kind, _ in CASES])
+@pytest.mark.parametrize(("kind", "given"), [*((kind, {}) for kind in STEPPING), *STATEFUL])
 def test_an_interrupted_run_ends_the_same_in_both_engines(root, kind, given):
     """And the engines, closed form and autograd, train alike."""
+    algorithm = example("optimizers", kind, **given)
+    optimizer = dataclasses.replace(base.OPTIMIZER, algorithm=algorithm, learning_rate=RATE)
     ends = []
     for engine in ("linear", "network"):
-        recipe = recipe_of(kind, given, engine)
+        recipe = dataclasses.replace(
+            base.TRAINING, engine=engine, optimizer=optimizer, precision="float64"
+        )
         folder, _ = base.train(root, recipe)
         expected = base.products(folder)
         ends.append(base.weights(folder, 4))
@@ -129,26 +159,4 @@ def test_an_interrupted_run_ends_the_same_in_both_engines(root, kind, given):
         assert files.read_json(folder / "run.json")["resumed_from"] == [2]
         assert base.products(folder) == expected
         shutil.rmtree(folder)
-    torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-4)
-
-
-def test_adamw_decouples_weight_decay_and_reports_it_all_the_same(root):
-    """Its steps are Adam's without λ, from weights shrunk by 1 − αλ; the penalty is λ/2 ‖θ‖²."""
-    one = {"epochs": 1, "batch_size": 90}
-    recipe = recipe_of("adamw", {}, "network", **one)
-    recipe = dataclasses.replace(recipe, weight_decay=0.5)
-    decayed, _ = base.train(root, recipe)
-    plain = recipe_of("adam", {}, "network", **one)
-    undecayed, _ = base.train(root, dataclasses.replace(plain, weight_decay=0.0), model="adam")
-    start, found = base.weights(decayed, 0), base.weights(decayed, 1)
-    step = {name: base.weights(undecayed, 1)[name] - start[name] for name in start}
-    for name in ("head.weight", "head.bias"):
-        expected = start[name] * (1 - 0.01 * 0.5) + step[name]
-        torch.testing.assert_close(found[name], expected, rtol=1e-5, atol=1e-7)
-    rows = base.history(decayed)
-    norm = math.sqrt(
-        sum(start[name].double().square().sum() for name in ("head.weight", "head.bias"))
-    )
-    # One batch: the penalty of the epoch is that of the initial weights.
-    assert rows["penalty"][1] == pytest.approx(0.25 * norm**2, rel=1e-5)
-    assert rows["objective"][1] == pytest.approx(rows["loss"][1] + rows["penalty"][1])
+    torch.testing.assert_close(*ends, rtol=1e-6, atol=1e-9)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,8 @@ import torch
 from scipy import stats
 
 from cobaye import kinds, recipes
-from cobaye.analyses import _judged
+from cobaye.analyses import _judged, classes
+from cobaye.analyses._predictions import Predictions, Sweep
 from cobaye.class_decay import descent
 from cobaye.class_decay.descent import Images
 from cobaye.class_decay.ways import Given, hypergradient, shrunk, val
@@ -17,6 +20,8 @@ from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
 from cobaye.statistics import choices, compared, shrinkage
 from cobaye.statistics.sample import Sample, by_class
+from cobaye.storage import table_names
+from tests.examples import parsed
 
 K, D = 8, 12
 GRID = 10.0 ** np.arange(-3, 0.1, 0.25)
@@ -232,12 +237,50 @@ def test_hypergradient_is_the_descent_and_says_how_it_ended(capsys):
         hypergradient.choose(Given({}, "0", K, None, images, False, "cpu"), hypergradient.Options())
 
 
-def test_every_way_states_what_it_reads():
-    assert kinds.names("ways") == ["hypergradient", "shrunk", "val"]
-    for way in kinds.names("ways"):
-        assert isinstance(kinds.constant("ways", way, "TABLES"), tuple)
-        # Test images have no part in any choice.
-        assert "test" not in kinds.constant("ways", way, "SPLITS")
+@pytest.fixture(scope="module")
+def world():
+    """Train, val and the tables of a sweep over three λ, as `tabulate` and `classes` make them."""
+    labels, sets = ["1e-3", "1e-2", "1e-1"], simulated(3, np.where(np.arange(K) % 2, 5.0, 0.1))
+    thetas = [fitted(sets[0], float(label)) for label in labels]
+    predictions = {}
+    for split, images in zip(("train", "val", "test"), sets, strict=True):
+        loss = np.array([[losses(images, theta) for theta in thetas]], np.float32)
+        right = images.labels.numpy()
+        predictions[split] = Predictions(right, loss, np.broadcast_to(right, loss.shape))
+    sweep = Sweep(("linear", "exact"), labels, [0], predictions)
+    options, names = classes.Options(draws=100, splits=20), [str(one) for one in range(K)]
+    tables = classes.tables([sweep], names, options, lambda row: None)
+    curves = by_class(predictions["val"].loss[0], predictions["val"].labels, K).means
+    best = pd.DataFrame({"class": range(K), "weight_decay": np.take(labels, curves.argmin(1))})
+    return sets[:2], {**tables, "best-lambda-per-class": best.assign(test_loss=1.0)}
+
+
+@pytest.mark.parametrize("way", kinds.names("ways"))
+def test_every_way_chooses_a_lambda_per_class_and_never_by_test_images(way, world):
+    (train, held), tables = world
+    assert set(kinds.constant("ways", way, "SPLITS")) <= {"train", "val"}
+    reads = kinds.constant("ways", way, "TABLES")
+    assert set(reads) <= set(table_names.makers())
+    if not set(reads) <= set(tables):
+        pytest.skip(f"{way} reads tables of other analyses than `classes`")
+    images, chosen = {"train": train, "val": held}.__getitem__, []
+    for value in (1.0, -9.0):
+        changed = {name: tables[name].copy() for name in reads}
+        for table in changed.values():
+            tested = table.get("split", pd.Series("", table.index)) == "test"
+            numbers = table.select_dtypes("number").columns.difference(["class"])
+            table.loc[tested, numbers] = value
+            table[[name for name in table if name.startswith("test")]] = value
+        known = given(changed, images)
+        choice = kinds.load("ways", way).choose(known, parsed("ways", way))
+        chosen.append(choice.weight_decays)
+        json.dumps(choice.info)
+    assert (chosen[0].shape, chosen[0].dtype) == ((K,), np.float64)
+    assert np.isfinite(chosen[0]).all()
+    assert chosen[0].min() > 0
+    np.testing.assert_array_equal(*chosen)
+    # Half of the classes want more than the others.
+    assert chosen[0][::2].mean() > 2 * chosen[0][1::2].mean()
 
 
 # The judge.

@@ -5,6 +5,8 @@ Checking a config must not import torch, so what the check reads of a kind is ta
 without importing it: constants that are literals, and the frozen dataclass ``Options``. The class
 may use builtins, literal constants of its file, and what the file imports from modules that do not
 need torch; kinds share options, or parts of them, through such a module.
+A kind whose default options are too large for a test, or incomplete, states ``EXAMPLE``: the
+options of a tiny example, on which the tests of its family run.
 """
 
 from __future__ import annotations

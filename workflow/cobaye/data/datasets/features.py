@@ -23,6 +23,7 @@ from cobaye.errors import DataError
 from cobaye.storage.arrays import Source
 
 FORM = "features"
+EXAMPLE = {"parts": {"train": "train.npz", "val": "val.npz", "test": "test.npz"}}
 
 
 @dataclass(frozen=True)

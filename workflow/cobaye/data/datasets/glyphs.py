@@ -26,6 +26,7 @@ CATEGORIES = {"Lu", "Ll", "Lt", "Lm", "Lo", "Nd"}
 RUN = 8  # classes beyond ASCII are taken in runs of this many neighbours
 EM = 1.25  # of the outlines, in sizes of the image
 CHUNK = 256  # images drawn at once: bounds the memory, and fits the processor's cache
+EXAMPLE = {"classes": 4, "train": 3, "val": 2, "test": 2, "size": 8}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Literal
 from cobaye.data.datasets import Prepared, _folders, _partition
 
 FORM = "files"
+EXAMPLE = {"folder": "images"}
 
 
 @dataclass(frozen=True)

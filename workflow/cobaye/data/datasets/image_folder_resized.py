@@ -20,6 +20,7 @@ from cobaye.data.datasets import Prepared, SelectedRows, _folders, _partition
 from cobaye.data.datasets._data import ImageFiles
 from cobaye.errors import DataError
 
+EXAMPLE = {"folder": "images", "size": 8}
 CHUNK = 256  # files handed to the decoders at once
 SHOWN = 100  # unreadable images in a message; the manifest lists all that were skipped
 

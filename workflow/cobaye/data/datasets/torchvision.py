@@ -18,6 +18,7 @@ from cobaye.data.datasets._partition import divide, most
 from cobaye.data.datasets._partition import problems as split_problems
 from cobaye.errors import DataError
 
+EXAMPLE = {"name": "MNIST"}
 PARTS = ("train", "test")
 # Images of each part, shape of an image, and classes.
 SIZES = {

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cobaye.models.networks import _layers
+
 # What it is trained on; others take features as well.
 INPUT = "images"
 # What a study may name to be trained alone, or not to be taken from other weights.
@@ -91,5 +93,5 @@ def convolution(
     """Return a convolution that keeps the size (but for its stride), batch-normalised."""
     return nn.Sequential(
         nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(width, affine=affine),
+        _layers.BatchNorm2d(width, affine=affine),
     )

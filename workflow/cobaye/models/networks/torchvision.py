@@ -9,11 +9,13 @@ from torch import Tensor, nn
 from torchvision import models
 
 from cobaye.errors import ConfigError, nearest
+from cobaye.models.networks import _layers
 
 # It takes images only; networks without this take features too.
 INPUT = "images"
 # Modules that a study may name under `train_only` or `fresh`.
 PARTS = ("body", "head")
+EXAMPLE = {"model": "resnet18"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,9 @@ class Classifier(nn.Module):
 
 def build(options: Options, shape: tuple[int, ...], classes: int) -> Classifier:
     """Return the network with `classes` outputs, its weights as torchvision initialises them."""
-    return cut(create(options.model, num_classes=classes), options.model)
+    network = create(options.model, num_classes=classes)
+    _layers.accept_one_image(network)
+    return cut(network, options.model)
 
 
 # Their side outputs serve only training from scratch; their pretrained weights expect ImageNet's

@@ -40,6 +40,7 @@ PARTS = (
 # Per pixel, see `planning.network_costs`. An image of 32² takes 12.2 ms and 3.4 MB in training, 4.1
 # ms and 0.7 MB forward; of a quarter of the width, 0.8 to 1.3 ms and 0.9 MB.
 COST = {"seconds": 12e-6, "bytes": (3600, 700)}
+EXAMPLE = {"width": 0.1}
 # Channels of the convolutions, block by block; each block ends in a pool that halves the image.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DENSE = 512

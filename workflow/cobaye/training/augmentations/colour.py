@@ -12,6 +12,7 @@ from cobaye.training.augmentations import _images
 
 # Of red, green and blue in the grey that torchvision uses (ITU-R 601).
 GREY = (0.2989, 0.587, 0.114)
+EXAMPLE = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}
 
 
 @dataclass(frozen=True)

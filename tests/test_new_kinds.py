@@ -1,0 +1,113 @@
+"""A kind that is added as one file is tested by the tests of its family, none of them edited."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT, copy_code
+
+pytestmark = pytest.mark.slow
+NETWORK = '''"""Fully connected layers whose outputs are added to their inputs (He et al., 2016)."""
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Options:
+    """width: of the hidden layers."""
+
+    width: int = 16
+
+
+class ResidualMLP(nn.Module):
+    def __init__(self, options, inputs, classes):
+        super().__init__()
+        self.stem = nn.Linear(inputs, options.width)
+        self.block = nn.Linear(options.width, options.width)
+        self.head = nn.Linear(options.width, classes)
+
+    def forward(self, inputs):
+        hidden = self.stem(inputs.flatten(1)).relu()
+        return self.head(hidden + self.block(hidden).relu())
+
+
+def build(options, shape, classes):
+    return ResidualMLP(options, math.prod(shape), classes)
+'''
+OPTIMIZER = '''"""Lion: steps of the sign of an interpolated momentum (Chen et al., 2023)."""
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Options:
+    """beta1: of the gradient that steps. beta2: of the running mean."""
+
+    beta1: float = 0.9
+    beta2: float = 0.99
+
+
+class Lion(torch.optim.Optimizer):
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                mean = self.state[p].setdefault("mean", torch.zeros_like(p))
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.sub_(group["lr"] * mean.lerp(p.grad, 1 - group["beta1"]).sign())
+                mean.lerp_(p.grad, 1 - group["beta2"])
+
+
+def build(groups, options, learning_rate):
+    return Lion(groups, {"lr": learning_rate, "beta1": options.beta1, "beta2": options.beta2})
+'''
+FILES = {
+    "models/networks/residual_mlp.py": NETWORK,
+    "training/optimizers/lion.py": OPTIMIZER,
+}
+# What is wrong with each, and the test that notices.
+FAULTS = [
+    ("hidden + self", "hidden.detach() + self", "test_gradients_are_those_of_the_loss"),
+    ('* group["weight_decay"]', "* 0", "test_weight_decay_is_part_of_the_gradient"),
+]
+
+
+def verdict(folder, *faults):
+    """Return what the tests of both families say of the new kinds in a copy of the library."""
+    for name in ("workflow", "tests", "pyproject.toml"):
+        copy_code(ROOT / name, folder / name)
+    for name, text in FILES.items():
+        for right, wrong, _ in faults:
+            text = text.replace(right, wrong)
+        (folder / "workflow/cobaye" / name).write_text(text)
+    files = [f"tests/test_{name}.py" for name in ("networks", "optimizers", "kinds")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "residual-mlp or lion", *files],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout + done.stderr
+
+
+def test_the_tests_of_its_family_run_on_a_new_kind(tmp_path):
+    said = verdict(tmp_path)
+    passed = re.search(r"^(\d+) passed", said, re.M)
+    assert passed, said
+    assert int(passed[1]) > 15, said
+
+
+def test_they_notice_what_is_wrong_with_it(tmp_path):
+    said = verdict(tmp_path, *FAULTS)
+    assert [noticed for *_, noticed in FAULTS if f"::{noticed}" not in said] == [], said
