@@ -208,6 +208,14 @@ def test_where_nothing_beats_one_lambda_the_story_says_so():
     assert "helps none and harms none" in text
 
 
+def test_the_story_names_who_is_helped_and_who_is_harmed():
+    """Compared with λ = 0, the odd classes gain at the best λ and the even ones lose, or vice versa."""
+    helped, harmed = re.search(r"helps (.*) and harms (.*) with", told(opposite())).groups()
+    ranked = opposite()["helped-harmed"]
+    for said, names in ((helped, ranked["name"].head(5)), (harmed, ranked["name"].tail(5)[::-1])):
+        assert said == f"10 of 20 ({', '.join(f'“{name}”' for name in names)} …)"
+
+
 def test_every_number_of_the_story_is_in_a_table():
     made = opposite()
     text = told(made)

@@ -12,13 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgba
 from matplotlib.text import Text
 
 from cobaye import analyses, figures, kinds
 from cobaye.analyses import _predictions
 from cobaye.analyses import classes as analysis
 from cobaye.errors import ConfigError
-from cobaye.figures import _curves, _lambdas, _style, confusion, three_classes
+from cobaye.figures import _curves, _lambdas, _style, class_gain, confusion, three_classes
 from cobaye.storage import table_names
 from cobaye.tables import reading
 
@@ -619,6 +621,22 @@ def test_class_gains_are_ranked_and_their_mean_is_told():
         np.testing.assert_allclose(gains, ranked)
         shown = f"{mean[way, 'loss', 'test']:+.4f}".replace("-", "−")
         assert shown in ax.get_title(loc="left")
+
+
+def test_gains_above_and_below_zero_have_their_colours_and_counts():
+    """Three intervals above 0, one below, two around it."""
+    columns = {"gain": [3, 2, 1, 0.1, -0.1, -2], "low": [2, 1, 0.5, -1, -1, -3]}
+    columns["high"] = [4, 3, 2, 1, 1, -1]
+    table = pd.DataFrame(columns).add_prefix("naive_")
+    _, ax = plt.subplots()
+    class_gain._ranked(ax, table, "naive")
+    shown = {
+        tuple(lines.get_color()[0]): [path.vertices[0, 0] for path in lines.get_paths()]
+        for lines in ax.collections
+    }
+    colours = {which: to_rgba(colour, 0.8) for which, colour in class_gain._COLOURS.items()}
+    assert shown == {colours[True]: [0, 1, 2], colours[False]: [5], colours[None]: [3, 4]}
+    assert "3 above 0, 1 below" in [text.get_text() for text in ax.texts]
 
 
 def test_the_most_helped_and_harmed_classes_are_shown_with_their_images():
