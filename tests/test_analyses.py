@@ -209,7 +209,7 @@ def test_where_nothing_beats_one_lambda_the_story_says_so():
 
 
 def test_the_story_names_who_is_helped_and_who_is_harmed():
-    """Compared with λ = 0, the odd classes gain at the best λ and the even ones lose, or vice versa."""
+    """Half of the classes gain what the other half lose."""
     helped, harmed = re.search(r"helps (.*) and harms (.*) with", told(opposite())).groups()
     ranked = opposite()["helped-harmed"]
     for said, names in ((helped, ranked["name"].head(5)), (harmed, ranked["name"].tail(5)[::-1])):

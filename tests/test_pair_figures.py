@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from cobaye import kinds
 from cobaye.figures import _pairs, _panels, _style, ablation
+from tests.drawing import drawn, texts
 
 RUN = ["model", "optimizer", "weight_decay", "seed"]
 PAIRS = (("convnet", "base"), ("convnet", "normalized"), ("convnet", "decay"), ("dropout", "decay"))
@@ -46,20 +45,6 @@ def _run(rows, run, i, bad):
         for split in ("val", "test"):
             rows["metrics"].append((*run, epoch, split, loss + 1, reached))
     rows["metrics"].append((*run, last, "train", loss, reached + 0.1))
-
-
-def drawn(figure, given, **options):
-    """The matplotlib Figure, laid out, from the tables that the kind says it reads."""
-    with _style.house():
-        read = {name: given[name] for name in kinds.constant("figures", figure, "TABLES")}
-        own = kinds.options("figures", figure)(**options)
-        result = kinds.load("figures", figure).draw(read, own)
-        _style.lay_out(result)
-        return result
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
 def lines(ax):

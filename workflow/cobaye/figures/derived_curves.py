@@ -23,7 +23,7 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a panel per run, three in a row."""
     table = tables["derived"]
-    columns = min(len(table), 3)
+    columns = min(len(table), 3) or 1
     groups = [_panels.Group(str(line), "") for line in range(-(-len(table) // columns))]
     fig, axes = _panels.grid(groups, columns, (max(2.3 * columns, 4.5), 2.2))
     frames = tables["derived-history"], tables["derived-metrics"]
