@@ -10,7 +10,7 @@ import pandas as pd
 
 from cobaye.analyses import _predictions
 from cobaye.analyses import classes as analysis
-from cobaye.figures import _lambdas
+from cobaye.figures import _class_losses, _lambda_axis
 from cobaye.tables import grid_table
 from tests import inside_tables
 
@@ -166,14 +166,15 @@ def _choices(tables, rng):
     classes = tables["classes"].merge(tables["runs"], on=RUN)
     best, per_class, confused, names = [], [], [], {}
     for group, rows in classes[classes["finite"]].groupby(PAIR, sort=False):
-        labels = _lambdas.order(rows["weight_decay"])
+        labels = _lambda_axis.order(rows["weight_decay"])
         val, test = (
-            _lambdas.class_losses(rows[rows["split"] == split], labels) for split in ("val", "test")
+            _class_losses.class_losses(rows[rows["split"] == split], labels)
+            for split in ("val", "test")
         )
         names = rows.drop_duplicates("class").set_index("class")["name"]
-        overall = _lambdas.lowest(val.mean().to_frame().T).iloc[0]
+        overall = _class_losses.lowest(val.mean().to_frame().T).iloc[0]
         best.append((*group, overall, val[overall].mean(), test[overall].mean(), 0.7, np.nan))
-        for number, own in _lambdas.lowest(val).items():
+        for number, own in _class_losses.lowest(val).items():
             mine, other = test.at[number, own], test.at[number, overall]
             per_class.append((*group, number, names[number], own, mine, other, other - mine))
         for number in names.index:

@@ -15,7 +15,15 @@ from matplotlib.colors import to_rgba
 
 from cobaye import kinds
 from cobaye.errors import ConfigError
-from cobaye.figures import _curves, _lambdas, _style, class_gain, confusion, three_classes
+from cobaye.figures import (
+    _class_losses,
+    _epoch_curves,
+    _lambda_axis,
+    _style,
+    class_gain,
+    confusion,
+    three_classes,
+)
 from cobaye.storage import table_names
 from cobaye.tables import reading, writing
 from tests.drawing import FIGURES, drawn, render, texts
@@ -164,7 +172,7 @@ def test_zero_has_its_tick_left_of_the_others(figure):
 
 
 def test_zero_among_few_lambdas():
-    axis = _lambdas.LambdaAxis(("0", "3e-4"))
+    axis = _lambda_axis.LambdaAxis(("0", "3e-4"))
     assert axis.place("0") < axis.place("3e-4") == axis.place("0.0003")
     assert axis.place("1e-2") is None
     assert axis.place("nan") is None
@@ -172,12 +180,16 @@ def test_zero_among_few_lambdas():
 
 def test_ties_go_to_the_larger_lambda():
     losses = pd.DataFrame([[1.0, 1.0, 2.0], [3.0, np.nan, 2.0], [np.nan] * 3], columns=[*"123"])
-    assert _lambdas.lowest(losses).to_dict() == {0: "2", 1: "3"}
-    assert _lambdas.counts(losses).tolist() == [0, 1, 1]
+    assert _class_losses.lowest(losses).to_dict() == {0: "2", 1: "3"}
+    assert _class_losses.counts(losses).tolist() == [0, 1, 1]
 
 
 def test_lambdas_are_ordered_as_numbers_and_derived_runs_left_out():
-    assert _lambdas.order(["1e-3", "0", "per-class-val", "3.162e-4"]) == ["0", "3.162e-4", "1e-3"]
+    assert _lambda_axis.order(["1e-3", "0", "per-class-val", "3.162e-4"]) == [
+        "0",
+        "3.162e-4",
+        "1e-3",
+    ]
 
 
 def test_three_classes_are_chosen_among_those_that_pay_most():
@@ -212,12 +224,12 @@ def test_a_diverged_run_is_marked_and_does_not_stretch_the_axis():
 def test_a_diverged_seed_leaves_the_mean_to_the_others():
     nan = np.nan
     values = pd.DataFrame({0: [nan, 4.0, 2.0], 1: [nan, 9e9, nan], 2: [nan, 6.0, 4.0]})
-    one = _curves.curve(values, bad={1})
+    one = _epoch_curves.curve(values, bad={1})
     assert one.epochs.tolist() == [1, 2]
     assert one.mean.tolist() == [5, 3]
     assert (one.low.tolist(), one.high.tolist()) == ([4, 2], [6, 4])
     assert one.ends == [(1, 9e9)]
-    never = _curves.curve(pd.DataFrame({0: [nan, np.inf]}), bad={0})
+    never = _epoch_curves.curve(pd.DataFrame({0: [nan, np.inf]}), bad={0})
     assert never.ends == [(1, np.inf)]
     assert not never.whole
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cobaye.figures import (
-    _grid,
+    _grid_words,
     deep_widths,
     grid_best_worst,
     grid_correlation,
@@ -140,7 +140,7 @@ def test_random_search_against_all_samples():
 def test_words_for_a_configuration():
     row = pd.Series({"width_1": 64, "width_2": 32, "width_3": None, "learning_rate": 0.1})
     columns = ["width_1", "width_2", "width_3", "learning_rate"]
-    assert _grid.described(row, columns) == "h 64 × 32, lr 0.1"
+    assert _grid_words.described(row, columns) == "h 64 × 32, lr 0.1"
 
 
 def test_a_panel_shows_the_losses_of_its_run_and_marks_the_lowest():

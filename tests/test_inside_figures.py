@@ -8,7 +8,7 @@ import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import StepPatch
 
-from cobaye.figures import _families, _histograms
+from cobaye.figures import _families, _layer_histograms
 from tests import inside_tables
 from tests.drawing import drawn, texts
 
@@ -162,7 +162,7 @@ def test_histograms_show_shares_that_add_up(given):
 def test_histograms_of_seeds_with_other_widths_are_added_in_the_wider():
     rows = [(0, 0.5, 3), (0.5, 1, 1), (1, 1.5, 2), (0, 0.25, 4), (0.25, 0.5, 5), (0.5, 0.75, 5)]
     table = pd.DataFrame(rows, columns=["lower", "upper", "count"]).assign(layer=1)
-    shares, edges = _histograms.shares(table, 1)
+    shares, edges = _layer_histograms.shares(table, 1)
     assert edges.tolist() == [0, 0.5, 1, 1.5]
     np.testing.assert_allclose(shares, [12 / 20, 6 / 20, 2 / 20])
 

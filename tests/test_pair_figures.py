@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cobaye.figures import _pairs, _panels, _style, ablation
+from cobaye.figures import _configuration_curves, _panels, _style, ablation
 from tests.drawing import drawn, texts
 
 RUN = ["model", "optimizer", "weight_decay", "seed"]
@@ -156,7 +156,7 @@ def test_schedules_are_drawn_as_they_were_used():
 
 
 def test_a_step_is_named_by_what_it_changes():
-    groups = [_panels.Group(*pair) for pair in (*PAIRS, ("mlp", "base"))]
+    groups = [_panels.Configuration(*pair) for pair in (*PAIRS, ("mlp", "base"))]
     found = ["convnet · base", "+ normalized", "+ decay", "+ dropout", "+ mlp · base"]
     assert ablation.names(groups) == found
 
@@ -167,7 +167,7 @@ def test_steps_and_their_changes():
     for text in ("50.5", "55.5", "60.5", "65.5"):
         assert text in shown
     assert shown.count("+5.0") == 3
-    one = ablation.step(tables(seeds=(0, 1)), _panels.Group(*PAIRS[0]), epochs=2)
+    one = ablation.step(tables(seeds=(0, 1)), _panels.Configuration(*PAIRS[0]), epochs=2)
     assert (one.test, one.train) == pytest.approx((50.5, 60.5))
     assert (one.low, one.high) == pytest.approx((46, 51))
 
@@ -186,4 +186,4 @@ def test_runs_of_several_losses_are_not_called_by_one():
     )
     labels = [ax.get_ylabel() for ax in drawn("optimizer-curves", given).axes]
     assert labels[1] == "mean loss\non train"
-    assert _pairs.weight_decay(given, _panels.Group(*PAIRS[0])) == "0"
+    assert _configuration_curves.weight_decay(given, _panels.Configuration(*PAIRS[0])) == "0"

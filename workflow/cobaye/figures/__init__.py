@@ -3,8 +3,8 @@
 A kind states ``NAMES`` (the figures it draws, with the options that each starts from), ``TABLES``
 (those it reads; ``OPTIONAL_TABLES``: if the study makes them), ``Options`` and
 ``draw(tables, options)``. What kinds share is in the modules
-whose names begin with an underscore: `_style`, `_panels`, `_lambdas`, `_curves`,
-`_pairs`.
+whose names begin with an underscore: `_style`, `_panels`, `_lambda_axis`, `_epoch_curves`,
+`_configuration_curves`.
 """
 
 from __future__ import annotations

@@ -40,9 +40,8 @@ def best_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the accuracy on val of the best of n configurations, and that of the whole grid."""
     table = tables["grid"]
-    groups = [_panels.Group("", "")] if len(table) else []
-    fig, axes = _panels.grid(groups, 1, (5.0, 2.8))
-    if not groups:
+    fig, axes = _panels.grid(int(len(table) > 0), 1, (5.0, 2.8))
+    if table.empty:
         return fig
     ax = axes[0, 0]
     accuracy = 100 * table["val_accuracy"].where(table["finite"].astype(bool), 0.0).to_numpy(float)

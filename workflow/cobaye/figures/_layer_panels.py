@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,26 @@ def panels(
         empty(axes[0, 0])
     for ax, name in zip(axes[0], found, strict=False):
         ax.set_title(name, loc="left")
+    return figure, axes
+
+
+def members(
+    found: _families.Families,
+    ylabel: str,
+    draw_member: Callable[[Axes, _families.Member], None],
+    panel: tuple[float, float],
+    margin: tuple[float, float],
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a row of panels per family and a panel per member, each drawn."""
+    figure, axes = by_member(list(found.values()), panel, margin)
+    for row, own in zip(axes, found.values(), strict=False):
+        row[0].set_ylabel(ylabel)
+        for ax, member in zip(row, own, strict=False):
+            ax.set_axis_on()
+            ax.set_title(member.label, loc="left")
+            draw_member(ax, member)
+    for ax in axes[-1]:
+        ax.set_xlabel("layer")
     return figure, axes
 
 
