@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _predictions
+from cobaye.analyses import _sweeps
 from cobaye.analyses import classes as analysis
 from cobaye.figures import _class_losses, _lambda_axis
 from cobaye.tables import grid_table
@@ -107,8 +107,8 @@ def _analysed(tables, groups, lambdas, seeds, names, diverged):
             loss = np.stack([means * np.exp(rng.normal(0, 0.3, labels.shape))] * seeds)
             wrong = rng.random(loss.shape) < 0.4
             predicted = np.where(wrong, (labels + 1) % len(names), labels)
-            splits[split] = _predictions.Predictions(labels, loss.astype(np.float32), predicted)
-        sweeps.append(_predictions.Sweep(group, finite, list(range(seeds)), splits))
+            splits[split] = _sweeps.Predictions(labels, loss.astype(np.float32), predicted)
+        sweeps.append(_sweeps.Sweep(group, finite, list(range(seeds)), splits))
     pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     options = analysis.Options(draws=100, splits=20)
     return analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None)

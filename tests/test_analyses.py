@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cobaye.analyses import _images, _predictions, classes
+from cobaye.analyses import _sweeps, _typical_images, classes
 from cobaye.recipes import Data
 from cobaye.storage import files, manifests
 from cobaye.story import story
@@ -31,8 +31,8 @@ def sweep(effect, seeds=1, images=12, noise=0.3, labels=LABELS, group=("m", "o")
         loss = 1 + effect.T[:, truth] + noise * rng.standard_normal(shape)
         wrong = rng.random(shape) < 0.3
         predicted = np.where(wrong, (truth + 1) % len(effect), truth).astype(np.int32)
-        splits[split] = _predictions.Predictions(truth, loss.astype(np.float32), predicted)
-    return _predictions.Sweep(group, list(labels), list(range(seeds)), splits)
+        splits[split] = _sweeps.Predictions(truth, loss.astype(np.float32), predicted)
+    return _sweeps.Sweep(group, list(labels), list(range(seeds)), splits)
 
 
 def analysed(of, options=OPTIONS, image=lambda row: None):
@@ -125,7 +125,7 @@ def test_a_run_that_diverged_leaves_the_mean_to_the_others():
             }
             for name, each in whole.splits.items()
         }
-    found = _predictions._sweep(("m", "o"), own)
+    found = _sweeps._sweep(("m", "o"), own)
     assert found.labels == LABELS
     test = found.splits["test"]
     np.testing.assert_allclose(test.mean_loss()[0], whole.splits["test"].loss[0, 0])
@@ -147,7 +147,7 @@ def test_harm_is_against_another_lambda():
 
 
 def test_typical_images_are_nearest_the_median_and_kept_as_they_are():
-    assert _images.typical(np.array([5.0, 1, 3, 2.9, 9]), 2).tolist() == [2, 3]
+    assert _typical_images.typical(np.array([5.0, 1, 3, 2.9, 9]), 2).tolist() == [2, 3]
     pixels = {row: np.full((2, 3, 1), row, dtype=np.uint8) for row in range(100)}
     made = analysed(sweep(np.zeros((4, 3))), OPTIONS, pixels.get)["typical-images"]
     assert len(made) == 4 * 4
@@ -305,20 +305,20 @@ def dataset(root, form, images):
 def test_an_image_is_that_of_its_row_where_others_were_skipped(tmp_path):
     images = np.arange(5 * 3 * 2 * 2, dtype=np.uint8).reshape(5, 3, 2, 2)
     dataset(tmp_path, "images", images)
-    whole = _images.reader(Data("d", None), "test", tmp_path)
+    whole = _typical_images.reader(Data("d", None), "test", tmp_path)
     np.testing.assert_array_equal(whole(3), images[3].transpose(1, 2, 0))
     identity = {"dataset": "d", "backbone": "b", "split": "test"}
     path = tmp_path / "results/features/d/b/test/manifest.json"
     info = {"skipped": {"1": "broken", "2": "broken"}}
     manifests.Manifest("gather_features", identity, {}, "", info=info).write(path)
-    some = _images.reader(Data("d", "b"), "test", tmp_path)
+    some = _typical_images.reader(Data("d", "b"), "test", tmp_path)
     np.testing.assert_array_equal(some(1), images[3].transpose(1, 2, 0))
 
 
 def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
     Image.new("RGB", (90, 70), (10, 200, 30)).save(tmp_path / "a.png")
     dataset(tmp_path, "files", ["a.png", "gone.png"])
-    image = _images.reader(Data("d", None), "test", tmp_path)
+    image = _typical_images.reader(Data("d", None), "test", tmp_path)
     assert image(0).shape == (64, 64, 3)
     assert image(0)[5, 5].tolist() == [10, 200, 30]
     assert image(1) is None
@@ -326,14 +326,14 @@ def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
 
 def test_ready_made_features_have_no_images(tmp_path):
     dataset(tmp_path, "features", [0, 1])
-    assert _images.reader(Data("d", None), "test", tmp_path)(0) is None
+    assert _typical_images.reader(Data("d", None), "test", tmp_path)(0) is None
 
 
 def test_predictions_that_are_none_are_refused_by_name(tmp_path):
     path = tmp_path / "predictions.parquet"
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(files.CorruptFile, match=r"predictions\.parquet: expected predictions"):
-        _predictions.read_predictions(path)
+        _sweeps.read_predictions(path)
 
 
 def per_class(verdicts):

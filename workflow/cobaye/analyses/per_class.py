@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _judged
-from cobaye.analyses._predictions import read_predictions
+from cobaye.analyses import _per_class_tables
+from cobaye.analyses._sweeps import read_predictions
 from cobaye.data import datasets
 from cobaye.derived import class_decay
 from cobaye.recipes.study import per_class_label
@@ -60,15 +60,15 @@ def analyse(
     options = Options(**recipe["options"])
     judged, lambdas = [], []
     for _, best in frames["best-lambda"].iterrows():
-        group = {key: best[key] for key in reading.GROUP}
+        group = {key: best[key] for key in reading.CONFIGURATION}
         columns = {"one": study.runs(recipe["runs"], {**group, "weight_decay": best.weight_decay})}
         for way in recipe["ways"]:
             named = {**group, "weight_decay": per_class_label(way)}
             columns[way] = study.runs(recipe["per_class_runs"], named)
-        seen = _judged.Seen(group, best.weight_decay, names, columns)
-        judged.append(_judged.table(seen, options.draws, options.level, options.seed))
+        seen = _per_class_tables.Seen(group, best.weight_decay, names, columns)
+        judged.append(_per_class_tables.table(seen, options.draws, options.level, options.seed))
         norms = study.weight_norms(recipe["runs"], {**group, "weight_decay": best.weight_decay})
-        lambdas.append(_judged.lambdas(seen, chosen, norms))
+        lambdas.append(_per_class_tables.lambdas(seen, chosen, norms))
     made = {"per-class": judged, "per-class-lambda": lambdas}
     empty = pd.DataFrame({"model": [], "optimizer": []})
     told = {"identity": identity, "recipe": recipe, "code": code}

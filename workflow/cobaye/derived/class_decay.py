@@ -34,12 +34,12 @@ def choose(
     root: Path = Path(),
     memory: float = 0.5,
 ) -> Path:
-    """Choose a λ for each class of every (model, optimizer) of a study; return the manifest.
+    """Choose a λ for each class of every configuration of a study; return the manifest.
 
     identity: {"study", "way"}. recipe: {"options", "tables", "data", "unseen", "trainings"}; the
     last, a list of {"model", "optimizer", "training"}: names, and `recipes.Training` as a dict with
     a λ that counts for nothing. Writes chosen-<way>.csv: model, optimizer, class, name,
-    weight_decay. A (model, optimizer) without a finite run has no rows.
+    weight_decay. A configuration without a finite run has no rows.
     """
     study, way = identity["study"], identity["way"]
     frames, inputs = reading.read_all(study, recipe["tables"], root)
@@ -52,7 +52,7 @@ def choose(
         inputs |= each.manifest
     found, info = [], {}
     for told in recipe["trainings"]:
-        group = {key: told[key] for key in reading.GROUP}
+        group = {key: told[key] for key in reading.CONFIGURATION}
         mine = {name: _of(frame, group) for name, frame in frames.items()}
         if mine["best-lambda"].empty:
             continue
@@ -71,7 +71,7 @@ def choose(
         rows = {"class": np.arange(len(names)), "name": names}
         found.append(pd.DataFrame({**group, **rows, "weight_decay": choice.weight_decays}))
         info[f"{told['model']}/{told['optimizer']}"] = choice.info
-    columns = [*reading.GROUP, "class", "name", "weight_decay"]
+    columns = [*reading.CONFIGURATION, "class", "name", "weight_decay"]
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
     path = root / paths.CHOSEN.format(**identity)
     entries = {path.name: reading.write(path, table[columns])}
@@ -120,7 +120,7 @@ def train(
 
 
 def _of(table: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
-    """Return the rows of one (model, optimizer)."""
+    """Return the rows of one configuration."""
     return table[(table["model"] == group["model"]) & (table["optimizer"] == group["optimizer"])]
 
 

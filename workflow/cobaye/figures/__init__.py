@@ -2,9 +2,8 @@
 
 A kind states ``NAMES`` (the figures it draws, with the options that each starts from), ``TABLES``
 (those it reads; ``OPTIONAL_TABLES``: if the study makes them), ``Options`` and
-``draw(tables, options)``. What kinds share is in the modules
-whose names begin with an underscore: `_style`, `_panels`, `_lambda_axis`, `_epoch_curves`,
-`_configuration_curves`.
+``draw(tables, options)``. Modules whose names begin with an underscore are no kinds: they hold what
+kinds share.
 """
 
 from __future__ import annotations
@@ -63,8 +62,6 @@ def plot(identity: dict[str, Any], recipe: dict[str, Any], code: str, root: Path
     identity: {"study", "figure"}. recipe: the figure's kind and options, and the tables it reads.
     Writes .svg, .pdf, .png.
     """
-    pass
-
     from cobaye.tables import reading
 
     frames, inputs = reading.read_all(identity["study"], recipe["tables"], root)

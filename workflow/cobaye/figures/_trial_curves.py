@@ -1,4 +1,4 @@
-"""The losses of one configuration of a grid against epochs."""
+"""The losses of one trial of a grid against epochs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def panel(
     metrics: pd.DataFrame,
     varied: Sequence[str],
 ) -> bool:
-    """Draw a configuration's losses; tell whether it diverged."""
+    """Draw a trial's losses; tell whether it diverged."""
     mine = [_of(frame, row) for frame in (history[history["epoch"] > 0], metrics)]
     on_val = mine[1][mine[1]["split"] == "val"]
     finite = []
@@ -63,7 +63,7 @@ def _limit(ax: Axes, losses: Sequence[np.ndarray]) -> None:
 
 
 def _of(frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Return a run's epochs, as far as a configuration goes."""
+    """Return a run's epochs, as far as a trial goes."""
     mine = frame["epoch"] <= row["epoch"]
     for key in _grid_words.KEYS:
         mine &= frame[key] == row[key]

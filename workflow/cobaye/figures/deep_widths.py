@@ -25,7 +25,7 @@ def maps(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return title → accuracy on val, a row per width of the last hidden layer but one.
 
     The columns are the last one's widths. One map for the networks of two hidden layers, and one
-    per width of the first for those of three. Of several configurations of equal widths the best
+    per width of the first for those of three. Of several trials of equal widths the best
     counts.
     """
     widths = [column for column in table.columns if column.startswith("width_")]

@@ -1,4 +1,4 @@
-"""The best and the worst configurations of a grid, as a table (S3, tables 2.1, 3.1)."""
+"""The best and the worst trials of a grid, as a table (S3, tables 2.1, 3.1)."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ class Options:
 
 
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
-    """Return Pearson's r of the varied numbers and the accuracy on val, over all configurations.
+    """Return Pearson's r of the varied numbers and the accuracy on val, over all trials.
 
-    Configurations that diverged count with the accuracy that they ended with, as in the report.
+    Trials that diverged count with the accuracy that they ended with, as in the report.
     """
     varied = _grid_words.varied(table) if len(table) else []
     numbers = [column for column in varied if pd.api.types.is_numeric_dtype(table[column])]

@@ -39,7 +39,7 @@ def chosen(table: pd.DataFrame, options: Options) -> dict[str, pd.DataFrame]:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a panel per configuration, a row of panels per part."""
+    """Draw a panel per trial, a row of panels per part."""
     table = tables["grid"]
     parts = {} if table.empty else chosen(table, options)
     parts = {name: rows for name, rows in parts.items() if len(rows)}

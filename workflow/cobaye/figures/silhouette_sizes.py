@@ -30,7 +30,7 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a row of panels per layer, a panel per family; bands: ± one deviation over trials."""
+    """Draw a row of panels per layer, a panel per family; bands: ± one deviation over neurons."""
     table = tables["silhouette-sizes"]
     table = table[table["distance"] == options.distance]
     found = _families.families(tables["runs"], options.family)

@@ -60,7 +60,7 @@ def story(study: str, data: Mapping[str, Any], tables: Mapping[str, pd.DataFrame
 
 
 def _rows(table: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
-    keys = reading.GROUP
+    keys = reading.CONFIGURATION
     return table[(table[keys] == configuration[keys]).all(axis=1)]
 
 

@@ -1,4 +1,4 @@
-"""Tables of a λ for each class beside the best single one, of one (model, optimizer)."""
+"""Tables of a λ for each class beside the best single one, of one configuration."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses._predictions import Sweep
+from cobaye.analyses._sweeps import Sweep
 from cobaye.randomness import derived_seed
 from cobaye.statistics import reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
