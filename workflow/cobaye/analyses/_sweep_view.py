@@ -45,7 +45,7 @@ class View:
 
     @cached_property
     def correct(self) -> dict[str, Sample]:
-        """Each split's shares of right predictions, likewise; not of train."""
+        """Each split's correctness, 0 to 1, as in `losses`; val and test only."""
         return {
             split: by_class(own.mean_correct(), own.labels, self.classes)
             for split, own in self.sweep.splits.items()

@@ -22,8 +22,8 @@ Group = tuple[str, str]
 class Predictions:
     """One split, by the runs of one configuration, at their last epoch.
 
-    labels: (N,). loss: (S, M, N) float32, seeds × λ × images. predicted: likewise, int32. A run
-    that diverged is NaN, and −1; every λ has a run that did not.
+    labels: (N,). loss: (S, M, N) float32, seeds × λ × images. predicted: the same shape,
+    int32. A run that diverged has NaN and −1; every λ has a run that stayed finite.
     """
 
     labels: np.ndarray

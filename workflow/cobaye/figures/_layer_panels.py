@@ -69,7 +69,7 @@ def by_member(
 
 
 def empty(ax: Axes) -> None:
-    """Say that there is nothing to show."""
+    """Write that there is nothing to show."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, "nothing to show", ha="center", transform=ax.transAxes)
 
@@ -87,7 +87,7 @@ def line(ax: Axes, table: pd.DataFrame, value: str, look: Mapping[str, Any]) -> 
 
 
 def draw(row: Sequence[Axes], table: pd.DataFrame, found: _families.Families, value: str) -> bool:
-    """Draw one row of panels; tell whether the untrained network is in it.
+    """Draw one row of panels; return whether the untrained network is in it.
 
     table: rows of trained networks and, if it has the column "state", of untrained ones.
     """

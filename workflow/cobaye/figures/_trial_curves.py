@@ -24,7 +24,7 @@ def panel(
     metrics: pd.DataFrame,
     varied: Sequence[str],
 ) -> bool:
-    """Draw a trial's losses; tell whether it diverged."""
+    """Draw a trial's losses; return whether it diverged."""
     mine = [_of(frame, row) for frame in (history[history["epoch"] > 0], metrics)]
     on_val = mine[1][mine[1]["split"] == "val"]
     finite = []

@@ -17,7 +17,7 @@ from cobaye.figures import _grid_words, _panels, _style
 NAMES = {"grid-scatter": {}}
 TABLES = ("grid",)
 _MARKERS = "osD^vP*Xhd<>"
-# Points of one place on the axis stand side by side, by colour, over so much of it.
+# Points of one value stand side by side, by colour, over this share of the distance of values.
 _SPREAD = 0.62
 
 
