@@ -19,13 +19,13 @@ import time
 import numpy as np
 from _common import machine, table
 
-from cobaye.analyses import _predictions, classes
+from cobaye.analyses import _sweeps, classes
 
 CLASSES, LAMBDAS = 1000, 11
 SIZES = {"25,000 val + 25,000 test": (25, 25), "25,000 val + 50,000 test": (25, 50)}
 
 
-def sweep(val: int, test: int) -> _predictions.Sweep:
+def sweep(val: int, test: int) -> _sweeps.Sweep:
     """Return simulated runs; val, test: images of each class. Of train, one image per class."""
     rng = np.random.default_rng(0)
     place = np.linspace(-1, 1, LAMBDAS)
@@ -38,9 +38,9 @@ def sweep(val: int, test: int) -> _predictions.Sweep:
         loss = level * (1 + effect[:, labels].astype(np.float32) + noise)
         wrong = rng.random(loss.shape) < 0.25
         predicted = np.where(wrong, rng.integers(0, CLASSES, loss.shape), labels).astype(np.int32)
-        splits[name] = _predictions.Predictions(labels, loss[None], predicted[None])
+        splits[name] = _sweeps.Predictions(labels, loss[None], predicted[None])
     numbers = [f"{10.0**-power:g}" for power in range(LAMBDAS, 0, -1)]
-    return _predictions.Sweep(("linear", "sgd"), numbers, [0], splits)
+    return _sweeps.Sweep(("linear", "sgd"), numbers, [0], splits)
 
 
 def measure(val: int, test: int, draws: int, results: multiprocessing.Queue) -> None:

@@ -11,7 +11,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from torch import nn
 
 from cobaye import kinds, recipes
-from cobaye.analyses import _activations, activations
+from cobaye.analyses import _layer_numbers, activations
 from cobaye.data.splits import Split
 from cobaye.errors import ConfigError
 from cobaye.inside.neurons import bits, capture, neighbours
@@ -158,7 +158,7 @@ def test_histograms_are_of_means_over_their_own_number_of_images(found, split):
         means = network().body(sample.float() / 255).double().mean(dim=0).numpy()
     own = found["activation-histograms"]
     own = own[own["layer"] == 3].reset_index(drop=True)
-    expected = _activations.mean_histogram(means)
+    expected = _layer_numbers.mean_histogram(means)
     assert own[["lower", "upper", "count"]].equals(expected)
 
 
@@ -168,7 +168,7 @@ def test_pathological_neurons_and_pairs_of_them():
     found = bits.binarise(activations)
     found = bits.Bits(found.words, np.array([0, 0, 1, 2]), 2)
     pairs = np.triu_indices(4, k=1)
-    assert _activations.pathology(found, *pairs) == {
+    assert _layer_numbers.pathology(found, *pairs) == {
         "zeros": 1 - 3 / 8,
         "off": 0.5,
         "on": 0.25,
@@ -269,13 +269,13 @@ def test_memory_is_bounded(split):
 
 
 def test_bins_of_mean_activations_are_parts_of_one_another():
-    fine, coarse = (_activations.mean_histogram(np.array([0.0, top])) for top in (0.3, 1.3))
+    fine, coarse = (_layer_numbers.mean_histogram(np.array([0.0, top])) for top in (0.3, 1.3))
     assert set(coarse["lower"][coarse["lower"] < 0.3]) <= set(fine["lower"])
     assert (fine["lower"].iloc[0], fine["count"].sum()) == (0, 2)
-    signed = _activations.mean_histogram(np.array([-0.9, 0.5]))
+    signed = _layer_numbers.mean_histogram(np.array([-0.9, 0.5]))
     assert signed["lower"].iloc[0] <= -0.9
     assert signed["upper"].iloc[-1] > 0.5
-    assert _activations.mean_histogram(np.zeros(3))["count"].tolist() == [3]
+    assert _layer_numbers.mean_histogram(np.zeros(3))["count"].tolist() == [3]
 
 
 @pytest.mark.parametrize(

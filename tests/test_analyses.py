@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cobaye.analyses import _images, _predictions, classes
+from cobaye.analyses import _sweeps, _typical_images, classes
 from cobaye.recipes import Data
 from cobaye.storage import files, manifests
-from cobaye.story import class_decay, story
+from cobaye.story import story
 from cobaye.tables import reading
 
 LABELS = ["0", "1e-3", "1e-2"]
@@ -31,8 +31,8 @@ def sweep(effect, seeds=1, images=12, noise=0.3, labels=LABELS, group=("m", "o")
         loss = 1 + effect.T[:, truth] + noise * rng.standard_normal(shape)
         wrong = rng.random(shape) < 0.3
         predicted = np.where(wrong, (truth + 1) % len(effect), truth).astype(np.int32)
-        splits[split] = _predictions.Predictions(truth, loss.astype(np.float32), predicted)
-    return _predictions.Sweep(group, list(labels), list(range(seeds)), splits)
+        splits[split] = _sweeps.Predictions(truth, loss.astype(np.float32), predicted)
+    return _sweeps.Sweep(group, list(labels), list(range(seeds)), splits)
 
 
 def analysed(of, options=OPTIONS, image=lambda row: None):
@@ -47,18 +47,21 @@ def opposite():
     return analysed(sweep(np.outer(sign, [0.5, 0, -0.5]), seeds=3))
 
 
-def told(made, labels=LABELS):
-    """Return the story of analysed runs."""
-    best = made["class-tests"]["best"][0]
-    run = {"model": "m", "optimizer": "o", "seed": 0, "finite": True}
-    frames = {
+def with_runs(made, labels=LABELS, lost=0):
+    """Return the tables of analysed runs, with those of the runs, of which some diverged."""
+    run = {"model": "m", "optimizer": "o", "seed": 0}
+    best = {**run, "weight_decay": made["class-tests"]["best"][0]}
+    runs = pd.DataFrame([{**run, "weight_decay": label} for label in labels])
+    return {
+        "runs": runs.assign(finite=runs.index >= lost, loss_name="cross-entropy"),
+        "best-lambda": pd.DataFrame([{**best, "test_loss": 1.0, "test_accuracy": 0.7}]),
         **made,
-        "runs": pd.DataFrame([{**run, "weight_decay": label} for label in labels]),
-        "best-lambda": pd.DataFrame(
-            [{**run, "weight_decay": best, "test_loss": 1.0, "test_accuracy": 0.7}]
-        ),
     }
-    return story.story("s", {"dataset": "d", "backbone": None}, frames)
+
+
+def told(made, labels=LABELS, lost=0):
+    """Return the story of analysed runs."""
+    return story.story("s", {"dataset": "d", "backbone": None}, with_runs(made, labels, lost))
 
 
 def test_every_table_is_made_and_names_its_group():
@@ -122,7 +125,7 @@ def test_a_run_that_diverged_leaves_the_mean_to_the_others():
             }
             for name, each in whole.splits.items()
         }
-    found = _predictions._sweep(("m", "o"), own)
+    found = _sweeps._sweep(("m", "o"), own)
     assert found.labels == LABELS
     test = found.splits["test"]
     np.testing.assert_allclose(test.mean_loss()[0], whole.splits["test"].loss[0, 0])
@@ -144,7 +147,7 @@ def test_harm_is_against_another_lambda():
 
 
 def test_typical_images_are_nearest_the_median_and_kept_as_they_are():
-    assert _images.typical(np.array([5.0, 1, 3, 2.9, 9]), 2).tolist() == [2, 3]
+    assert _typical_images.typical(np.array([5.0, 1, 3, 2.9, 9]), 2).tolist() == [2, 3]
     pixels = {row: np.full((2, 3, 1), row, dtype=np.uint8) for row in range(100)}
     made = analysed(sweep(np.zeros((4, 3))), OPTIONS, pixels.get)["typical-images"]
     assert len(made) == 4 * 4
@@ -185,6 +188,7 @@ def test_one_lambda_and_one_image_per_class():
     few = analysed(sweep(np.zeros((4, 3)), images=1))
     assert few["class-effects"]["loss"].notna().all()
     assert "cannot be told" in told(few)
+    assert "nan" not in told(few)
 
 
 # The story.
@@ -206,6 +210,14 @@ def test_where_nothing_beats_one_lambda_the_story_says_so():
     assert "no more than noise alone makes" in text
     assert "Neither way is known to beat one λ for all" in text
     assert "helps none and harms none" in text
+
+
+def test_the_story_names_who_is_helped_and_who_is_harmed():
+    """Half of the classes gain what the other half lose."""
+    helped, harmed = re.search(r"helps (.*) and harms (.*) with", told(opposite())).groups()
+    ranked = opposite()["helped-harmed"]
+    for said, names in ((helped, ranked["name"].head(5)), (harmed, ranked["name"].tail(5)[::-1])):
+        assert said == f"10 of 20 ({', '.join(f'“{name}”' for name in names)} …)"
 
 
 def test_every_number_of_the_story_is_in_a_table():
@@ -293,20 +305,20 @@ def dataset(root, form, images):
 def test_an_image_is_that_of_its_row_where_others_were_skipped(tmp_path):
     images = np.arange(5 * 3 * 2 * 2, dtype=np.uint8).reshape(5, 3, 2, 2)
     dataset(tmp_path, "images", images)
-    whole = _images.reader(Data("d", None), "test", tmp_path)
+    whole = _typical_images.reader(Data("d", None), "test", tmp_path)
     np.testing.assert_array_equal(whole(3), images[3].transpose(1, 2, 0))
     identity = {"dataset": "d", "backbone": "b", "split": "test"}
     path = tmp_path / "results/features/d/b/test/manifest.json"
     info = {"skipped": {"1": "broken", "2": "broken"}}
     manifests.Manifest("gather_features", identity, {}, "", info=info).write(path)
-    some = _images.reader(Data("d", "b"), "test", tmp_path)
+    some = _typical_images.reader(Data("d", "b"), "test", tmp_path)
     np.testing.assert_array_equal(some(1), images[3].transpose(1, 2, 0))
 
 
 def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
     Image.new("RGB", (90, 70), (10, 200, 30)).save(tmp_path / "a.png")
     dataset(tmp_path, "files", ["a.png", "gone.png"])
-    image = _images.reader(Data("d", None), "test", tmp_path)
+    image = _typical_images.reader(Data("d", None), "test", tmp_path)
     assert image(0).shape == (64, 64, 3)
     assert image(0)[5, 5].tolist() == [10, 200, 30]
     assert image(1) is None
@@ -314,33 +326,115 @@ def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
 
 def test_ready_made_features_have_no_images(tmp_path):
     dataset(tmp_path, "features", [0, 1])
-    assert _images.reader(Data("d", None), "test", tmp_path)(0) is None
+    assert _typical_images.reader(Data("d", None), "test", tmp_path)(0) is None
 
 
 def test_predictions_that_are_none_are_refused_by_name(tmp_path):
     path = tmp_path / "predictions.parquet"
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(files.CorruptFile, match=r"predictions\.parquet: expected predictions"):
-        _predictions.read_predictions(path)
+        _sweeps.read_predictions(path)
 
 
-def test_the_story_tells_of_a_lambda_for_each_class_what_its_table_says():
+def per_class(verdicts):
+    """Return the table `per-class` of so many ways, the last of which lost all its runs."""
     columns = {"loss": (-0.005, -0.007, -0.003), "accuracy": (0, -0.01, 0.01), "tenth": (0, -1, 1)}
     rows = [{"choice": "one", "loss": 0.9, "accuracy": 0.7, "verdict": "the best single λ"}]
-    verdicts = ("worse than one λ", "not known to differ from one λ", "beats one λ")
-    for way, verdict in zip(("val", "shrunk", "hypergradient"), verdicts, strict=True):
+    for way, verdict in zip(("val", "shrunk", "hypergradient"), verdicts, strict=False):
         row = {"choice": way, "verdict": verdict}
         for measure, values in columns.items():
             ends = zip(("difference", "low", "high"), values, strict=True)
             row |= {f"{measure}_{end}": value for end, value in ends}
         rows.append(row)
-    table = pd.DataFrame(rows)
-    text = class_decay.tell(pd.Series(), {"per-class": table})
-    assert "Choosing by the cross-fitted hypergradient beats one λ" in text
-    assert "choosing by each class's lowest validation loss is worse" in text
-    assert "−0.0050 (−0.0070 to −0.0030) in test loss" in text
-    text = class_decay.tell(pd.Series(), {"per-class": table[:3]})
-    assert "No way is known to beat one λ for all" in text
-    assert "beats" not in text
-    text = class_decay.tell(pd.Series(), {"per-class": table[:1].assign(loss_difference=None)})
-    assert "No classifier with one stayed finite" in text
+    lost = {"choice": "lost", "verdict": "no run stayed finite", "loss_difference": None}
+    return pd.DataFrame([*rows, lost]).assign(model="m", optimizer="o")
+
+
+WORSE, UNKNOWN, BEATS = "worse than one λ", "not known to differ from one λ", "beats one λ"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "said", "not_said"),
+    [
+        (
+            (WORSE, UNKNOWN, BEATS),
+            [
+                "3 more classifiers with a λ for each class",
+                "by each class's lowest validation loss: −0.0050 (−0.0070 to −0.0030) in test loss",
+                "0.0 (−100.0 to +100.0) in the worst tenth",
+                "Choosing by the cross-fitted hypergradient beats one λ",
+                "choosing by each class's lowest validation loss is worse",
+            ],
+            ["No way"],
+        ),
+        ((BEATS,), ["One more classifier", "Choosing by each class's lowest"], ["is worse"]),
+        ((WORSE, UNKNOWN), ["2 more", "No way is known to beat one λ for all; choosing"], [BEATS]),
+        ((), ["No classifier with one stayed finite."], ["more classifier", "λ for all;"]),
+    ],
+)
+def test_the_story_tells_of_a_lambda_for_each_class_what_its_table_says(verdicts, said, not_said):
+    text = told({**opposite(), "per-class": per_class(verdicts)}).partition("**A λ for each")[2]
+    assert [sentence for sentence in said if sentence not in text] == []
+    assert [sentence for sentence in not_said if sentence in text] == []
+
+
+def changed(table, column, value):
+    """Return what `told` tells, one column of one table changed."""
+    tables = with_runs(opposite())
+    return {**tables, table: tables[table].assign(**{column: value})}
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "said"),
+    [
+        ("class-inference", "classes_bh", 0, "By a t test no class differs from 0 at any λ with"),
+        ("class-inference", "classes_bh", 1, "The most classes differ from 0 by a t test at λ = "),
+        ("class-inference", "classes_bh", 20, ": 20 with the false discovery rate held at 5 %"),
+        ("class-inference", "reliability", np.nan, "of noise. "),
+        ("class-tests", "kappa", np.nan, "held there (Holm).\n"),
+        ("class-tests", "kappa", -0.5, "κ = −0.50 ("),
+        ("class-tests", "p_welch", np.nan, "test over all λ, p = 0.0099)."),
+        ("null-best-lambda", "observed", 20, "0 % of the classes have their lowest test loss"),
+        ("null-best-lambda", "observed", 19.95, "< 1 % of the classes have their lowest test"),
+        ("null-best-lambda", "observed", 0, "100 % of the classes have their lowest test loss"),
+        ("null-best-lambda", "classes", 19, "of the 19 classes with two or more test images have"),
+        ("helped-harmed", "helped", 0.0, "helps none and harms 10 of 20"),
+        ("helped-harmed", "harmed", 1.0, "and harms 20 of 20 (“"),
+        ("helped-harmed", "own_better", 0.0, "0 classes would be better off"),
+        ("compromise", "high", -1.0, "choosing by each class's lowest on val and by the lowest of"),
+        ("runs", "loss_name", "squared-error", "Losses are mean squared errors at the last epoch"),
+        ("worst-pairs", "rate", 0.0, "%.\n"),
+        ("worst-pairs", "rate", 0.003, "< 1 % of whose images are taken for the other."),
+        ("worst-classes", "accuracy", 0.999, "lowest accuracy of a class is > 99 %"),
+    ],
+)
+def test_no_sentence_is_false_at_none_one_or_all(table, column, value, said):
+    text = told(changed(table, column, value))
+    assert said in text
+    assert "nan" not in text
+    assert "-" not in re.sub(r"1e-\d|split-half", "", text.partition("##")[2])
+    assert ("Most confused" in text) == ((table, value) != ("worst-pairs", 0.0))
+
+
+def test_one_class_one_image_and_one_run_are_singular():
+    one = analysed(sweep([[0.2, 0.0, 0.1]], images=1))
+    text = told(one, LABELS[:1])
+    assert "1 run, 1 seed; 1 class with 1 test image. The best" in text
+    assert "nothing to compare: one class." in text
+    assert "nan" not in text
+    whole = {**opposite(), "class-effects": opposite()["class-effects"].query("`class` < 2")}
+    assert "2 classes with 12 test images each." in told(whole)
+
+
+@pytest.mark.parametrize(
+    ("lost", "said"), [(1, "1 run diverged and is"), (2, "2 runs diverged and are")]
+)
+def test_runs_that_diverged_are_counted(lost, said):
+    assert f"{said} left out." in told(opposite(), lost=lost)
+    assert "diverged" not in told(opposite())
+
+
+def test_the_best_lambda_is_not_compared_with_itself():
+    best = opposite()["class-tests"]["best"][0]
+    text = told(changed("helped-harmed", "against", best))
+    assert "The best λ is the one to compare with: nobody can be helped or harmed." in text

@@ -18,8 +18,8 @@ from cobaye.figures import render
 from cobaye.figures import test_curves as curves
 from cobaye.models import backbones, networks
 from cobaye.storage import checkpoints, files, manifests
+from tests.figure_tables import study
 from tests.jobs import job
-from tests.test_figures import study
 
 RESNET = kinds.options("networks", "resnet-small")()
 MODEL = recipes.Kind("resnet-small", recipes.plain(RESNET))

@@ -12,6 +12,7 @@ from cobaye import objective, recipes
 from cobaye.objective import full_batch, solvers
 from cobaye.objective.full_batch import FullBatch
 from cobaye.objective.implicit_gradient import hypergradient
+from cobaye.storage.manifests import Manifest
 from cobaye.storage.mapped_rows import MappedRows
 from cobaye.tables import optimality
 from cobaye.training.engines import exact, linear
@@ -310,3 +311,21 @@ def test_gaps_pair_each_run_with_its_own_optimum():
     assert row["bound"] == 1e-9
     alone = facts[~facts["is_exact"]]
     assert list(optimality.gaps(alone, final, predictions).columns) == optimality.COLUMNS
+
+
+def test_facts_add_up_the_effective_rates_of_every_step():
+    """10 images in batches of 4 are 3 steps; each of rate α/(1 − μ); epoch 0 takes none."""
+    algorithm = {"kind": "sgd", "options": {"momentum": 0.75}}
+    recipe = {"optimizer": {"algorithm": algorithm, "batch_size": 4}}
+    trained = Manifest("train", {}, recipe, "", info={"penalty": 0.5})
+    history = pd.DataFrame({"epoch": [0, 1, 2], "learning_rate": [9.0, 0.2, 0.1]})
+    found = optimality.facts(trained, history, 10)
+    assert found["rate"] == pytest.approx(3 * (0.2 + 0.1) / 0.25)
+    assert (found["is_exact"], found["penalty"], found["bound"]) == (False, 0.5, None)
+    assert np.isnan(optimality.facts(trained, history, 0)["rate"])
+    info = {"penalty": 0.5, "certificate": {"bound": 1e-9}}
+    recipe = {"optimizer": {"algorithm": {"kind": "exact", "options": {}}}}
+    found = optimality.facts(Manifest("train", {}, recipe, "", info=info), history, 10)
+    assert found["is_exact"]
+    assert found["bound"] == 1e-9
+    assert np.isnan(found["rate"])

@@ -1,8 +1,6 @@
-"""Synthetic studies through every figure."""
+"""Every figure there is, from made tables; and what the figures of a last layer show."""
 
-import functools
 import hashlib
-import itertools
 import os
 import subprocess
 import sys
@@ -12,254 +10,101 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgba
 
-from cobaye import analyses, figures, kinds
-from cobaye.analyses import _predictions
-from cobaye.analyses import classes as analysis
+from cobaye import kinds
 from cobaye.errors import ConfigError
-from cobaye.figures import _curves, _lambdas, _style, confusion, three_classes
-from cobaye.storage import table_names
-from cobaye.tables import reading
-
-LAMBDAS = (
-    *("0", "1e-7", "1e-6", "3.162e-6", "1e-5", "3.162e-5"),
-    *("1e-4", "3.162e-4", "1e-3", "3.162e-3", "1e-2"),
+from cobaye.figures import (
+    _class_losses,
+    _epoch_curves,
+    _lambda_axis,
+    _style,
+    class_gain,
+    confusion,
+    three_classes,
 )
-RUN = ["model", "optimizer", "weight_decay", "seed"]
+from cobaye.storage import table_names
+from cobaye.tables import reading, writing
+from tests.drawing import FIGURES, drawn, render, texts
+from tests.figure_tables import LAMBDAS, everything, study
 
-
-@functools.cache
-def study(
-    lambdas=LAMBDAS,
-    classes=200,
-    epochs=12,
-    groups=(("linear", "sgd"),),
-    seeds=1,
-    diverged=(),
-    names=None,
-):
-    """Return the tables of a study that over-fits at small λ and under-fits at large λ."""
-    rng = np.random.default_rng(0)
-    names = names or [f"class {number}" for number in range(classes)]
-    hard = rng.gamma(3, 0.35, classes)
-    optimum = rng.normal(-3.2, 0.9, classes)
-    tables = {name: [] for name in ("history", "metrics", "classes", "runs")}
-    for number, (group, label) in enumerate(itertools.product(groups, lambdas)):
-        shift = 0.3 * (number // len(lambdas))
-        for seed in range(seeds):
-            run = (*group, label, seed)
-            bad = label in diverged
-            strength = np.log10(max(float(label), 1e-8))
-            _run(tables, run, strength + shift, rng, names, hard, optimum, epochs, bad)
-    columns = {
-        "history": "epoch loss penalty objective accuracy learning_rate weight_l1 weight_l2",
-        "metrics": "epoch split loss accuracy top5",
-        "classes": "split class name n loss accuracy",
-        "runs": "epochs stopped finite",
-    }
-    tables = {
-        name: pd.DataFrame(tables[name], columns=[*RUN, *columns[name].split()]) for name in columns
-    }
-    none = pd.DataFrame(columns=["split", "loss", "accuracy", "top5"])
-    tables["baseline"] = none
-    tables |= _choices(tables, rng)
-    return tables | _analysed(tables, groups, lambdas, seeds, names, diverged)
-
-
-def _analysed(tables, groups, lambdas, seeds, names, diverged):
-    """What the analysis `classes` makes of four images per class and split, about as hard."""
-    rng = np.random.default_rng(1)
-    labels = np.repeat(np.arange(len(names)), 4)
-    finite = [label for label in lambdas if label not in diverged]
-    sweeps = []
-    for group in groups if finite else ():
-        splits = {}
-        for split in ("train", "val", "test"):
-            rows = tables["classes"]
-            rows = rows[(rows["split"] == split) & (rows["model"] == group[0])]
-            means = rows.groupby(["weight_decay", "class"])["loss"].mean().unstack()
-            means = means.loc[finite].to_numpy()[:, labels]
-            loss = np.stack([means * np.exp(rng.normal(0, 0.3, labels.shape))] * seeds)
-            wrong = rng.random(loss.shape) < 0.4
-            predicted = np.where(wrong, (labels + 1) % len(names), labels)
-            splits[split] = _predictions.Predictions(labels, loss.astype(np.float32), predicted)
-        sweeps.append(_predictions.Sweep(group, finite, list(range(seeds)), splits))
-    pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    options = analysis.Options(draws=100, splits=20)
-    return analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None)
-
-
-def _run(tables, run, strength, rng, names, hard, optimum, epochs, bad):
-    last = min(3, epochs) if bad else epochs
-    tables["runs"].append((*run, last, "diverged at epoch 3" if bad else "all epochs", not bad))
-    keep = 1 / (1 + np.exp(2.2 * (strength + 1.5)))  # how much of the fit λ leaves
-    fit = keep * (1 - np.exp(-np.arange(epochs + 1) / (3 + 12 * keep)))
-    noise = rng.normal(0, 0.01, epochs + 1)
-    train = 5.3 * (1 - fit) ** 1.6 + 0.02 + np.abs(noise)
-    over = 1.3 * np.clip(-2.6 - strength, 0, None) / 4.8 * np.linspace(0, 1, epochs + 1)
-    test = 5.3 * (1 - 0.85 * fit) ** 1.6 + over + noise
-    norm = 8e3 * (0.2 + keep * np.arange(epochs + 1) ** 0.5 * 10 ** (-0.15 * (strength + 4)))
-    for epoch in range(last + 1):
-        loss = np.nan if bad and epoch == last else train[epoch] * (1e6 if bad and epoch > 1 else 1)
-        penalty = 10.0 ** (strength - 3) * norm[epoch]
-        first = epoch == 0
-        accuracy = np.nan if first else fit[epoch] * 0.97
-        values = (loss, penalty, loss + penalty)
-        values = (np.nan,) * 3 if first else values
-        tables["history"].append(
-            (*run, epoch, *values, accuracy, 0.1, norm[epoch], norm[epoch] ** 0.5)
-        )
-        for split in ("val", "test"):
-            loss = np.inf if bad and epoch == last else test[epoch]
-            tables["metrics"].append((*run, epoch, split, loss, 0.7 * fit[epoch], 0.9 * fit[epoch]))
-    for split in ("train", "val", "test"):
-        own = (optimum if split != "train" else optimum - 2.5) + rng.normal(0, 0.25, len(names))
-        loss = hard * (0.4 if split == "train" else 1) * (1 + 0.12 * (strength - own) ** 2)
-        loss = loss + 3.4 * np.clip(strength + 3.0, 0, None) ** 1.5
-        for number, name in enumerate(names):
-            value = np.nan if bad else loss[number]
-            tables["classes"].append((*run, split, number, name, 50, value, np.exp(-value)))
-
-
-def _gaps(runs, rng):
-    finite = runs[runs["finite"]]
-    table = finite.assign(exact="exact", bound=1e-9)[[*RUN, "exact", "bound"]]
-    strength = finite["weight_decay"].astype(float).to_numpy()
-    return table.assign(
-        objective=0.5,
-        optimum=0.4,
-        objective_gap=0.1 / (1 + 1e4 * strength) * rng.uniform(0.8, 1.2, len(table)),
-        test_loss=1.0,
-        optimum_test_loss=1.1,
-        test_loss_gap=rng.normal(-0.1, 0.01, len(table)),
-        test_disagreement=rng.uniform(0, 0.2, len(table)),
-        shrinkage=strength * 3000,
-    )
-
-
-def _choices(tables, rng):
-    classes = tables["classes"].merge(tables["runs"], on=RUN)
-    best, per_class, confused, names = [], [], [], {}
-    for group, rows in classes[classes["finite"]].groupby(["model", "optimizer"], sort=False):
-        labels = _lambdas.order(rows["weight_decay"])
-        val, test = (
-            _lambdas.class_losses(rows[rows["split"] == split], labels) for split in ("val", "test")
-        )
-        names = rows.drop_duplicates("class").set_index("class")["name"]
-        overall = _lambdas.lowest(val.mean().to_frame().T).iloc[0]
-        best.append((*group, overall, val[overall].mean(), test[overall].mean(), 0.7, np.nan))
-        for number, own in _lambdas.lowest(val).items():
-            mine, other = test.at[number, own], test.at[number, overall]
-            per_class.append((*group, number, names[number], own, mine, other, other - mine))
-        for number in names.index:
-            confused.append((*group, overall, number, number, 30))
-            for step in rng.integers(-6, 7, 8):
-                other = int(np.clip(number + step, 0, len(names) - 1))
-                confused.append((*group, overall, number, other, int(rng.integers(1, 6))))
-    pair = ["model", "optimizer"]
-    return {
-        "best-lambda": pd.DataFrame(
-            best,
-            columns=[*pair, "weight_decay", "val_loss", "test_loss", "test_accuracy", "test_top5"],
-        ),
-        "best-lambda-per-class": pd.DataFrame(
-            per_class,
-            columns=[
-                *(*pair, "class", "name", "weight_decay"),
-                *("test_loss", "overall_test_loss", "paid"),
-            ],
-        ),
-        "confusion": pd.DataFrame(
-            confused, columns=[*pair, "weight_decay", "label", "predicted", "n"]
-        ),
-        "optimality-gap": _gaps(tables["runs"], rng),
-        **_per_class(best, names, rng),
-    }
-
-
-def _per_class(best, names, rng):
-    """A λ for each class, chosen in two ways; no run of the third stayed finite."""
-    lambdas, judged = [], []
-    for model, optimizer, label, *_ in best:
-        group = {"model": model, "optimizer": optimizer, "best": label}
-        for way in ("val", "shrunk", "hypergradient"):
-            lost = way == "shrunk"
-            mean = np.nan if lost else 0.01
-            ends = {"loss_low": mean - 0.02, "loss_high": mean + 0.02}
-            judged.append({**group, "choice": way, "loss_difference": mean, **ends})
-            for number, name in names.items():
-                chosen = 0.0 if number % 3 == 0 else 10 ** rng.normal(-3, 0.5)
-                own = {"class": number, "name": name, "weight_decay": chosen, "choice": way}
-                like = {"n_train": 50, "accuracy": rng.random(), "weight_norm": rng.random()}
-                lambdas.append({**group, **own, **like})
-    columns = ["model", "optimizer", "best", "choice", "class", "name", "weight_decay"]
-    columns += ["n_train", "accuracy", "weight_norm"]
-    judged_columns = ["model", "optimizer", "choice", "loss_difference", "loss_low", "loss_high"]
-    return {
-        "per-class-lambda": pd.DataFrame(lambdas, columns=columns),
-        "per-class": pd.DataFrame(judged, columns=[*judged_columns, "best"]),
-    }
-
-
-def options(figure):
-    """The options that a figure's name sets, on the defaults."""
-    kind = figures.names()[figure]
-    fixed = kinds.constant("figures", kind, "NAMES")[figure]
-    return kinds.options("figures", kind)(**fixed)
-
-
-def render(figure, tables):
-    """Render with the tables that the kind says it reads, and no other."""
-    kind = figures.names()[figure]
-    read = kinds.constant("figures", kind, "TABLES")
-    read += kinds.constant("figures", kind, "OPTIONAL_TABLES", ())
-    needed = {stem: tables[stem] for stem in read}
-    return figures.render(kind, needed, options(figure))
-
-
-def drawn(figure, tables):
-    """The matplotlib Figure, laid out, for a look at its parts."""
-    with _style.house():
-        result = kinds.load("figures", figures.names()[figure]).draw(tables, options(figure))
-        _style.lay_out(result)
-        return result
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
-# Those of a grid have tables of their own, and tests (test_grid_figures.py).
-GRID = {
-    name
-    for name, kind in figures.names().items()
-    if {"grid", "derived"} & set(kinds.constant("figures", kind, "TABLES"))
-}
-# So have those of what is inside networks (test_inside_figures.py, test_weight_figures.py).
-INSIDE = {
-    name
-    for name, kind in figures.names().items()
-    for table in kinds.constant("figures", kind, "TABLES")
-    if table_names.makers()[table] in ("weights", "pruning", "activations", "indicators")
-}
-FIGURES = sorted(figures.names().keys() - GRID - INSIDE)
-ONE_SPLIT = [name for name in FIGURES if not name.endswith(("-train", "-val"))]
+REPORT = kinds.ROOT.parent / "report"
+KINDS = kinds.names("figures")
+ONE = {"families": ("sgd",), "levels": 1, "layers": 1, "classes": 2, "epochs": 1}
 STUDIES = {
-    "short": {"lambdas": ("0", "1e-3"), "classes": 30, "epochs": 2},
-    "two": {"lambdas": ("1e-4", "1e-2"), "classes": 2, "epochs": 2},
-    "one": {"lambdas": ("1e-4",), "classes": 3, "epochs": 1},
-    "zero-only": {"lambdas": ("0",), "classes": 3, "epochs": 1},
-    "diverged": {"lambdas": ("0", "1e-4", "1e-2"), "classes": 12, "diverged": ("0",)},
-    "all-diverged": {"lambdas": ("0", "1e-4"), "classes": 5, "diverged": ("0", "1e-4")},
-    "rows": {
-        "lambdas": ("0", "1e-4", "1e-2"),
-        "classes": 20,
-        "epochs": 3,
-        "groups": tuple(itertools.product(("linear", "mlp"), ("sgd", "adam"))),
-        "seeds": 2,
-    },
+    "one": {**ONE, "lambdas": ("1e-4",)},
+    "zero-only": {**ONE, "lambdas": ("0",), "classes": 3},
+    "diverged": {"diverged": ("0",)},
+    "all-diverged": {"diverged": ("0", "2e-3")},
+    "families and seeds": {"families": ("sgd", "wd", "layca"), "levels": 1, "seeds": 2},
 }
+
+
+def names(kind):
+    """Return the figures of a kind."""
+    return kinds.constant("figures", kind, "NAMES")
+
+
+def test_the_made_tables_are_all_there_are():
+    assert set(everything()) == set(table_names.makers())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_tables_give_the_same_bytes_in_three_formats(kind):
+    first, second = (render(next(iter(names(kind))), everything()) for _ in range(2))
+    assert first == second
+    assert ElementTree.fromstring(first["svg"]).tag.endswith("svg")
+    assert first["pdf"].startswith(b"%PDF")
+    assert first["png"].startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("case", STUDIES)
+def test_every_figure_draws_every_study(kind, case):
+    for name in names(kind) if "families" in case else [next(iter(names(kind)))]:
+        assert texts(drawn(name, everything(**STUDIES[case])))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_axis_says_what_it_shows(kind):
+    """By its title, one for all panels of a row or column, or by words in the place of numbers."""
+    figure = drawn(next(iter(names(kind))), everything())
+    panels = [ax for ax in figure.axes if ax.axison and ax.get_subplotspec()]
+    for name, common in (("x", figure.get_supxlabel()), ("y", figure.get_supylabel())):
+        span = {"x": "colspan", "y": "rowspan"}[name]
+        said = {}
+        for ax in panels:
+            axis = getattr(ax, f"{name}axis")
+            words = [text.get_text() for text in axis.get_majorticklabels()]
+            named = any(char.isalpha() for word in words for char in word)
+            place = getattr(ax.get_subplotspec(), span).start
+            said[place] = said.get(place) or common or axis.get_label_text() or named
+        assert all(said.values()), (name, said)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_empty_tables_draw(figure):
+    tables = {name: table.iloc[:0] for name, table in everything(**STUDIES["one"]).items()}
+    assert "nothing to show" in texts(drawn(figure, tables))
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_has_a_caption(figure):
+    assert (REPORT / f"{figure}.rst").read_text().strip()
+
+
+def test_tables_are_read_as_they_were_written(tmp_path):
+    """A λ that looks like a number is text when it is read, and a number is none."""
+    for name, table in everything().items():
+        path = tmp_path / table_names.file(name)
+        path.write_bytes(writing._encoded(table, path.name))
+        found = reading.read_file(path)
+        for column in set(table) - {"weight_decay"}:  # text, whatever it was
+            numbers = [pd.api.types.is_numeric_dtype(each[column]) for each in (table, found)]
+            assert numbers[0] == numbers[1] or table[column].isna().all(), (name, column)
+
+
 HOSTILE = (
     "<script>alert(1)</script>",
     r"$\frac{1}{0}$",
@@ -270,68 +115,6 @@ HOSTILE = (
     "]]>&",
     "𝔸 Ω щ ձ ب é \u202e\ufffe",
 )
-
-
-def test_names_are_those_of_the_design():
-    splits = ("train", "val", "test")
-    by_split = [f"{stem}-{split}" for stem in ("best-lambda", "class-loss") for split in splits]
-    others = [
-        "train-curves",
-        "test-curves",
-        "weight-norm",
-        "three-classes",
-        "confusion",
-        "confusion-zoom",
-        "class-effects",
-        "class-gain",
-        "helped-harmed",
-        "worst-classes",
-        "optimality-gap",
-        "optimizer-curves",
-        "schedules",
-        "ablation",
-        "per-class-lambda",
-    ]
-    grids = {"grid-best-worst", "grid-scatter", "grid-correlation", "grid-curves"}
-    grids |= {"deep-widths", "random-search", "derived-curves"}
-    assert sorted([*by_split, *others]) == FIGURES
-    assert grids == GRID
-
-
-@pytest.mark.parametrize("figure", ONE_SPLIT)
-def test_every_figure_comes_in_three_formats(figure):
-    result = render(figure, study(epochs=4))
-    assert ElementTree.fromstring(result["svg"]).tag.endswith("svg")
-    assert result["pdf"].startswith(b"%PDF")
-    assert result["png"].startswith(b"\x89PNG")
-
-
-def test_tables_are_read_as_they_were_written(tmp_path):
-    """A λ that looks like a number is text when it is read, and a number is none."""
-    given = study(("0", "1e-3", "1e-2"), 12, 2)
-    for name, table in given.items():
-        path = tmp_path / table_names.file(name)
-        if path.suffix == ".csv":
-            path.write_bytes(analyses._encoded(table, path.name))
-            found = reading.read_file(path)
-            for column in set(table) - {"weight_decay"}:  # text, whatever it was
-                numbers = [pd.api.types.is_numeric_dtype(each[column]) for each in (table, found)]
-                assert numbers[0] == numbers[1] or table[column].isna().all(), (name, column)
-
-
-@pytest.mark.parametrize("case", STUDIES)
-def test_every_kind_of_figure_draws_every_study(case):
-    """All that a renderer would do is done here, warnings about missing letters included."""
-    tables = study(**STUDIES[case])
-    for figure in ONE_SPLIT:
-        with _style.house():
-            drawn(figure, tables).draw_without_rendering()
-
-
-@pytest.mark.parametrize("figure", ONE_SPLIT)
-def test_empty_tables_draw(figure):
-    tables = {name: table.iloc[:0] for name, table in study(("0",), 2, 1).items()}
-    assert "nothing to show" in texts(drawn(figure, tables))
 
 
 def test_same_tables_same_bytes_in_another_process(tmp_path):
@@ -389,27 +172,24 @@ def test_zero_has_its_tick_left_of_the_others(figure):
 
 
 def test_zero_among_few_lambdas():
-    axis = _lambdas.LambdaAxis(("0", "3e-4"))
+    axis = _lambda_axis.LambdaAxis(("0", "3e-4"))
     assert axis.place("0") < axis.place("3e-4") == axis.place("0.0003")
     assert axis.place("1e-2") is None
     assert axis.place("nan") is None
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_bars_count_every_class_once(split):
-    ax = drawn(f"best-lambda-{split}", study(seeds=2, epochs=1)).axes[0]
-    assert sum(bar.get_height() for bar in ax.containers[0]) == 200
-    assert len(ax.containers[0]) == len(LAMBDAS)
-
-
 def test_ties_go_to_the_larger_lambda():
     losses = pd.DataFrame([[1.0, 1.0, 2.0], [3.0, np.nan, 2.0], [np.nan] * 3], columns=[*"123"])
-    assert _lambdas.lowest(losses).to_dict() == {0: "2", 1: "3"}
-    assert _lambdas.counts(losses).tolist() == [0, 1, 1]
+    assert _class_losses.lowest(losses).to_dict() == {0: "2", 1: "3"}
+    assert _class_losses.counts(losses).tolist() == [0, 1, 1]
 
 
 def test_lambdas_are_ordered_as_numbers_and_derived_runs_left_out():
-    assert _lambdas.order(["1e-3", "0", "per-class-val", "3.162e-4"]) == ["0", "3.162e-4", "1e-3"]
+    assert _lambda_axis.order(["1e-3", "0", "per-class-val", "3.162e-4"]) == [
+        "0",
+        "3.162e-4",
+        "1e-3",
+    ]
 
 
 def test_three_classes_are_chosen_among_those_that_pay_most():
@@ -444,12 +224,12 @@ def test_a_diverged_run_is_marked_and_does_not_stretch_the_axis():
 def test_a_diverged_seed_leaves_the_mean_to_the_others():
     nan = np.nan
     values = pd.DataFrame({0: [nan, 4.0, 2.0], 1: [nan, 9e9, nan], 2: [nan, 6.0, 4.0]})
-    one = _curves.curve(values, bad={1})
+    one = _epoch_curves.curve(values, bad={1})
     assert one.epochs.tolist() == [1, 2]
     assert one.mean.tolist() == [5, 3]
     assert (one.low.tolist(), one.high.tolist()) == ([4, 2], [6, 4])
     assert one.ends == [(1, 9e9)]
-    never = _curves.curve(pd.DataFrame({0: [nan, np.inf]}), bad={0})
+    never = _epoch_curves.curve(pd.DataFrame({0: [nan, np.inf]}), bad={0})
     assert never.ends == [(1, np.inf)]
     assert not never.whole
 
@@ -476,11 +256,6 @@ def test_windows_adapt_to_the_number_of_classes(first, last, count, expected):
     assert confusion.window(first, last, count) == expected
 
 
-def test_every_figure_has_a_caption():
-    report = kinds.ROOT.parent / "report"
-    assert {path.stem for path in report.glob("*.rst")} >= set(FIGURES)
-
-
 @pytest.mark.parametrize("split", ["train", "val", "test"])
 def test_class_loss_summarises_the_classes_of_its_split(split):
     labels = ["0", "1e-4", "1e-2"]
@@ -496,13 +271,16 @@ def test_class_loss_summarises_the_classes_of_its_split(split):
 
 
 @pytest.mark.parametrize("split", ["train", "val", "test"])
-def test_bars_count_the_classes_of_their_split(split):
+def test_bars_count_the_classes_of_their_split_and_the_best_lambda_is_dark(split):
     tables = study(LAMBDAS, classes=50, epochs=1, seeds=2)
     rows = tables["classes"][tables["classes"]["split"] == split]
     losses = rows.groupby(["class", "weight_decay"])["loss"].mean().unstack()
     counts = losses.idxmin(axis=1).value_counts().reindex(list(LAMBDAS), fill_value=0)
-    ax = drawn(f"best-lambda-{split}", tables).axes[0]
-    assert [bar.get_height() for bar in ax.containers[0]] == counts.tolist()
+    bars = drawn(f"best-lambda-{split}", tables).axes[0].containers[0]
+    assert [bar.get_height() for bar in bars] == counts.tolist()
+    dark = [bar.get_facecolor() == to_rgba(_style.INK) for bar in bars]
+    best = tables["best-lambda"]["weight_decay"].item()
+    assert dark == [label == best for label in LAMBDAS]
 
 
 @pytest.mark.parametrize("figure", ["best-lambda-test", "class-loss-test", "three-classes"])
@@ -621,6 +399,22 @@ def test_class_gains_are_ranked_and_their_mean_is_told():
         assert shown in ax.get_title(loc="left")
 
 
+def test_gains_above_and_below_zero_have_their_colours_and_counts():
+    """Three intervals above 0, one below, two around it."""
+    columns = {"gain": [3, 2, 1, 0.1, -0.1, -2], "low": [2, 1, 0.5, -1, -1, -3]}
+    columns["high"] = [4, 3, 2, 1, 1, -1]
+    table = pd.DataFrame(columns).add_prefix("naive_")
+    _, ax = plt.subplots()
+    class_gain._ranked(ax, table, "naive")
+    shown = {
+        tuple(lines.get_color()[0]): [path.vertices[0, 0] for path in lines.get_paths()]
+        for lines in ax.collections
+    }
+    colours = {which: to_rgba(colour, 0.8) for which, colour in class_gain._COLOURS.items()}
+    assert shown == {colours[True]: [0, 1, 2], colours[False]: [5], colours[None]: [3, 4]}
+    assert "3 above 0, 1 below" in [text.get_text() for text in ax.texts]
+
+
 def test_the_most_helped_and_harmed_classes_are_shown_with_their_images():
     tables = study(LAMBDAS, classes=50, epochs=1)
     ranked = tables["helped-harmed"]
@@ -628,6 +422,13 @@ def test_the_most_helped_and_harmed_classes_are_shown_with_their_images():
     panels = figure.axes[:8]
     names = [ax.get_title(loc="left").splitlines()[0].strip("“”") for ax in panels]
     assert names == [*ranked["name"].head(4), *ranked["name"].tail(4)[::-1]]
+    ends = [panels[row].get_ylabel().splitlines()[0] for row in (0, 4)]
+    assert ends == ["helped most", "harmed most, or helped least"]
+    shrunk = tables["shrunk-curves"].query("split == 'test'")
+    for ax, number in zip(panels[::4], ranked["class"].iloc[[0, -1]], strict=True):
+        curve = shrunk[shrunk["class"] == number]
+        np.testing.assert_allclose(ax.lines[0].get_ydata(), curve["seen"])
+        np.testing.assert_allclose(ax.lines[1].get_ydata(), curve["shrunk"])
     images = tables["typical-images"]
     for ax, number in zip(panels[:4], ranked["class"].head(4), strict=True):
         assert len(ax.child_axes) == (images["class"] == number).sum()

@@ -1,4 +1,4 @@
-"""Figures of a grid: what they choose, on tables whose answer is known; and that they draw."""
+"""Figures of a grid: what they choose and show, on tables whose answer is known."""
 
 from __future__ import annotations
 
@@ -7,12 +7,9 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from cobaye import figures, kinds
 from cobaye.figures import (
-    _grid,
-    _style,
+    _grid_words,
     deep_widths,
     grid_best_worst,
     grid_correlation,
@@ -20,8 +17,7 @@ from cobaye.figures import (
     random_search,
 )
 from cobaye.tables import grid_table
-
-FIGURES = ("grid-best-worst", "grid-scatter", "grid-correlation", "grid-curves", "random-search")
+from tests.drawing import drawn, texts
 
 
 def table(diverged=(), widths=(10, 100), rates=(0.1, 0.001), epochs=(2, 4)):
@@ -64,46 +60,6 @@ def tables(grid):
     return found | {"derived-history": history, "derived-metrics": metrics}
 
 
-def drawn(figure, given):
-    kind = figures.names()[figure]
-    options = kinds.options("figures", kind)()
-    with _style.house():
-        result = kinds.load("figures", kind).draw(given, options)
-        _style.lay_out(result)
-        return result
-
-
-GRIDS = {
-    "whole": table(),
-    "one": table(widths=(10,), rates=(0.1,), epochs=(2,)),
-    "diverged": table(diverged=[(100, 0.1, 2), (100, 0.1, 4)]),
-    "all-diverged": table(diverged=set(itertools.product((10, 100), (0.1, 0.001), (2, 4)))),
-    "no-grid": grid_table.table({}, None),
-}
-
-
-@pytest.mark.parametrize("figure", [*FIGURES, "deep-widths"])
-@pytest.mark.parametrize("name", GRIDS)
-def test_every_figure_of_any_grid_is_drawn(figure, name):
-    found = drawn(figure, tables(GRIDS[name]))
-    said = [text.get_text() for text in found.findobj(Text) if text.get_text()]
-    assert said
-    shows = {"grid-scatter", "grid-curves"}
-    if name == "diverged" and figure in shows:
-        assert "diverged" in said
-
-
-def test_the_same_tables_give_the_same_bytes():
-    given = tables(GRIDS["diverged"])
-    for figure in (*FIGURES, "derived-curves"):
-        kind = figures.names()[figure]
-        needed = {name: given[name] for name in kinds.constant("figures", kind, "TABLES")}
-        options = kinds.options("figures", kind)()
-        first, second = (figures.render(kind, needed, options) for _ in range(2))
-        assert first == second
-        assert set(first) == {"svg", "pdf", "png"}
-
-
 def test_best_and_worst_stand_in_their_order():
     """Of 8: the two best, a gap, and the two worst, the one that diverged last."""
     grid = table(diverged=[(100, 0.1, 4)])
@@ -128,6 +84,10 @@ def test_correlations_are_those_of_numpy():
     assert found.loc["learning_rate", "val_accuracy"] == pytest.approx(expected)
     assert found.loc["width", "epochs"] == pytest.approx(0, abs=1e-12)
     assert list(found) == ["width", "learning_rate", "epochs", "val_accuracy"]
+    ax = drawn("grid-correlation", tables(grid)).axes[0]
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    assert cells[3, 1] == cells[1, 3] == f"{expected:+.2f}"
+    assert cells[0, 2] == "+0.00"
 
 
 def test_best_median_and_worst_are_different_rows():
@@ -136,6 +96,11 @@ def test_best_median_and_worst_are_different_rows():
     assert parts["best"]["rank"].tolist() == [1, 2, 3]
     assert parts["median"]["rank"].tolist() == [8, 9, 10]
     assert parts["worst"]["rank"].tolist() == [14, 15, 16, 17, 18]
+    figure = drawn("grid-curves", tables(grid))
+    shown = [ax.get_title("left").splitlines()[-1] for ax in figure.axes if ax.axison]
+    ranked = grid.sort_values("rank")["val_accuracy"].to_numpy()
+    expected = ranked[[0, 1, 2, 7, 8, 9, 13, 14, 15, 16, 17]]
+    assert shown == [f"{100 * accuracy:.2f} % on val" for accuracy in expected]
     few = grid_curves.chosen(table(widths=(10,), epochs=(1,)), grid_curves.Options())
     assert sum(map(len, few.values())) == 2
 
@@ -155,6 +120,10 @@ def test_heat_maps_hold_every_network_once():
     assert two.loc[2, 4] == 42
     assert (two.index.name, two.columns.name) == ("width_1", "width_2")
     assert found["3 hidden layers: 2 × rows × columns"].loc[3, 5] == 32
+    figure = drawn("deep-widths", {"grid": pd.DataFrame(rows)})
+    assert [ax.get_title("left") for ax in figure.axes] == list(found)
+    cells = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
+    assert cells == {(0, 0): "3100.0", (1, 0): "4100.0", (0, 1): "3200.0", (1, 1): "4200.0"}
 
 
 def test_random_search_against_all_samples():
@@ -171,4 +140,45 @@ def test_random_search_against_all_samples():
 def test_words_for_a_configuration():
     row = pd.Series({"width_1": 64, "width_2": 32, "width_3": None, "learning_rate": 0.1})
     columns = ["width_1", "width_2", "width_3", "learning_rate"]
-    assert _grid.described(row, columns) == "h 64 × 32, lr 0.1"
+    assert _grid_words.described(row, columns) == "h 64 × 32, lr 0.1"
+
+
+def test_a_panel_shows_the_losses_of_its_run_and_marks_the_lowest():
+    grid = table(widths=(10,), rates=(0.1,), epochs=(4,)).assign(lowest_val_loss_epoch=3)
+    given = tables(grid)
+    (ax,) = drawn("derived-curves", given).axes
+    train, val, lowest = (line.get_xydata() for line in ax.lines)
+    epochs = np.arange(5)
+    np.testing.assert_allclose(train, np.transpose([epochs, 2 / (1 + epochs)])[1:])
+    np.testing.assert_allclose(val, np.transpose([epochs, 2 / (1 + epochs) + 0.1]))
+    np.testing.assert_allclose(lowest, [[3, 0.6]])
+
+
+def test_a_panel_ends_with_the_epochs_of_its_row_and_crosses_what_diverged():
+    grid = table(diverged=[(10, 0.1, 2)], widths=(10,), rates=(0.1,))
+    whole, cut = drawn("grid-curves", tables(grid)).axes[:2]
+    assert [len(ax.lines[1].get_xdata()) for ax in (whole, cut)] == [5, 2]
+    crosses = [[line for line in ax.lines if line.get_marker() == "x"] for ax in (whole, cut)]
+    assert [len(each) for each in crosses] == [0, 1]
+
+
+def test_points_stand_at_their_value_and_crosses_are_runs_that_diverged():
+    grid = table(diverged=[(100, 0.001, 2)])
+    figure = drawn("grid-scatter", tables(grid))
+    ax = figure.axes[0]  # hidden units, coloured by the learning rate
+    assert ax.get_xlabel() == "hidden units"
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["10", "100"]
+    places, heights = np.concatenate([line.get_xydata() for line in ax.lines]).T
+    expected = [(int(row["width"] == 100), 100 * row["val_accuracy"]) for _, row in grid.iterrows()]
+    np.testing.assert_allclose(sorted(zip(places.round(), heights, strict=True)), sorted(expected))
+    (cross,) = [line for line in ax.lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert cross.get_xydata().round().tolist() == [[1, 10]]
+    assert "diverged" in texts(figure)
+
+
+def test_a_random_search_counts_what_diverged_as_nothing_found():
+    grid = table(diverged=[(100, 0.1, 2), (100, 0.1, 4)])
+    accuracy = 100 * grid["val_accuracy"].where(grid["finite"], 0)
+    curve, whole = drawn("random-search", tables(grid)).axes[0].lines
+    np.testing.assert_allclose(curve.get_ydata(), random_search.best_of(accuracy.to_numpy())[0])
+    assert whole.get_ydata()[0] == accuracy.max()

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from cobaye import figures, recipes
+from cobaye.class_decay import retrained
 from cobaye.config import Config
-from cobaye.errors import ConfigError
+from cobaye.errors import ConfigError, DataError
 from cobaye.evaluation import best
 from cobaye.planning import hyperparameters, runs
 from cobaye.planning.plan import Plan
@@ -306,3 +307,23 @@ def test_only_the_best_on_validation_is_scored_on_test(root, monkeypatch):  # no
     assert read == [paths.checkpoint(3)]
     assert "val accuracy" in found["chosen_on"]
     assert np.isclose(found["epoch"], 3)
+
+
+def test_a_derived_run_takes_the_row_of_its_place(tmp_path):
+    """Of runs that differ in epochs alone the best counts; others and diverged ones have none."""
+    rows = [("a", 10, 1), ("a", 20, 2), ("other", 10, 3), ("b", 10, 4), ("c", 10, None)]
+    grid = pd.DataFrame(rows, columns=["model", "epochs", "rank"])
+    grid = grid.assign(optimizer="o", weight_decay="0", seed=0).astype({"rank": "Int64"})
+    folder = tmp_path / "results/s/tables"
+    entry = reading.write(folder / "grid.csv", grid)
+    made = manifests.Manifest("tabulate", {"study": "s"}, {}, "", {}, {"grid.csv": entry})
+    made.write(folder / "tables.json")
+
+    def taken(place):
+        identity = {"study": "s", "model": f"best-{place}", "seed": 0}
+        recipe = {"place": place, "among": ["a", "b", "c"]}
+        return retrained.take(identity, recipe, tmp_path)[0]
+
+    assert [(row["model"], row["epochs"]) for row in (taken(1), taken(2))] == [("a", 10), ("b", 10)]
+    with pytest.raises(DataError, match="place 3, but only 2"):
+        taken(3)

@@ -1,4 +1,4 @@
-"""The figures of what is inside networks: every network where it belongs, and odd studies."""
+"""The figures of what is inside networks: every network where it belongs."""
 
 from __future__ import annotations
 
@@ -7,73 +7,18 @@ import pandas as pd
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.patches import StepPatch
-from matplotlib.text import Text
 
-from cobaye import figures, kinds
-from cobaye.figures import _families, _histograms, _style
+from cobaye.figures import _families, _layer_histograms
 from tests import inside_tables
-
-TABLES = set(inside_tables.tables(("sgd",), 2))
-NAMES = sorted(
-    name
-    for name, kind in figures.names().items()
-    if set(kinds.constant("figures", kind, "TABLES")) <= TABLES
-)
-
+from tests.drawing import drawn, texts
 
 # Tables with a row per run and more.
-KEYED = TABLES - {"runs", "indicator-ranks"}
+KEYED = set(inside_tables.tables(("sgd",), 2)) - {"runs", "indicator-ranks"}
 
 
 @pytest.fixture(scope="module")
 def given():
     return inside_tables.tables()
-
-
-def drawn(name, tables, **changes):
-    """The matplotlib Figure, laid out."""
-    kind = figures.names()[name]
-    chosen = {**kinds.constant("figures", kind, "NAMES")[name], **changes}
-    read = {stem: tables[stem] for stem in kinds.constant("figures", kind, "TABLES")}
-    with _style.house():
-        figure = kinds.load("figures", kind).draw(read, kinds.options("figures", kind)(**chosen))
-        _style.lay_out(figure)
-        figure.draw_without_rendering()
-    return figure
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
-
-
-STUDIES = {
-    "nine": {"layers": 4},
-    "seeds": {"families": ("sgd", "layca"), "layers": 3, "seeds": (0, 1)},
-    "one family of two layers": {"families": ("wd",), "layers": 2},
-    "no untrained network": {"families": ("sgd",), "layers": 3, "untrained": False},
-}
-
-
-@pytest.mark.parametrize("case", STUDIES)
-def test_every_figure_draws_every_study(case):
-    tables = inside_tables.tables(**STUDIES[case])
-    for name in NAMES:
-        if not name.endswith(inside_tables.FAMILIES):
-            assert drawn(name, tables).axes
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_empty_tables_draw(name):
-    tables = {stem: table.iloc[:0] for stem, table in inside_tables.tables(("sgd",), 2).items()}
-    assert "nothing to show" in texts(drawn(name, tables))
-
-
-def test_where_all_runs_diverged_every_figure_draws():
-    tables = inside_tables.tables(("sgd", "wd"), 3)
-    tables = {stem: own if stem == "runs" else own.iloc[:0] for stem, own in tables.items()}
-    tables["runs"] = tables["runs"].assign(finite=False)
-    for name in NAMES:
-        assert drawn(name, tables).axes
 
 
 def without(tables, optimizer):
@@ -89,8 +34,6 @@ def without(tables, optimizer):
 def test_a_run_that_diverged_is_named_and_leaves_the_others_their_looks():
     whole = inside_tables.tables(layers=3)
     left = without(whole, "sgd-2")
-    for name in NAMES:
-        assert drawn(name, left).axes
     before, after = drawn("pair-information", whole), drawn("pair-information", left)
     looks = [
         {
@@ -111,7 +54,7 @@ def test_untrained_networks_of_two_models_are_not_mixed():
     other["activations"] = other["activations"].assign(zeros=0.123, pair_information=0.4321)
     both = {stem: pd.concat([own, other.get(stem, own.iloc[:0])]) for stem, own in one.items()}
     said = texts(drawn("activation-zeros", both))
-    assert {"vgg · untrained", "mlp · untrained", "0.12"} <= set(said)
+    assert {"vgg16 · untrained", "mlp · untrained", "0.12"} <= set(said)
     first, second = (ax.lines[0].get_ydata() for ax in drawn("pair-information", both).axes)
     own = one["activations"].query("state == 'initial'")["pair_information"]
     np.testing.assert_allclose(first, own)
@@ -128,17 +71,6 @@ def test_a_dead_layer_keeps_its_place_in_the_maps(dead):
     shown = figure.axes[1 + 2].images[0].get_array()
     assert shown.shape == (3, 3)
     np.testing.assert_array_equal(np.flatnonzero(shown.mask.all(axis=1)) + 1, dead)
-
-
-def test_three_formats_are_the_same_twice():
-    tables = inside_tables.tables(("sgd",), 2)
-    for name in ("label-information", "pair-histograms"):
-        kind = figures.names()[name]
-        read = {stem: tables[stem] for stem in kinds.constant("figures", kind, "TABLES")}
-        options = kinds.options("figures", kind)(**kinds.constant("figures", kind, "NAMES")[name])
-        first, second = (figures.render(kind, read, options) for _ in range(2))
-        assert first == second
-        assert set(first) == {"svg", "pdf", "png"}
 
 
 def test_a_family_has_a_panel_and_a_colour_and_a_level_its_dashes(given):
@@ -179,6 +111,19 @@ def test_pathological_neurons_are_those_off_and_those_on(given):
     np.testing.assert_allclose(ax.lines[1].get_ydata(), expected[own])
 
 
+def test_pairs_are_stacked_below_neurons_and_their_square(given):
+    table = given["activations"].query("optimizer == 'wd-1' and state == 'trained'")
+    ax = drawn("pathological-pairs", given).axes[4]
+    parts = ("pairs_off", "pairs_on", "pairs_mixed")
+    for bars, below, part in zip(ax.containers, (0, 1, 2), parts, strict=True):
+        np.testing.assert_allclose([bar.get_height() for bar in bars], 100 * table[part])
+        foot = 100 * table[list(parts[:below])].sum(axis=1)
+        np.testing.assert_allclose([bar.get_y() for bar in bars], foot)
+    neurons, square = (line.get_ydata() for line in ax.lines)
+    np.testing.assert_allclose(neurons, 100 * (table["off"] + table["on"]))
+    np.testing.assert_allclose(square, 100 * (table["off"] + table["on"]) ** 2)
+
+
 def test_every_panel_of_pairs_is_named_and_stands_over_its_layers(given):
     figure = drawn("pathological-pairs", given)
     titles = [ax.get_title("left") for ax in figure.axes]
@@ -208,12 +153,16 @@ def test_histograms_show_shares_that_add_up(given):
     assert len(steps) == inside_tables.LAYERS * inside_tables.LEVELS
     for patch in steps:
         assert patch.get_data().values.sum() == pytest.approx(100)
+    table = given["activations"].query("optimizer == 'wd-0' and layer == 1 and state == 'trained'")
+    upright = [line.get_xdata()[0] for line in figure.axes[0].lines]
+    columns = ["pair_information", "pair_information_below_one"]
+    np.testing.assert_allclose(upright, table[columns].iloc[0])
 
 
 def test_histograms_of_seeds_with_other_widths_are_added_in_the_wider():
     rows = [(0, 0.5, 3), (0.5, 1, 1), (1, 1.5, 2), (0, 0.25, 4), (0.25, 0.5, 5), (0.5, 0.75, 5)]
     table = pd.DataFrame(rows, columns=["lower", "upper", "count"]).assign(layer=1)
-    shares, edges = _histograms.shares(table, 1)
+    shares, edges = _layer_histograms.shares(table, 1)
     assert edges.tolist() == [0, 0.5, 1, 1.5]
     np.testing.assert_allclose(shares, [12 / 20, 6 / 20, 2 / 20])
 
@@ -226,8 +175,12 @@ def test_untrained_histograms_are_of_the_untrained_network_alone(given):
 
 def test_sizes_are_split_in_first_and_last_layers(given):
     for end, layers in (("first", (1, 2, 3)), ("last", (13, 14, 15))):
-        said = " ".join(texts(drawn(f"silhouette-sizes-{end}", given)))
-        assert all(f"layer {layer}\n" in said for layer in layers)
+        figure = drawn(f"silhouette-sizes-{end}", given)
+        assert all(f"layer {layer}\n" in " ".join(texts(figure)) for layer in layers)
+        run = "distance == 'cosine' and optimizer == 'sgd-0' and state == 'trained'"
+        own = given["silhouette-sizes"].query(f"layer == {layers[0]} and {run}")
+        curve = figure.axes[0].lines[1].get_xydata()
+        np.testing.assert_allclose(curve, own[["share", "silhouette"]] * np.array([100, 1]))
     assert "(euclidean)" in " ".join(
         texts(drawn("silhouette-sizes-first", given, distance="euclidean"))
     )
@@ -263,6 +216,12 @@ def test_the_map_of_ranks_has_a_field_per_layer(given):
     shown = figure.axes[0].images[0].get_array()
     assert shown.shape == (17, inside_tables.LAYERS + 1)
     assert shown.mask[5].sum() == inside_tables.LAYERS  # pruning has no layers
+    ranks = given["indicator-ranks"]
+    names = ["cosine distance from the start", "neurons that never change"]
+    rows = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    for name, indicator in zip(names, ("cosine_distance", "off"), strict=True):
+        rho = ranks.query(f"indicator == {indicator!r}").set_index("layer")["spearman"]
+        assert shown[rows.index(name), [0, 3]].tolist() == [rho["all"], rho["3"]]
 
 
 def families(optimizers, models=("m",), lambdas=("0",)):

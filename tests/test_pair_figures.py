@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.text import Text
 
-from cobaye import kinds
-from cobaye.figures import _pairs, _panels, _style, ablation
+from cobaye.figures import _configuration_curves, _panels, _style, ablation
+from tests.drawing import drawn, texts
 
 RUN = ["model", "optimizer", "weight_decay", "seed"]
 PAIRS = (("convnet", "base"), ("convnet", "normalized"), ("convnet", "decay"), ("dropout", "decay"))
@@ -46,20 +45,6 @@ def _run(rows, run, i, bad):
         for split in ("val", "test"):
             rows["metrics"].append((*run, epoch, split, loss + 1, reached))
     rows["metrics"].append((*run, last, "train", loss, reached + 0.1))
-
-
-def drawn(figure, given, **options):
-    """The matplotlib Figure, laid out, from the tables that the kind says it reads."""
-    with _style.house():
-        read = {name: given[name] for name in kinds.constant("figures", figure, "TABLES")}
-        own = kinds.options("figures", figure)(**options)
-        result = kinds.load("figures", figure).draw(read, own)
-        _style.lay_out(result)
-        return result
-
-
-def texts(figure):
-    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
 def lines(ax):
@@ -171,7 +156,7 @@ def test_schedules_are_drawn_as_they_were_used():
 
 
 def test_a_step_is_named_by_what_it_changes():
-    groups = [_panels.Group(*pair) for pair in (*PAIRS, ("mlp", "base"))]
+    groups = [_panels.Configuration(*pair) for pair in (*PAIRS, ("mlp", "base"))]
     found = ["convnet · base", "+ normalized", "+ decay", "+ dropout", "+ mlp · base"]
     assert ablation.names(groups) == found
 
@@ -182,7 +167,7 @@ def test_steps_and_their_changes():
     for text in ("50.5", "55.5", "60.5", "65.5"):
         assert text in shown
     assert shown.count("+5.0") == 3
-    one = ablation.step(tables(seeds=(0, 1)), _panels.Group(*PAIRS[0]), epochs=2)
+    one = ablation.step(tables(seeds=(0, 1)), _panels.Configuration(*PAIRS[0]), epochs=2)
     assert (one.test, one.train) == pytest.approx((50.5, 60.5))
     assert (one.low, one.high) == pytest.approx((46, 51))
 
@@ -201,4 +186,4 @@ def test_runs_of_several_losses_are_not_called_by_one():
     )
     labels = [ax.get_ylabel() for ax in drawn("optimizer-curves", given).axes]
     assert labels[1] == "mean loss\non train"
-    assert _pairs.weight_decay(given, _panels.Group(*PAIRS[0])) == "0"
+    assert _configuration_curves.weight_decay(given, _panels.Configuration(*PAIRS[0])) == "0"

@@ -11,8 +11,8 @@ import torch
 from scipy import stats
 
 from cobaye import kinds, recipes
-from cobaye.analyses import _judged, classes
-from cobaye.analyses._predictions import Predictions, Sweep
+from cobaye.analyses import _per_class_tables, classes
+from cobaye.analyses._sweeps import Predictions, Sweep
 from cobaye.class_decay import descent
 from cobaye.class_decay.descent import Images
 from cobaye.class_decay.ways import Given, hypergradient, shrunk, val
@@ -326,7 +326,7 @@ def test_measures_are_what_they_are_called():
 
 
 def seen(difference, seeds=1, labels=None, drift=0.0):
-    """Return what `_judged` reads: a way whose test loss differs by about this much."""
+    """Return what `_per_class_tables` reads: a way whose test loss differs by about this much."""
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(10), 30) if labels is None else labels
     loss = rng.exponential(1, len(labels))
@@ -350,7 +350,7 @@ def seen(difference, seeds=1, labels=None, drift=0.0):
         "lost": {},
     }
     group = {"model": "linear", "optimizer": "exact"}
-    return _judged.Seen(group, "1e-2", [str(i) for i in range(10)], columns)
+    return _per_class_tables.Seen(group, "1e-2", [str(i) for i in range(10)], columns)
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def seen(difference, seeds=1, labels=None, drift=0.0):
     ],
 )
 def test_the_verdict_follows_from_the_numbers(difference, verdict):
-    table = _judged.table(seen(difference), 200, 0.95, 0).set_index("choice")
+    table = _per_class_tables.table(seen(difference), 200, 0.95, 0).set_index("choice")
     assert table.loc["way", "verdict"] == verdict
     assert table.loc["lost", "verdict"] == "no run stayed finite"
     assert table.loc["way", "loss_difference"] == pytest.approx(difference, abs=0.01)
@@ -372,13 +372,15 @@ def test_the_verdict_follows_from_the_numbers(difference, verdict):
 
 def test_over_seeds_only_where_seeds_differ():
     several = (
-        _judged.table(seen(-0.05, seeds=3, drift=0.01), 200, 0.95, 0).set_index("choice").loc["way"]
+        _per_class_tables.table(seen(-0.05, seeds=3, drift=0.01), 200, 0.95, 0)
+        .set_index("choice")
+        .loc["way"]
     )
     assert several["seeds"] == 3
     assert several["loss_difference"] == pytest.approx(-0.04, abs=1e-6)
     assert several["seeds_low"] < several["loss_difference"] < several["seeds_high"]
     same = seen(0, seeds=3)
-    assert _judged.table(same, 200, 0.95, 0).set_index("choice")["seeds_low"].isna().all()
+    assert _per_class_tables.table(same, 200, 0.95, 0).set_index("choice")["seeds_low"].isna().all()
 
 
 def test_lambdas_stand_beside_what_their_class_is_like():
@@ -388,7 +390,7 @@ def test_lambdas_stand_beside_what_their_class_is_like():
         {"model": "linear", "optimizer": "exact", "class": range(10), "weight_decay": norms / 9}
     )
     other = chosen.assign(optimizer="sgd", weight_decay=7.0)
-    table = _judged.lambdas(view, {"way": pd.concat([other, chosen])}, norms)
+    table = _per_class_tables.lambdas(view, {"way": pd.concat([other, chosen])}, norms)
     assert list(table["n_train"]) == list(range(20, 30))
     assert list(table["weight_norm"]) == list(norms)
     assert list(table["weight_decay"]) == list(norms / 9)

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cobaye import randomness
-from cobaye.analyses import _activations
+from cobaye.analyses import _layer_numbers
 from cobaye.errors import ConfigError
 from cobaye.inside.neurons import bits, capture, similarity
 from cobaye.inside.neurons.bits import Bits
@@ -138,20 +138,20 @@ class _Found:
         labelled = self._drawn("labels", layer, options.neurons)
         clustered = self._drawn("clusters", layer, options.clustered)
         labels = self.labels[:images]
-        information, histogram = _activations.information(own, *pairs, labels, labelled)
+        information, histogram = _layer_numbers.information(own, *pairs, labels, labelled)
         row = {"layer": layer.number, "name": layer.name, "neurons": neurons, "images": images}
-        row |= _activations.pathology(own, *pairs) | information
+        row |= _layer_numbers.pathology(own, *pairs) | information
         within = (options.centres, options.neighbours)
         around = (options.around_centres, options.around)
-        row |= _activations.clusters(layer, clustered, images, within, around)
-        self.of_layers.append(row | _activations.activity(decisive))
-        means = _activations.means(layer.activations[: options.histogram_images])
-        self._keep("activation-histograms", layer, _activations.mean_histogram(means))
+        row |= _layer_numbers.clusters(layer, clustered, images, within, around)
+        self.of_layers.append(row | _layer_numbers.activity(decisive))
+        means = _layer_numbers.means(layer.activations[: options.histogram_images])
+        self._keep("activation-histograms", layer, _layer_numbers.mean_histogram(means))
         self._keep("pair-histograms", layer, histogram)
         if layer.number in self.sizes:
             trials = self._drawn("trials", layer, options.trials)
             shown = min(options.sizes_images, len(self.labels))
-            table = _activations.by_size(layer, trials, shown, options.centres)
+            table = _layer_numbers.by_size(layer, trials, shown, options.centres)
             self._keep("silhouette-sizes", layer, table)
         if options.similarity:
             self._compare(layer, own, activations)
@@ -173,7 +173,7 @@ class _Found:
             found = {
                 "svcca": similarity.svcca(of_other, basis),
                 "svcca_null": similarity.by_chance(of_other, basis, seed),
-                "pair_information": _activations.mean(
+                "pair_information": _layer_numbers.mean(
                     bits.pair_information(other, first, second, own)
                 ),
             }

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from cobaye import recipes
-from cobaye.analyses import _choices, _effects, _images, _predictions
-from cobaye.analyses._view import View
+from cobaye.analyses import _class_choices, _class_effects, _sweeps, _typical_images
+from cobaye.analyses._sweep_view import View
 from cobaye.data import datasets
 from cobaye.storage.jobs import Job
 
@@ -62,12 +62,12 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     data = recipes.parse(recipes.Data, job.recipe["data"])
     job.read("prepare_dataset", {"dataset": data.dataset})
     names = datasets.names(data.dataset, job.root)
-    sweeps = _predictions.sweeps(job)
-    return tables(sweeps, names, options, _images.reader(data, "test", job.root))
+    sweeps = _sweeps.sweeps(job)
+    return tables(sweeps, names, options, _typical_images.reader(data, "test", job.root))
 
 
 def tables(
-    sweeps: Sequence[_predictions.Sweep],
+    sweeps: Sequence[_sweeps.Sweep],
     names: Sequence[str],
     options: Options,
     image: Callable[[int], np.ndarray | None],
@@ -88,18 +88,18 @@ def tables(
 def _of(
     view: View, options: Options, image: Callable[[int], np.ndarray | None]
 ) -> dict[str, pd.DataFrame]:
-    per_lambda, overall = _effects.inference(view)
-    ranked = _choices.helped_harmed(view, options.against)
+    per_lambda, overall = _class_effects.inference(view)
+    ranked = _class_choices.helped_harmed(view, options.against)
     return {
-        "class-effects": _effects.class_effects(view),
+        "class-effects": _class_effects.class_effects(view),
         "class-inference": per_lambda,
         "class-tests": overall,
-        "null-best-lambda": _effects.null_counts(view),
-        "compromise": _choices.compromise(view),
-        "class-gains": _choices.class_gains(view),
-        "shrunk-curves": _choices.shrunk_curves(view),
+        "null-best-lambda": _class_effects.null_counts(view),
+        "compromise": _class_choices.compromise(view),
+        "class-gains": _class_choices.class_gains(view),
+        "shrunk-curves": _class_choices.shrunk_curves(view),
         "helped-harmed": ranked,
-        "worst-classes": _effects.worst_classes(view),
-        "worst-pairs": _effects.worst_pairs(view),
-        "typical-images": _choices.typical_images(view, ranked, options.shown, image),
+        "worst-classes": _class_effects.worst_classes(view),
+        "worst-pairs": _class_effects.worst_pairs(view),
+        "typical-images": _class_choices.typical_images(view, ranked, options.shown, image),
     }

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _judged
-from cobaye.analyses._predictions import read_predictions
+from cobaye.analyses import _per_class_tables
+from cobaye.analyses._sweeps import read_predictions
 from cobaye.data import datasets
 from cobaye.recipes.study import per_class_label
 from cobaye.storage import checkpoints, finished_runs, paths
@@ -53,16 +53,16 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     chosen = {way: reading.read_chosen(job, way) for way in recipe["ways"]}
     judged, lambdas = [], []
     for _, best in best_lambda.iterrows():
-        group = {key: best[key] for key in reading.GROUP}
+        group = {key: best[key] for key in reading.CONFIGURATION}
         alone = {**group, "weight_decay": best.weight_decay}
         columns = {"one": _predictions_of(job, recipe["runs"], alone)}
         for way in recipe["ways"]:
             run = {**group, "weight_decay": per_class_label(way)}
             columns[way] = _predictions_of(job, recipe["class_decay_runs"], run)
-        seen = _judged.Seen(group, best.weight_decay, names, columns)
-        judged.append(_judged.table(seen, options.draws, options.level, options.seed))
+        seen = _per_class_tables.Seen(group, best.weight_decay, names, columns)
+        judged.append(_per_class_tables.table(seen, options.draws, options.level, options.seed))
         norms = _weight_norms(job, recipe["runs"], alone)
-        lambdas.append(_judged.lambdas(seen, chosen, norms))
+        lambdas.append(_per_class_tables.lambdas(seen, chosen, norms))
     empty = pd.DataFrame({"model": [], "optimizer": []})
     parts = {"per-class": judged, "per-class-lambda": lambdas}
     return {

@@ -41,7 +41,7 @@ def choose_weight_decay(job: Job) -> Path:
     loaded = splits.load_for(job, data, kind.SPLITS)
     tables, info = [], {}
     for configuration in recipe["trainings"]:
-        pair = {key: configuration[key] for key in reading.GROUP}
+        pair = {key: configuration[key] for key in reading.CONFIGURATION}
         own = {name: _of(frame, pair) for name, frame in frames.items()}
         if own["best-lambda"].empty:
             continue
@@ -61,7 +61,7 @@ def choose_weight_decay(job: Job) -> Path:
         rows = {"class": np.arange(len(names)), "name": names}
         tables.append(pd.DataFrame({**pair, **rows, "weight_decay": choice.weight_decays}))
         info[label] = choice.info
-    columns = [*reading.GROUP, "class", "name", "weight_decay"]
+    columns = [*reading.CONFIGURATION, "class", "name", "weight_decay"]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     path = job.root / paths.CHOSEN.format(**job.identity)
     return job.publish({path.name: reading.write(path, table[columns])}, info)

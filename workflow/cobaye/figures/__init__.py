@@ -2,9 +2,8 @@
 
 A kind states ``NAMES`` (the figures it draws, with the options that each starts from), ``TABLES``
 (those it reads; ``OPTIONAL_TABLES``: if the study makes them), ``Options`` and
-``draw(tables, options)``. What kinds share is in the modules
-whose names begin with an underscore: `_style`, `_panels`, `_lambdas`, `_curves`,
-`_pairs`.
+``draw(tables, options)``. Modules whose names begin with an underscore are no kinds: they hold what
+kinds share.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Families: runs told apart by optimizer family (colour) and level within it (dashes).
+"""Families: runs by optimizer family (colour) and by level within the family (dashes).
 
 An optimizer named ``layca-2`` is level 2 of the family ``layca``; one without such an ending is a
 family of its own. The levels of a family are ordered as the config lists them.
@@ -36,7 +36,7 @@ class Member(NamedTuple):
     of: int
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return what a table says of it."""
+        """Return its rows of a table."""
         found = table["model"] == self.model
         found &= table["optimizer"] == self.optimizer
         return table[found & (table["weight_decay"].astype(str) == self.weight_decay)]

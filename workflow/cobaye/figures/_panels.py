@@ -1,4 +1,4 @@
-"""Panels: one row per (model, optimizer), its title, its legend, and what its runs did."""
+"""Panels: one row per configuration, its title, its legend, and what its runs did."""
 
 from __future__ import annotations
 
@@ -11,38 +11,40 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _lambdas, _style
+from cobaye.figures import _lambda_axis, _style
 
 DIVERGED = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.3, "linestyle": "none"}
 
 
-class Group(NamedTuple):
-    """One row of panels."""
+class Configuration(NamedTuple):
+    """A model and an optimizer."""
 
     model: str
     optimizer: str
 
 
-def groups(table: pd.DataFrame) -> list[Group]:
-    """Return every (model, optimizer) of a table, in order of appearance."""
+def configurations(table: pd.DataFrame) -> list[Configuration]:
+    """Return every configuration of a table, in order of appearance."""
     pairs = table[["model", "optimizer"]].drop_duplicates()
-    return [Group(*map(str, pair)) for pair in pairs.itertuples(index=False)]
+    return [Configuration(*map(str, pair)) for pair in pairs.itertuples(index=False)]
 
 
-def of(table: pd.DataFrame, group: Group) -> pd.DataFrame:
-    """Return the rows of one (model, optimizer)."""
-    return table[(table["model"] == group.model) & (table["optimizer"] == group.optimizer)]
+def of(table: pd.DataFrame, configuration: Configuration) -> pd.DataFrame:
+    """Return the rows of one configuration."""
+    return table[
+        (table["model"] == configuration.model) & (table["optimizer"] == configuration.optimizer)
+    ]
 
 
-def best(tables: Mapping[str, pd.DataFrame], group: Group) -> str | None:
-    """Return the λ that is best overall for a group, or None if no run of it is finite."""
-    chosen = of(tables["best-lambda"], group)["weight_decay"]
+def best(tables: Mapping[str, pd.DataFrame], configuration: Configuration) -> str | None:
+    """Return the best λ of a configuration, or None if none of its runs is finite."""
+    chosen = of(tables["best-lambda"], configuration)["weight_decay"]
     return None if chosen.empty or pd.isna(chosen.iloc[0]) else str(chosen.iloc[0])
 
 
-def loss_words(tables: Mapping[str, pd.DataFrame], group: Group) -> dict[str, str]:
-    """Return what a group's loss is called and its unit, for a title's {loss} and {unit}."""
-    runs = of(tables["runs"], group)
+def loss_words(tables: Mapping[str, pd.DataFrame], configuration: Configuration) -> dict[str, str]:
+    """Return the name and the unit of a configuration's loss, for a title's {loss} and {unit}."""
+    runs = of(tables["runs"], configuration)
     kinds = set(runs["loss_name"]) if "loss_name" in runs else set()
     return _SQUARED_ERROR if kinds == {"squared-error"} else _CROSS_ENTROPY
 
@@ -51,35 +53,37 @@ _CROSS_ENTROPY = {"loss": "cross-entropy", "unit": " (nats)"}
 _SQUARED_ERROR = {"loss": "squared error", "unit": ""}
 
 
-def diverged(tables: Mapping[str, pd.DataFrame], group: Group) -> set[tuple[str, int]]:
-    """Return the (λ, seed) of every run of a group that did not stay finite."""
-    runs = of(tables["runs"], group)
+def diverged(
+    tables: Mapping[str, pd.DataFrame], configuration: Configuration
+) -> set[tuple[str, int]]:
+    """Return the (λ, seed) of every run of a configuration that did not stay finite."""
+    runs = of(tables["runs"], configuration)
     runs = runs[~runs["finite"].astype(bool)]
     return set(zip(runs["weight_decay"].astype(str), runs["seed"], strict=True))
 
 
-def lambdas(tables: Mapping[str, pd.DataFrame], group: Group) -> list[str]:
+def lambdas(tables: Mapping[str, pd.DataFrame], configuration: Configuration) -> list[str]:
     """Return the λ that a row's runs were trained with, from the smallest λ up."""
-    return _lambdas.order(of(tables["runs"], group)["weight_decay"])
+    return _lambda_axis.order(of(tables["runs"], configuration)["weight_decay"])
 
 
 def without_diverged(
-    table: pd.DataFrame, tables: Mapping[str, pd.DataFrame], group: Group
+    table: pd.DataFrame, tables: Mapping[str, pd.DataFrame], configuration: Configuration
 ) -> pd.DataFrame:
-    """Return the rows of a group that come from runs that stayed finite."""
-    mine, bad = of(table, group), diverged(tables, group)
+    """Return the rows of a configuration that come from runs that stayed finite."""
+    mine, bad = of(table, configuration), diverged(tables, configuration)
     runs = zip(mine["weight_decay"].astype(str), mine["seed"], strict=True)
     return mine[np.array([run not in bad for run in runs], dtype=bool)]
 
 
 def grid(
-    rows: Sequence[Group], columns: int = 1, size: tuple[float, float] = (7.2, 2.5)
+    rows: int, columns: int = 1, size: tuple[float, float] = (7.2, 2.5)
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [row, column]; ``size`` is of one row, legend included, inches.
 
     Without any row, the one panel says so.
     """
-    count = max(len(rows), 1)
+    count = max(rows, 1)
     figure = Figure(figsize=(size[0], size[1] * count), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.06, wspace=0.03, hspace=0.03)
     axes = figure.subplots(count, columns, squeeze=False)
@@ -90,10 +94,12 @@ def grid(
     return figure, axes
 
 
-def title(ax: Axes, group: Group, best_label: str | None = None, note: str = "") -> None:
+def title(
+    ax: Axes, configuration: Configuration, best_label: str | None = None, note: str = ""
+) -> None:
     """Name the row over its first panel: model, optimizer, best λ."""
     chosen = f"best λ = {best_label}" if best_label is not None else ""
-    parts = [f"{group.model} · {group.optimizer}", chosen, note]
+    parts = [f"{configuration.model} · {configuration.optimizer}", chosen, note]
     ax.set_title("   ".join(part for part in parts if part), loc="left")
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _pairs, _panels, _style
+from cobaye.figures import _configuration_curves, _panels, _style
 
 NAMES = {"ablation": {}}
 TABLES = ("metrics", "runs", "best-lambda")
@@ -49,22 +49,24 @@ class Step:
     ended: str = ""
 
 
-def names(groups: Sequence[_panels.Group]) -> list[str]:
+def names(configurations: Sequence[_panels.Configuration]) -> list[str]:
     """Return what each step changes: the model or optimizer that the one before had not."""
-    found = [f"{groups[0].model} · {groups[0].optimizer}"]
-    for before, group in itertools.pairwise(groups):
-        new = [own for own, old in zip(group, before, strict=True) if own != old]
+    found = [f"{configurations[0].model} · {configurations[0].optimizer}"]
+    for before, configuration in itertools.pairwise(configurations):
+        new = [own for own, old in zip(configuration, before, strict=True) if own != old]
         found.append("+ " + " · ".join(new))
     return found
 
 
-def step(tables: Mapping[str, pd.DataFrame], group: _panels.Group, epochs: int) -> Step:
-    """Return what a (model, optimizer) reached at the λ that it is shown at."""
-    runs = _pairs.at_its_best(tables["runs"], tables, group)
+def step(
+    tables: Mapping[str, pd.DataFrame], configuration: _panels.Configuration, epochs: int
+) -> Step:
+    """Return what a configuration reached at the λ that it is shown at."""
+    runs = _configuration_curves.at_its_best(tables["runs"], tables, configuration)
     finite = runs[runs["finite"].astype(bool)]
     if finite.empty:
         return Step(np.nan, np.nan, np.nan, np.nan, runs["stopped"].iloc[0])
-    metrics = _pairs.at_its_best(tables["metrics"], tables, group)
+    metrics = _configuration_curves.at_its_best(tables["metrics"], tables, configuration)
     metrics = metrics.merge(finite[["seed", "epochs"]], on="seed")
     last = metrics[metrics["epoch"] == metrics["epochs"]].groupby("split")["accuracy"].mean()
     late = metrics["epoch"] > metrics["epochs"] - epochs
@@ -79,16 +81,16 @@ def step(tables: Mapping[str, pd.DataFrame], group: _panels.Group, epochs: int) 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a line per step, from the top down."""
-    groups = _panels.groups(tables["runs"])
-    rows = [_panels.Group("all", "")] if groups else []
-    fig, axes = _panels.grid(rows, size=(6.6, 1.1 + 0.34 * max(len(groups), 3)))
-    if not groups:
+    configurations = _panels.configurations(tables["runs"])
+    rows = int(bool(configurations))
+    fig, axes = _panels.grid(rows, size=(6.6, 1.1 + 0.34 * max(len(configurations), 3)))
+    if not configurations:
         return fig
-    steps = [step(tables, group, options.epochs) for group in groups]
+    steps = [step(tables, configuration, options.epochs) for configuration in configurations]
     ax = axes[0, 0]
     for place, one in enumerate(steps):
         _mark(ax, place, one)
-    ax.set_yticks(range(len(steps)), names(groups))
+    ax.set_yticks(range(len(steps)), names(configurations))
     ax.set(ylim=(len(steps) - 0.5, -0.5), xlabel="accuracy at the last epoch (%)")
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _histograms
+from cobaye.figures import _layer_histograms
 
 NAMES = {
     "activation-histograms-initial": {"untrained": True},
@@ -31,16 +31,15 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a column per network."""
     own = {name: tables[name] for name in TABLES[:1]}
-    found = _histograms.columns(own, tables["runs"], options.family, untrained=options.untrained)
+    found = _layer_histograms.columns(
+        own, tables["runs"], options.family, untrained=options.untrained
+    )
     layers = sorted(tables["activation-histograms"]["layer"].unique())
-    figure, axes = _histograms.grid([title for title, *_ in found], layers)
-    for ax, layer, look, own in _histograms.each(axes, layers, found):
-        shares, edges = _histograms.shares(own["activation-histograms"], layer)
-        if len(shares):
-            ax.stairs(shares * 100, edges, fill=True, **look)
-        ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylim(0, 100)
-        ax.set_yticks([1, 100], ["1", "100"])
+    figure, axes = _layer_histograms.grid([title for title, *_ in found], layers)
+    for ax, layer, look, own in _layer_histograms.each(axes, layers, found):
+        _layer_histograms.bars(ax, own["activation-histograms"], layer, **look)
     if found:
-        _histograms.label(figure, "mean activation of a neuron", "layer: share of its neurons (%)")
+        _layer_histograms.label(
+            figure, "mean activation of a neuron", "layer: share of its neurons (%)"
+        )
     return figure

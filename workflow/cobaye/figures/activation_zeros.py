@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _by_layer, _families
+from cobaye.figures import _families, _layer_panels
 
 NAMES = {"activation-zeros": {}}
 TABLES = ("activations", "runs")
@@ -26,8 +26,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a table, a row per network and a column per layer, shaded by its numbers."""
     table = tables["activations"]
     found = _families.families(tables["runs"], options.family)
-    trained, untrained = _by_layer.by_state(table)
-    rows = _by_layer.networks(untrained)
+    trained, untrained = _layer_panels.by_state(table)
+    rows = _layer_panels.networks(untrained)
     rows += [(each.label, each.rows(trained)) for own in found.values() for each in own]
     layers = sorted(table["layer"].unique())
     figure = Figure(
@@ -36,7 +36,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     )
     ax = figure.subplots()
     if not rows or not layers:
-        _by_layer.empty(ax)
+        _layer_panels.empty(ax)
         return figure
     shares = np.array(
         [own.groupby("layer")["zeros"].mean().reindex(layers).to_numpy(float) for _, own in rows]

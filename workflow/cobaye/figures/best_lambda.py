@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cobaye.figures import _lambdas, _panels, _style
-from cobaye.figures._lambdas import same
+from cobaye.figures import _class_losses, _lambda_axis, _panels, _style
+from cobaye.figures._lambda_axis import same
 
 NAMES = {
     "best-lambda-train": {"split": "train"},
@@ -37,22 +37,16 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the bars from the losses at the last epoch, each the mean over the finite seeds."""
-    classes = tables["classes"]
-    classes = classes[classes["split"] == options.split]
-    groups = _panels.groups(classes)
-    fig, axes = _panels.grid(groups, size=(5.6, 2.6))
+    fig, rows = _class_losses.rows(tables, options.split, size=(5.6, 2.6))
     handles: dict[str, Any] = {}
-    for ax, group in zip(axes[:, 0], groups, strict=False):
-        labels = _panels.lambdas(tables, group)
-        mine = _panels.without_diverged(classes, tables, group)
-        best = _panels.best(tables, group)
-        _panels.title(ax, group, best)
-        losses = _lambdas.class_losses(mine, labels)
-        seeds = [_lambdas.class_losses(rows, labels) for _, rows in mine.groupby("seed")]
-        alone = np.array([_lambdas.counts(one) for one in seeds])
-        counts = _lambdas.counts(losses).to_numpy()
+    for ax, configuration, axis, best, classes in rows:
+        labels = axis.labels
+        losses = _class_losses.class_losses(classes, labels)
+        seeds = [_class_losses.class_losses(one, labels) for _, one in classes.groupby("seed")]
+        alone = np.array([_class_losses.counts(one) for one in seeds])
+        counts = _class_losses.counts(losses).to_numpy()
         tops, room = np.max([counts, *alone], axis=0), 0.0
-        null = _null(tables, group, options.split, labels)
+        null = _null(tables, configuration, options.split, labels)
         if null is not None:
             low, high = null["low"].to_numpy(float), null["high"].to_numpy(float)
             # A band well above a bar leaves room for the share right above the bar.
@@ -78,12 +72,15 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 
 def _null(
-    tables: Mapping[str, pd.DataFrame], group: _panels.Group, split: str, labels: Sequence[str]
+    tables: Mapping[str, pd.DataFrame],
+    configuration: _panels.Configuration,
+    split: str,
+    labels: Sequence[str],
 ) -> pd.DataFrame | None:
     """Return what noise alone would count at each λ, or None if the study does not say."""
     if "null-best-lambda" not in tables:
         return None
-    mine = _panels.of(tables["null-best-lambda"], group)
+    mine = _panels.of(tables["null-best-lambda"], configuration)
     if mine.empty:
         return None
     mine = mine[mine["split"] == split].set_index("weight_decay")
@@ -128,7 +125,7 @@ def _name(ax: Axes, labels: Sequence[str], best: str | None) -> None:
         text.set_fontweight("bold" if same(label, best) else "normal")  # there may be no bar to see
     ax.tick_params(axis="x", length=0)
     middle, half = (len(labels) - 1) / 2, max(len(labels), 6) / 2 + 0.1
-    ax.set(xlabel=_lambdas.AXIS_TITLE, xlim=(middle - half, middle + half))
+    ax.set(xlabel=_lambda_axis.AXIS_TITLE, xlim=(middle - half, middle + half))
 
 
 def _seeds(ax: Axes, alone: np.ndarray) -> Line2D:

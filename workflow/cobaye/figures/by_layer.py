@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from cobaye.figures import _by_layer, _families
+from cobaye.figures import _families, _layer_panels
 
 NAMES = {
     "pair-information": {"value": "pair_information"},
@@ -59,16 +59,16 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     found = _families.families(tables["runs"], options.family)
     counted = f"{options.value}_neurons"
     rows = 2 if counted in table else 1
-    figure, axes = _by_layer.panels(found, rows)
+    figure, axes = _layer_panels.panels(found, rows)
     if not found:
         return figure
     table = table.assign(pathological=table["off"] + table["on"])
     factor = 100 if options.value in SHARES else 1
     table[options.value] *= factor
-    untrained = _by_layer.draw(axes[0], table, found, options.value)
+    untrained = _layer_panels.draw(axes[0], table, found, options.value)
     axes[0, 0].set_ylabel(TITLES[options.value])
     if rows == 2:
-        _by_layer.draw(axes[1], table, found, counted)
+        _layer_panels.draw(axes[1], table, found, counted)
         axes[1, 0].set_ylabel("neurons\nthat counted")
         axes[1, 0].set_ylim(bottom=0)
         axes[1, 0].yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -79,5 +79,5 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             ax.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
-    _by_layer.legend(figure, found, untrained=untrained)
+    _layer_panels.legend(figure, found, untrained=untrained)
     return figure

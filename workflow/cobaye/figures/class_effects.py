@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures import _lambda_axis, _panels, _style
 
 NAMES = {"class-effects": {}}
 TABLES = ("class-inference", "class-tests")
@@ -32,18 +32,23 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw standard deviations left, split-half reliability right."""
     table = tables["class-inference"]
-    groups = _panels.groups(table)
-    fig, axes = _panels.grid(groups, 2, size=(8.2, 2.8))
-    for row, group in zip(axes, groups, strict=False):
-        mine, test = _panels.of(table, group), _panels.of(tables["class-tests"], group).iloc[0]
-        axis = _lambdas.LambdaAxis(tuple(mine["weight_decay"]))
-        _panels.title(row[0], group, test["best"], f"λ acts alike on all: p = {test['p']:.2g}")
+    configurations = _panels.configurations(table)
+    fig, axes = _panels.grid(len(configurations), 2, size=(8.2, 2.8))
+    for row, configuration in zip(axes, configurations, strict=False):
+        mine, test = (
+            _panels.of(table, configuration),
+            _panels.of(tables["class-tests"], configuration).iloc[0],
+        )
+        axis = _lambda_axis.LambdaAxis(tuple(mine["weight_decay"]))
+        _panels.title(
+            row[0], configuration, test["best"], f"λ acts alike on all: p = {test['p']:.2g}"
+        )
         _deviations(row[0], axis, mine, options.log)
         _reliability(row[1], axis, mine, test)
         for ax in row:
             _panels.mark_best(ax, axis.place(test["best"]))
             axis.dress(ax)
-    if groups:
+    if configurations:
         _panels.legend(fig, _handles(), loc="outside lower center", ncols=4)
     return fig
 
@@ -56,7 +61,7 @@ def _handles() -> list[Line2D]:
     ]
 
 
-def _deviations(ax: Axes, axis: _lambdas.LambdaAxis, mine: pd.DataFrame, log: bool) -> None:
+def _deviations(ax: Axes, axis: _lambda_axis.LambdaAxis, mine: pd.DataFrame, log: bool) -> None:
     places = axis.positions()
     ax.plot(places, mine["between_sd"], zorder=3, **_BETWEEN)
     low, high = mine["between_sd_low"], mine["between_sd_high"]
@@ -67,7 +72,9 @@ def _deviations(ax: Axes, axis: _lambdas.LambdaAxis, mine: pd.DataFrame, log: bo
     ax.set_ylabel("sd of the difference in\ntest loss from the best λ (nats)")
 
 
-def _reliability(ax: Axes, axis: _lambdas.LambdaAxis, mine: pd.DataFrame, test: pd.Series) -> None:
+def _reliability(
+    ax: Axes, axis: _lambda_axis.LambdaAxis, mine: pd.DataFrame, test: pd.Series
+) -> None:
     places = axis.positions()
     known = np.isfinite(mine["reliability"].to_numpy(float))
     if known.any():

@@ -37,10 +37,13 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a panel per way of choosing, all with one axis; classes by their gain in it."""
     table = tables["class-gains"]
-    groups = _panels.groups(table)
-    fig, axes = _panels.grid(groups, 3, size=(8.6, 2.9))
-    for row, group in zip(axes, groups, strict=False):
-        mine, mean = _panels.of(table, group), _panels.of(tables["compromise"], group)
+    configurations = _panels.configurations(table)
+    fig, axes = _panels.grid(len(configurations), 3, size=(8.6, 2.9))
+    for row, configuration in zip(axes, configurations, strict=False):
+        mine, mean = (
+            _panels.of(table, configuration),
+            _panels.of(tables["compromise"], configuration),
+        )
         estimates = mine[[f"{way}_gain" for way in _WAYS]].to_numpy(float)
         shown = np.abs(estimates[np.isfinite(estimates)])
         limit = 1.15 * max(np.quantile(shown, options.inside), 1e-3) if len(shown) else 1
@@ -48,7 +51,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             _ranked(ax, mine, way)
             ax.set(ylim=(-limit, limit), xlabel="classes, ranked by gain")
             ax.set_title(f"{name}\n{_mean(mean, way)}", loc="left")
-        row[0].set_ylabel(f"{group.model} · {group.optimizer}\ngain in test loss (nats)")
+        row[0].set_ylabel(
+            f"{configuration.model} · {configuration.optimizer}\ngain in test loss (nats)"
+        )
     return fig
 
 

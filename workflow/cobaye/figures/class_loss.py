@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures import _class_losses, _panels, _style
 
 NAMES = {
     "class-loss-train": {"split": "train"},
@@ -44,16 +44,9 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the losses at the last epoch, each the mean over the finite seeds."""
-    classes = tables["classes"]
-    classes = classes[classes["split"] == options.split]
-    groups = _panels.groups(classes)
-    fig, axes = _panels.grid(groups, size=(7.0, 3.2))
-    for ax, group in zip(axes[:, 0], groups, strict=False):
-        axis = _lambdas.LambdaAxis(tuple(_panels.lambdas(tables, group)))
-        mine = _panels.without_diverged(classes, tables, group)
-        losses = _lambdas.class_losses(mine, axis.labels)
-        best = _panels.best(tables, group)
-        _panels.title(ax, group, best)
+    fig, rows = _class_losses.rows(tables, options.split, size=(7.0, 3.2))
+    for ax, configuration, axis, best, classes in rows:
+        losses = _class_losses.class_losses(classes, axis.labels)
         _panels.mark_best(ax, axis.place(best))
         handles = _lines(ax, axis.positions(), losses)
         if best is not None:
@@ -62,7 +55,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         lost = losses.isna().all(axis=0).to_numpy()
         handles += _panels.mark_diverged(ax, axis.positions()[lost])
         axis.dress(ax)
-        words = _panels.loss_words(tables, group)
+        words = _panels.loss_words(tables, configuration)
         ax.set_ylabel(f"mean {words['loss']} on {options.split}{words['unit']}")
         _panels.legend(ax, handles)
     return fig
@@ -93,7 +86,7 @@ def _lines(ax: Axes, places: np.ndarray, losses: pd.DataFrame) -> list[Line2D]:
         Line2D([], [], label="mean of all classes", **_MEAN),
         Line2D([], [], label="mean ± standard deviation\nacross classes", **_SPREAD),
     ]
-    own = _lambdas.lowest(losses)
+    own = _class_losses.lowest(losses)
     largest = own.value_counts().reindex(losses.columns[::-1]).idxmax()
     group = losses.loc[own.index[own == largest]].to_numpy(float)[:, known]
     ax.plot(places, np.nanmean(group, axis=0), zorder=5, **_LARGEST)

@@ -69,14 +69,14 @@ def rates(confusion: pd.DataFrame, shown: range) -> np.ndarray:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw one matrix per row of panels, all with one scale of grey."""
     confusion = tables["confusion"]
-    groups = _panels.groups(confusion)
+    configurations = _panels.configurations(confusion)
     names = tables["classes"].drop_duplicates("class").set_index("class")["name"].to_dict()
     shown = window(options.first, options.last, 1 + max(names, default=0))
-    fig, axes = _panels.grid(groups, size=(6.6, 5.8))
-    for ax, group in zip(axes[:, 0], groups, strict=False):
-        _panels.title(ax, group, _panels.best(tables, group))
+    fig, axes = _panels.grid(len(configurations), size=(6.6, 5.8))
+    for ax, configuration in zip(axes[:, 0], configurations, strict=False):
+        _panels.title(ax, configuration, _panels.best(tables, configuration))
         image = ax.imshow(
-            rates(_panels.of(confusion, group), shown),
+            rates(_panels.of(confusion, configuration), shown),
             cmap="Greys",
             norm=PowerNorm(0.5, 0, 1),
             extent=(shown[0] - 0.5, shown[-1] + 0.5, shown[-1] + 0.5, shown[0] - 0.5),

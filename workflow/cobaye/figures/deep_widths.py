@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _grid, _panels
+from cobaye.figures import _grid_words, _panels
 
 NAMES = {"deep-widths": {}}
 TABLES = ("grid",)
@@ -25,7 +25,7 @@ def maps(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return title → accuracy on val, a row per width of the last hidden layer but one.
 
     The columns are the last one's widths. One map for the networks of two hidden layers, and one
-    per width of the first for those of three. Of several configurations of equal widths the best
+    per width of the first for those of three. Of several trials of equal widths the best
     counts.
     """
     widths = [column for column in table.columns if column.startswith("width_")]
@@ -35,7 +35,7 @@ def maps(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
         own, *before = widths[:layers][-2:], *widths[: layers - 2]
         mine = table[depth == layers]
         for first, rows in mine.groupby(before) if before else [((), mine)]:
-            head = " × ".join([*map(_grid.text, first), "rows", "columns"])
+            head = " × ".join([*map(_grid_words.text, first), "rows", "columns"])
             found[f"{layers} hidden layers: {head}"] = rows.pivot_table(
                 index=own[0], columns=own[1], values="val_accuracy", aggfunc="max"
             )
@@ -48,8 +48,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     found = maps(table) if len(table) else {}
     columns = min(len(found), 3) or 1
     lines = -(-len(found) // columns)
-    groups = [_panels.Group(str(line), "") for line in range(lines)]
-    fig, axes = _panels.grid(groups, columns, (max(3.3 * columns, 4.2), 3.1))
+    fig, axes = _panels.grid(lines, columns, (max(3.3 * columns, 4.2), 3.1))
     for ax in axes.flat[len(found) :]:
         ax.set_axis_off()
     depths = {title: title.split(":")[0] for title in found}
@@ -69,8 +68,8 @@ def _map(ax: Axes, title: str, values: pd.DataFrame, limits: tuple[float, float]
             style = {"color": "black" if bright else "white", "fontsize": 5.5}
             ax.text(column, row, f"{value:.1f}", ha="center", va="center", **style)
     ax.set_title(title, loc="left")
-    ax.set_xticks(range(values.shape[1]), map(_grid.text, values.columns))
-    ax.set_yticks(range(values.shape[0]), map(_grid.text, values.index))
-    ax.set(xlabel=_grid.name(values.columns.name), ylabel=_grid.name(values.index.name))
+    ax.set_xticks(range(values.shape[1]), map(_grid_words.text, values.columns))
+    ax.set_yticks(range(values.shape[0]), map(_grid_words.text, values.index))
+    ax.set(xlabel=_grid_words.name(values.columns.name), ylabel=_grid_words.name(values.index.name))
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _grid, _panels
-from cobaye.figures._configurations import legend, panel
+from cobaye.figures import _grid_words, _panels
+from cobaye.figures._trial_curves import legend, panel
 
 NAMES = {"derived-curves": {}}
 TABLES = ("derived", "derived-history", "derived-metrics")
@@ -23,11 +23,10 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a panel per run, three in a row."""
     table = tables["derived"]
-    columns = min(len(table), 3)
-    groups = [_panels.Group(str(line), "") for line in range(-(-len(table) // columns))]
-    fig, axes = _panels.grid(groups, columns, (max(2.3 * columns, 4.5), 2.2))
+    columns = min(len(table), 3) or 1
+    fig, axes = _panels.grid(-(-len(table) // columns), columns, (max(2.3 * columns, 4.5), 2.2))
     frames = tables["derived-history"], tables["derived-metrics"]
-    varied = _grid.hyperparameters(table)
+    varied = _grid_words.hyperparameters(table)
     crosses = [
         panel(ax, row, *frames, varied)
         for ax, (_, row) in zip(axes.flat, table.iterrows(), strict=False)

@@ -1,4 +1,4 @@
-"""The best and the worst configurations of a grid, as a table (S3, tables 2.1, 3.1)."""
+"""The best and the worst trials of a grid, as a table (S3, tables 2.1, 3.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _grid, _panels, _style
+from cobaye.figures import _grid_words, _panels, _style
 
 NAMES = {"grid-best-worst": {}}
 TABLES = ("grid",)
@@ -28,15 +28,21 @@ class Options:
 
 def rows(table: pd.DataFrame, options: Options) -> tuple[list[str], list[list[str]]]:
     """Return the heads of the columns, and the rows as text; ``…`` stands between the two parts."""
-    columns = _grid.varied(table)
-    heads = ["rank", *map(_grid.name, columns), "accuracy\non val (%)", "loss\non val", "ended by"]
-    order = _grid.ranked(table)
+    columns = _grid_words.varied(table)
+    heads = [
+        "rank",
+        *map(_grid_words.name, columns),
+        "accuracy\non val (%)",
+        "loss\non val",
+        "ended by",
+    ]
+    order = _grid_words.ranked(table)
     cells = [
         [
-            _grid.text(row["rank"]),
-            *(_grid.text(row[column]) for column in columns),
+            _grid_words.text(row["rank"]),
+            *(_grid_words.text(row[column]) for column in columns),
             f"{100 * row['val_accuracy']:.2f}",
-            _grid.text(round(float(row["val_loss"]), 4)),
+            _grid_words.text(round(float(row["val_loss"]), 4)),
             str(row["stopped"]),
         ]
         for _, row in order.iterrows()
@@ -51,10 +57,10 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the table."""
     table = tables["grid"]
     if not len(table):
-        return _panels.grid([])[0]
+        return _panels.grid(0)[0]
     heads, cells = rows(table, options)
     size = (1.05 * len(heads) + 0.6, 0.21 * (len(cells) + 1) + 0.5)
-    fig, axes = _panels.grid([_panels.Group("", "")], 1, size)
+    fig, axes = _panels.grid(1, 1, size)
     ax = axes[0, 0]
     ax.set_axis_off()
     ax.set(xlim=(0, len(heads)), ylim=(-len(cells) - 0.2, 1.4))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _grid, _panels, _style
+from cobaye.figures import _grid_words, _panels, _style
 
 NAMES = {"grid-correlation": {}}
 TABLES = ("grid",)
@@ -22,11 +22,11 @@ class Options:
 
 
 def correlations(table: pd.DataFrame) -> pd.DataFrame:
-    """Return Pearson's r of the varied numbers and the accuracy on val, over all configurations.
+    """Return Pearson's r of the varied numbers and the accuracy on val, over all trials.
 
-    Configurations that diverged count with the accuracy that they ended with, as in the report.
+    Trials that diverged count with the accuracy that they ended with, as in the report.
     """
-    varied = _grid.varied(table) if len(table) else []
+    varied = _grid_words.varied(table) if len(table) else []
     numbers = [column for column in varied if pd.api.types.is_numeric_dtype(table[column])]
     return table[[*numbers, ACCURACY]].astype(float).corr()
 
@@ -34,9 +34,9 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the matrix, each number in its cell."""
     found = correlations(tables["grid"]) if len(tables["grid"]) else pd.DataFrame()
-    names = ["accuracy on val" if c == ACCURACY else _grid.name(c) for c in found.columns]
+    names = ["accuracy on val" if c == ACCURACY else _grid_words.name(c) for c in found.columns]
     side = 1.6 + 0.62 * max(len(found), 2)
-    fig, axes = _panels.grid([_panels.Group("", "")] if len(found) else [], 1, (side + 0.6, side))
+    fig, axes = _panels.grid(int(len(found) > 0), 1, (side + 0.6, side))
     if not len(found):
         return fig
     ax = axes[0, 0]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _grid, _panels
-from cobaye.figures._configurations import legend, panel
+from cobaye.figures import _grid_words, _panels
+from cobaye.figures._trial_curves import legend, panel
 
 NAMES = {"grid-curves": {}}
 TABLES = ("grid", "history", "metrics")
@@ -30,7 +30,7 @@ class Options:
 
 def chosen(table: pd.DataFrame, options: Options) -> dict[str, pd.DataFrame]:
     """Return the rows of each part; a grid too small for all of them shows no row twice."""
-    order = _grid.ranked(table)
+    order = _grid_words.ranked(table)
     best, rest = order.iloc[: options.best], order.iloc[options.best :]
     end = max(len(rest) - options.worst, 0)
     rest, worst = rest.iloc[:end], rest.iloc[end:]
@@ -39,17 +39,18 @@ def chosen(table: pd.DataFrame, options: Options) -> dict[str, pd.DataFrame]:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a panel per configuration, a row of panels per part."""
+    """Draw a panel per trial, a row of panels per part."""
     table = tables["grid"]
     parts = {} if table.empty else chosen(table, options)
     parts = {name: rows for name, rows in parts.items() if len(rows)}
     columns = max((len(rows) for rows in parts.values()), default=1)
-    groups = [_panels.Group(name, "") for name in parts]
-    fig, axes = _panels.grid(groups, columns, (max(2.1 * columns, 4.5), 2.2))
+    fig, axes = _panels.grid(len(parts), columns, (max(2.1 * columns, 4.5), 2.2))
     crosses = False
     for line, (part, rows) in zip(axes, parts.items(), strict=False):
         for ax, (_, row) in zip(line, rows.iterrows(), strict=False):
-            crosses |= panel(ax, row, tables["history"], tables["metrics"], _grid.varied(table))
+            crosses |= panel(
+                ax, row, tables["history"], tables["metrics"], _grid_words.varied(table)
+            )
         for ax in line[len(rows) :]:
             ax.set_axis_off()
         line[0].set_ylabel(f"{part}\nmean loss")

@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _grid, _panels, _style
+from cobaye.figures import _grid_words, _panels, _style
 
 NAMES = {"grid-scatter": {}}
 TABLES = ("grid",)
 _MARKERS = "osD^vP*Xhd<>"
-# Points of one place on the axis stand side by side, by colour, over so much of it.
+# Points of one value stand side by side, by colour, over this share of the distance of values.
 _SPREAD = 0.62
 
 
@@ -29,11 +29,11 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per hyperparameter but the epochs, a panel per colouring."""
     table = tables["grid"]
-    varied = _grid.varied(table) if len(table) else []
+    varied = _grid_words.varied(table) if len(table) else []
     rows = [column for column in varied if column != "epochs"] or varied
     count = max(len(varied) - 1, 1)
     size = (3.0 * count, 2.2)
-    fig, axes = _panels.grid([_panels.Group(column, "") for column in rows], count, size)
+    fig, axes = _panels.grid(len(rows), count, size)
     for row, column in zip(axes, rows, strict=False):
         others = [other for other in varied if other != column] or [column]
         for ax, other in zip(row, others, strict=True):
@@ -46,8 +46,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 
 def _panel(ax: Axes, table: pd.DataFrame, column: str, other: str) -> None:
-    places, labels = _grid.positions(table[column])
-    shades, names = _grid.positions(table[other])
+    places, labels = _grid_words.positions(table[column])
+    shades, names = _grid_words.positions(table[other])
     finite = table["finite"].astype(bool).to_numpy()
     accuracy = 100 * table["val_accuracy"].to_numpy(float)
     handles = []
@@ -63,5 +63,5 @@ def _panel(ax: Axes, table: pd.DataFrame, column: str, other: str) -> None:
             ax.plot(x, accuracy[mine & which], marker=marker, **look, **edge, **rim)
         handles.append(Line2D([], [], marker=_MARKERS[shade % len(_MARKERS)], label=label, **look))
     ax.set_xticks(np.arange(len(labels)), labels)
-    ax.set(xlabel=_grid.name(column), ylim=(-3, 103))
-    _panels.legend(ax, handles, title=_grid.name(other), handlelength=0.8)
+    ax.set(xlabel=_grid_words.name(column), ylim=(-3, 103))
+    _panels.legend(ax, handles, title=_grid_words.name(other), handlelength=0.8)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures import _lambda_axis, _panels, _style
 
 NAMES = {"helped-harmed": {}}
 TABLES = ("helped-harmed", "shrunk-curves", "typical-images")
@@ -33,18 +33,18 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw two rows of panels per (model, optimizer): the most helped, the most harmed."""
+    """Draw two rows of panels per configuration: the most helped, the most harmed."""
     ranked = tables["helped-harmed"]
-    groups = _panels.groups(ranked)
+    configurations = _panels.configurations(ranked)
     columns = options.classes
-    fig, axes = _panels.grid([each for each in groups for _ in range(2)], columns, (9.2, 2.6))
-    for number, group in enumerate(groups):
-        mine = _panels.of(ranked, group).sort_values("rank", kind="stable")
+    fig, axes = _panels.grid(2 * len(configurations), columns, (9.2, 2.6))
+    for number, configuration in enumerate(configurations):
+        mine = _panels.of(ranked, configuration).sort_values("rank", kind="stable")
         half = min(columns, max(1, len(mine) // 2))
         ends = mine.head(half), mine.tail(half).iloc[::-1]
         for row, own in zip(axes[2 * number : 2 * number + 2], ends, strict=True):
-            _row(row, own, tables, group)
-        word = f"{group.model} · {group.optimizer}\ndifference in test loss (nats)"
+            _row(row, own, tables, configuration)
+        word = f"{configuration.model} · {configuration.optimizer}\ndifference in test loss (nats)"
         titles = ("helped most", "harmed most, or helped least")
         for ax, end in zip(axes[2 * number : 2 * number + 2, 0], titles, strict=True):
             ax.set_ylabel(f"{end}\n{word}")
@@ -52,16 +52,19 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 
 def _row(
-    row: np.ndarray, own: pd.DataFrame, tables: Mapping[str, pd.DataFrame], group: _panels.Group
+    row: np.ndarray,
+    own: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    configuration: _panels.Configuration,
 ) -> None:
-    curves = _panels.of(tables["shrunk-curves"], group)
+    curves = _panels.of(tables["shrunk-curves"], configuration)
     curves = curves[curves["split"] == "test"]
-    images = _panels.of(tables["typical-images"], group)
+    images = _panels.of(tables["typical-images"], configuration)
     for ax in row[len(own) :]:
         ax.set_axis_off()
     for ax, (_, one) in zip(row, own.iterrows(), strict=False):
         curve = curves[curves["class"] == one["class"]]
-        axis = _lambdas.LambdaAxis(tuple(curve["weight_decay"]))
+        axis = _lambda_axis.LambdaAxis(tuple(curve["weight_decay"]))
         _curve(ax, axis, curve)
         _panels.mark_best(ax, axis.place(one["best"]))
         axis.dress(ax)
@@ -81,7 +84,7 @@ def _probability(one: pd.Series) -> str:
     return "P > 0.999" if value > 0.999 else f"P = {value:.3f}"
 
 
-def _curve(ax: Axes, axis: _lambdas.LambdaAxis, curve: pd.DataFrame) -> None:
+def _curve(ax: Axes, axis: _lambda_axis.LambdaAxis, curve: pd.DataFrame) -> None:
     places = axis.positions()
     ax.fill_between(
         places, curve["low"], curve["high"], color=_CURVE["color"], alpha=0.18, linewidth=0

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _by_layer
-from cobaye.figures._indicators import WORDS
+from cobaye.figures import _layer_panels
+from cobaye.figures._indicator_names import WORDS
 
 NAMES = {"indicator-layers": {}}
 TABLES = ("indicator-ranks",)
@@ -36,7 +36,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     )
     ax = figure.subplots()
     if not square.notna().any(axis=None):
-        _by_layer.empty(ax)
+        _layer_panels.empty(ax)
         return figure
     values = np.ma.masked_invalid(square.to_numpy(float))
     image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")

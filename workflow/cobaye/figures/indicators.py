@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _by_layer, _families, _panels
-from cobaye.figures._indicators import WORDS
+from cobaye.figures import _families, _layer_panels, _panels
+from cobaye.figures._indicator_names import WORDS
 
 NAMES = {"indicators": {}}
 TABLES = ("indicators", "indicator-ranks", "runs")
@@ -38,7 +38,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()
     if not shown:
-        _by_layer.empty(axes[0, 0])
+        _layer_panels.empty(axes[0, 0])
         return figure
     found = _families.families(tables["runs"])
     for ax, indicator in zip(axes.flat, shown, strict=False):

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _by_layer, _families
+from cobaye.figures import _families, _layer_panels
 
 NAMES = {"svcca": {"value": "svcca"}, "layer-information": {"value": "pair_information"}}
 TABLES = ("layer-similarity", "runs")
@@ -34,12 +34,12 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     table = tables["layer-similarity"]
     value = table[options.value]
     table = table.assign(shown=value - table["svcca_null"] if options.value == "svcca" else value)
-    trained, untrained = _by_layer.by_state(table)
+    trained, untrained = _layer_panels.by_state(table)
     found = _families.families(tables["runs"], options.family)
     maps = [[(member.label, member.rows(trained)) for member in own] for own in found.values()]
     if len(untrained):
-        maps.insert(0, _by_layer.networks(untrained))
-    figure, axes = _by_layer.by_member(maps, (1.9, 1.95), (1.4, 0.3))
+        maps.insert(0, _layer_panels.networks(untrained))
+    figure, axes = _layer_panels.by_member(maps, (1.9, 1.95), (1.4, 0.3))
     if not maps:
         return figure
     off_diagonal = table.loc[table["layer"] != table["other"], "shown"].dropna()
@@ -74,6 +74,6 @@ def _place(own: pd.DataFrame) -> dict[str, tuple[float, ...]]:
 
 def _number(ax: Axes, own: pd.DataFrame) -> None:
     last = int(own["layer"].max())
-    ticks = range(1, last + 1, 1 if last < _by_layer.MANY_LAYERS else 4)
+    ticks = range(1, last + 1, 1 if last < _layer_panels.MANY_LAYERS else 4)
     ax.set_xticks(ticks)
     ax.set_yticks(ticks)

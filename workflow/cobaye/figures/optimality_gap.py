@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures import _lambda_axis, _panels, _style
 
 NAMES = {"optimality-gap": {}}
 TABLES = ("optimality-gap",)
@@ -34,20 +34,20 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a row of panels per (model, optimizer) that has `exact` runs beside its own."""
+    """Draw a row of panels per configuration that has `exact` runs beside its own."""
     table = tables["optimality-gap"]
-    table = table[table["weight_decay"].isin(_lambdas.order(table["weight_decay"]))]
-    groups = _panels.groups(table)
-    fig, axes = _panels.grid(groups, len(_QUANTITIES), (7.2, 3.0))
-    for row, group in zip(axes, groups, strict=False):
-        mine = _panels.of(table, group)
-        axis = _lambdas.LambdaAxis(tuple(_lambdas.order(mine["weight_decay"])))
+    table = table[table["weight_decay"].isin(_lambda_axis.order(table["weight_decay"]))]
+    configurations = _panels.configurations(table)
+    fig, axes = _panels.grid(len(configurations), len(_QUANTITIES), (7.2, 3.0))
+    for row, configuration in zip(axes, configurations, strict=False):
+        mine = _panels.of(table, configuration)
+        axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(mine["weight_decay"])))
         shrinkage = mine.groupby("weight_decay")["shrinkage"].mean().reindex(axis.labels)
         for ax, quantity in zip(row, _QUANTITIES, strict=True):
             _draw(ax, mine, axis, *quantity)
             _mark_shrinkage(ax, axis, shrinkage.to_numpy(float))
-        _panels.title(row[0], group, note=f"against {mine['exact'].iloc[0]}")
-    if groups:
+        _panels.title(row[0], configuration, note=f"against {mine['exact'].iloc[0]}")
+    if configurations:
         handles = [
             Line2D(
                 [], [], color=_style.INK, marker="o", markersize=3, label="each λ, mean over seeds"
@@ -66,7 +66,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 def _draw(
     ax: Axes,
     runs: pd.DataFrame,
-    axis: _lambdas.LambdaAxis,
+    axis: _lambda_axis.LambdaAxis,
     column: str,
     title: str,
     factor: float,
@@ -93,7 +93,7 @@ def _draw(
     axis.dress(ax)
 
 
-def _parts(axis: _lambdas.LambdaAxis) -> list[slice]:
+def _parts(axis: _lambda_axis.LambdaAxis) -> list[slice]:
     """Return λ = 0 by itself, left of the axis break, and the others."""
     zero = int(bool(axis.labels) and float(axis.labels[0]) == 0)
     return [part for part in (slice(0, zero), slice(zero, None)) if axis.labels[part]]
@@ -103,7 +103,7 @@ def _power(value: float, _: int) -> str:
     return _style.power_of_ten(round(np.log10(value)))
 
 
-def _mark_shrinkage(ax: Axes, axis: _lambdas.LambdaAxis, shrinkage: np.ndarray) -> None:
+def _mark_shrinkage(ax: Axes, axis: _lambda_axis.LambdaAxis, shrinkage: np.ndarray) -> None:
     """Give the panel a second axis, of λ times the sum of the learning rates, and mark 1 on it.
 
     The two are one axis, shifted, if all runs made the same steps; otherwise there is none.

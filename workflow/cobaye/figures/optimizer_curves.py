@@ -1,4 +1,4 @@
-"""Accuracy and loss against epochs, one curve per (model, optimizer) (S1.3, S1.7, S3.8)."""
+"""Accuracy and loss against epochs, one curve per configuration (S1.3, S1.7, S3.8)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _curves, _pairs, _panels
+from cobaye.figures import _configuration_curves, _epoch_curves, _panels
 
 NAMES = {"optimizer-curves": {}}
 TABLES = ("history", "metrics", "runs", "best-lambda")
@@ -26,27 +26,29 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw train above the held-out split, accuracy left of loss."""
-    groups = _panels.groups(tables["runs"])
-    rows = [_panels.Group(split, "") for split in ("train", options.split)] if groups else []
-    fig, axes = _panels.grid(rows, 2, size=(7.6, 2.3))
-    if not groups:
+    configurations = _panels.configurations(tables["runs"])
+    fig, axes = _panels.grid(2 * bool(configurations), 2, size=(7.6, 2.3))
+    if not configurations:
         return fig
     history, metrics = (
         table[table["epoch"] >= options.first_epoch]
         for table in (tables["history"], tables["metrics"])
     )
     shown = {"train": history, options.split: metrics[metrics["split"] == options.split]}
-    words = [_panels.loss_words(tables, group) for group in groups]
+    words = [_panels.loss_words(tables, configuration) for configuration in configurations]
     one = words[0] if all(each == words[0] for each in words) else {"loss": "loss", "unit": ""}
     for row, (split, table) in zip(axes, shown.items(), strict=True):
         quantities = [
-            _curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
-            _curves.Quantity(
+            _epoch_curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
+            _epoch_curves.Quantity(
                 "loss", f"mean {one['loss']}\non {split}{one['unit']}", log=options.log_loss
             ),
         ]
-        found = [_pairs.curves(table, tables, groups, quantity) for quantity in quantities]
+        found = [
+            _configuration_curves.curves(table, tables, configurations, quantity)
+            for quantity in quantities
+        ]
         for ax, quantity, each in zip(row, quantities, found, strict=True):
-            _pairs.draw(ax, each, quantity)
-    _pairs.legend(fig, tables, found[0], options.split)
+            _configuration_curves.draw(ax, each, quantity)
+    _configuration_curves.legend(fig, tables, found[0], options.split)
     return fig

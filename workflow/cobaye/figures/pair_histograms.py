@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _histograms
+from cobaye.figures import _layer_histograms
 
 NAMES = {
     "pair-histograms-initial": {"untrained": True},
@@ -39,22 +39,19 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a column per network, the two means upright."""
     own = {name: tables[name] for name in TABLES[:2]}
-    found = _histograms.columns(own, tables["runs"], options.family, untrained=options.untrained)
+    found = _layer_histograms.columns(
+        own, tables["runs"], options.family, untrained=options.untrained
+    )
     layers = sorted(tables["pair-histograms"]["layer"].unique())
-    figure, axes = _histograms.grid([title for title, *_ in found], layers, "all")
-    for ax, layer, look, own in _histograms.each(axes, layers, found):
-        shares, edges = _histograms.shares(own["pair-histograms"], layer)
-        if len(shares):
-            ax.stairs(shares * 100, edges, fill=True, alpha=0.75, **look)
+    figure, axes = _layer_histograms.grid([title for title, *_ in found], layers, "all")
+    for ax, layer, look, own in _layer_histograms.each(axes, layers, found):
+        _layer_histograms.bars(ax, own["pair-histograms"], layer, alpha=0.75, **look)
         of_layer = own["activations"][own["activations"]["layer"] == layer]
         for column, (_, line) in MEANS.items():
             ax.axvline(of_layer[column].mean(), **line)
-        ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylim(0, 100)
-        ax.set_yticks([1, 100], ["1", "100"])
         ax.set_xlim(0, 1)
     if found:
-        _histograms.label(
+        _layer_histograms.label(
             figure, "normalised mutual information of a pair", "layer: share of its pairs (%)"
         )
         handles = [Line2D([], [], label=label, **line) for label, line in MEANS.values()]

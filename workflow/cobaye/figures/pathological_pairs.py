@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cobaye.figures import _by_layer, _families, _panels
+from cobaye.figures import _families, _layer_panels, _panels
 
 NAMES = {"pathological-pairs": {}}
 TABLES = ("activations", "runs")
@@ -34,18 +34,17 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per family, a panel per level."""
-    trained, _ = _by_layer.by_state(tables["activations"])
+    trained, _ = _layer_panels.by_state(tables["activations"])
     found = _families.families(tables["runs"], options.family)
-    figure, axes = _by_layer.by_member(list(found.values()), (2.0, 1.5), (1.9, 0.4))
+    figure, _ = _layer_panels.members(
+        found,
+        "share (%)",
+        lambda ax, member: _panel(ax, member.rows(trained)),
+        (2.0, 1.5),
+        (1.9, 0.4),
+    )
     if not found:
         return figure
-    for row, own in zip(axes, found.values(), strict=True):
-        row[0].set_ylabel("share (%)")
-        for ax, member in zip(row, own, strict=False):
-            _panel(ax, member.rows(trained))
-            ax.set_title(member.label, loc="left")
-    for ax in axes[-1]:
-        ax.set_xlabel("layer")
     handles = [
         Line2D([], [], label="neurons that never change", **NEURONS),
         Line2D([], [], label="its square: pairs of\nsuch, if drawn alike", **EXPECTED),
@@ -56,7 +55,6 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 
 def _panel(ax: Axes, table: pd.DataFrame) -> None:
-    ax.set_axis_on()
     means = table.groupby("layer")[["off", "on", *(part for part, *_ in PARTS)]].mean() * 100
     below = 0 * means["off"]
     for part, _, grey, hatch in PARTS:
@@ -66,4 +64,4 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
     neurons = means["off"] + means["on"]
     ax.plot(means.index, neurons, **NEURONS)
     ax.plot(means.index, neurons**2 / 100, **EXPECTED)
-    _by_layer.number_layers(ax, table["layer"])
+    _layer_panels.number_layers(ax, table["layer"])

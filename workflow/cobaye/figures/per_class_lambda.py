@@ -37,17 +37,17 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a row per (model, optimizer) and way; all rows of one group share the axis of λ."""
+    """Draw a row per configuration and way; all rows of one configuration share the axis of λ."""
     table = tables["per-class-lambda"]
-    groups = _panels.groups(table)
+    configurations = _panels.configurations(table)
     rows = [
-        (group, way)
-        for group in groups
-        for way in _panels.of(table, group)["choice"].drop_duplicates()
+        (configuration, way)
+        for configuration in configurations
+        for way in _panels.of(table, configuration)["choice"].drop_duplicates()
     ]
-    fig, axes = _panels.grid([group for group, _ in rows], len(_TRAITS), (7.2, 2.3))
-    for row, (group, way) in zip(axes, rows, strict=False):
-        mine = _panels.of(table, group)
+    fig, axes = _panels.grid(len(rows), len(_TRAITS), (7.2, 2.3))
+    for row, (configuration, way) in zip(axes, rows, strict=False):
+        mine = _panels.of(table, configuration)
         heights = _heights(mine["weight_decay"])
         limits = _padded(heights, 0.06)
         own = mine["choice"] == way
@@ -58,7 +58,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             ax.set_ylim(limits)
             _ticks(ax, limits, mine)
         row[0].set_ylabel(f"λ chosen by\n{way}")
-        _panels.title(row[0], group, note=_gain(_panels.of(tables["per-class"], group), way))
+        _panels.title(
+            row[0], configuration, note=_gain(_panels.of(tables["per-class"], configuration), way)
+        )
     if rows:
         fig.legend(handles=[_panels.best_handle()], loc="outside lower center")
     return fig

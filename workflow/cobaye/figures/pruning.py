@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _by_layer, _families, _panels
+from cobaye.figures import _families, _layer_panels, _panels
 
 NAMES = {
     "random-pruning": {"how": "random"},
@@ -45,7 +45,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     figure = Figure(figsize=(1.9 + 2.4 * count, 2.7), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False, sharex=True, sharey=True)[0]
     if not found:
-        _by_layer.empty(axes[0])
+        _layer_panels.empty(axes[0])
         return figure
     own = table[table["how"] == options.how] if len(table) else table
     for ax, (name, members) in zip(axes, found.items(), strict=True):

@@ -38,11 +38,10 @@ def best_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw the accuracy on val of the best of n configurations, and that of the whole grid."""
+    """Draw the accuracy on val of the best of n trials, and that of the whole grid."""
     table = tables["grid"]
-    groups = [_panels.Group("", "")] if len(table) else []
-    fig, axes = _panels.grid(groups, 1, (5.0, 2.8))
-    if not groups:
+    fig, axes = _panels.grid(int(len(table) > 0), 1, (5.0, 2.8))
+    if table.empty:
         return fig
     ax = axes[0, 0]
     accuracy = 100 * table["val_accuracy"].where(table["finite"].astype(bool), 0.0).to_numpy(float)
@@ -54,6 +53,6 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     ax.set_xscale("log")
     ax.set_xticks(ticks := [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500) if t <= len(n)], ticks)
     ax.minorticks_off()
-    ax.set(xlabel="configurations drawn at random", ylabel="accuracy on val (%)")
+    ax.set(xlabel="trials drawn at random", ylabel="accuracy on val (%)")
     _panels.legend(ax, ax.get_legend_handles_labels()[0], loc="lower right", bbox_to_anchor=(1, 0))
     return fig

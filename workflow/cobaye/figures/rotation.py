@@ -14,7 +14,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _by_layer, _curves, _families, _panels, _style
+from cobaye.figures import _epoch_curves, _families, _layer_panels, _panels, _style
 
 NAMES = {
     "rotation": {},
@@ -48,7 +48,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     axes = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey="col")
     if not members:
         for ax in axes.flat:
-            _by_layer.empty(ax)
+            _layer_panels.empty(ax)
         return figure
     colours = _colours(tables["rotation"])
     rates = [_training(ax, tables, member) for ax, member in zip(axes[:, 0], members, strict=True)]
@@ -115,7 +115,7 @@ def _limit_rates(axes: list[Axes], rates: pd.Series) -> None:
         return
     low, high = positive.min() / 1.5, positive.max() * 1.5
     for ax in axes:
-        _curves.log_scale(ax, 1e4)
+        _epoch_curves.log_scale(ax, 1e4)
         ax.set_ylim(low, high)
         ax.minorticks_off()
 
@@ -144,7 +144,7 @@ def _bar(figure: Figure, axes: np.ndarray, colours: Mapping[int, tuple[float, ..
     palette = ScalarMappable(BoundaryNorm(edges, len(layers)), ListedColormap(colours.values()))
     shown = [row[1] for row in axes[:3]]
     bar = figure.colorbar(palette, ax=shown, fraction=0.035, pad=0.02, aspect=14 * len(shown))
-    step = 2 if len(layers) > _by_layer.MANY_LAYERS else 1
+    step = 2 if len(layers) > _layer_panels.MANY_LAYERS else 1
     bar.set_ticks(np.arange(1, len(layers) + 1, step), labels=layers[::step])
     bar.ax.invert_yaxis()
     bar.set_label("layer")

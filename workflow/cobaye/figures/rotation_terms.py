@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import SymmetricalLogLocator
 
-from cobaye.figures import _by_layer, _families, _panels, _style
+from cobaye.figures import _families, _layer_panels, _panels, _style
 
 NAMES = {"rotation-terms": {}}
 TABLES = ("rotation", "runs")
@@ -40,17 +40,13 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per family, a panel per level, after the last epoch."""
     found = _families.families(tables["runs"], options.family)
-    figure, axes = _by_layer.by_member(list(found.values()), (2.2, 1.5), (0.8, 0.8))
+    last = _last(tables["rotation"])
+    figure, axes = _layer_panels.members(
+        found, "term", lambda ax, member: _panel(ax, member, last), (2.2, 1.5), (0.8, 0.8)
+    )
     if not found:
         return figure
-    last = _last(tables["rotation"])
-    for row, own in zip(axes, found.values(), strict=True):
-        row[0].set_ylabel("term")
-        for ax, member in zip(row, own, strict=False):
-            _panel(ax, member, last)
     _limit(axes, last)
-    for ax in axes[-1]:
-        ax.set_xlabel("layer")
     handles = [
         Line2D([], [], label=label, color=_style.GREY, **look) for label, look in _TERMS.values()
     ]
@@ -66,8 +62,6 @@ def _last(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _panel(ax: Axes, member: _families.Member, table: pd.DataFrame) -> None:
-    ax.set_axis_on()
-    ax.set_title(member.label, loc="left")
     for level in (0, 1):
         ax.axhline(level, color="#bbbbbb", linewidth=0.6, zorder=0)
     own = member.rows(table)
@@ -78,7 +72,7 @@ def _panel(ax: Axes, member: _families.Member, table: pd.DataFrame) -> None:
     if own.empty:
         where = {"ha": "center", "va": "center", "transform": ax.transAxes}
         ax.text(0.5, 0.5, "diverged", fontsize=7, **where)
-    _by_layer.number_layers(ax, table["layer"])
+    _layer_panels.number_layers(ax, table["layer"])
 
 
 def _limit(axes: np.ndarray, table: pd.DataFrame) -> None:

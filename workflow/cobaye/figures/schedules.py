@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _curves, _pairs, _panels
+from cobaye.figures import _configuration_curves, _epoch_curves, _panels
 
 NAMES = {"schedules": {}}
 TABLES = ("history", "metrics", "runs", "best-lambda")
@@ -24,23 +24,22 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw three panels, one curve per (model, optimizer) in each: rate, train, held-out split."""
-    groups = _panels.groups(tables["runs"])
-    rows = [_panels.Group("all", "")] if groups else []
-    fig, axes = _panels.grid(rows, 3, size=(8.6, 2.5))
-    if not groups:
+    """Draw three panels, one curve per configuration in each: rate, train, held-out split."""
+    configurations = _panels.configurations(tables["runs"])
+    fig, axes = _panels.grid(int(bool(configurations)), 3, size=(8.6, 2.5))
+    if not configurations:
         return fig
     history, metrics = (
         table[table["epoch"] >= 1] for table in (tables["history"], tables["metrics"])
     )
     held_out = metrics[metrics["split"] == options.split]
     shown = [
-        (history, _curves.Quantity("learning_rate", "learning rate", log=options.log_rate)),
-        (history, _curves.Quantity("accuracy", "accuracy on train (%)", 100)),
-        (held_out, _curves.Quantity("accuracy", f"accuracy on {options.split} (%)", 100)),
+        (history, _epoch_curves.Quantity("learning_rate", "learning rate", log=options.log_rate)),
+        (history, _epoch_curves.Quantity("accuracy", "accuracy on train (%)", 100)),
+        (held_out, _epoch_curves.Quantity("accuracy", f"accuracy on {options.split} (%)", 100)),
     ]
     for ax, (table, quantity) in zip(axes[0], shown, strict=True):
-        found = _pairs.curves(table, tables, groups, quantity)
-        _pairs.draw(ax, found, quantity)
-    _pairs.legend(fig, tables, found, options.split)
+        found = _configuration_curves.curves(table, tables, configurations, quantity)
+        _configuration_curves.draw(ax, found, quantity)
+    _configuration_curves.legend(fig, tables, found, options.split)
     return fig

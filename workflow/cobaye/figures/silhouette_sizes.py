@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _by_layer, _families
+from cobaye.figures import _families, _layer_panels
 
 NAMES = {"silhouette-sizes-first": {"end": "first"}, "silhouette-sizes-last": {"end": "last"}}
 TABLES = ("silhouette-sizes", "runs")
@@ -30,18 +30,18 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a row of panels per layer, a panel per family; bands: ± one deviation over trials."""
+    """Draw a row of panels per layer, a panel per family; bands: ± one deviation over neurons."""
     table = tables["silhouette-sizes"]
     table = table[table["distance"] == options.distance]
     found = _families.families(tables["runs"], options.family)
     layers = sorted(table["layer"].unique())
     half = (len(layers) + 1) // 2
     layers = layers[:half] if options.end == "first" else layers[half:]
-    figure, axes = _by_layer.panels(found if layers else {}, max(len(layers), 1), 1.75)
-    trained, untrained = _by_layer.by_state(table)
+    figure, axes = _layer_panels.panels(found if layers else {}, max(len(layers), 1), 1.75)
+    trained, untrained = _layer_panels.by_state(table)
     for row, layer in zip(axes, layers, strict=False):
         for ax, own in zip(row, found.values(), strict=True):
-            before = _by_layer.of_model(untrained, own)
+            before = _layer_panels.of_model(untrained, own)
             _line(ax, before[before["layer"] == layer], _families.INITIAL)
             for member in own:
                 rows = member.rows(trained)
@@ -50,7 +50,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         row[0].set_ylabel(f"layer {int(layer)}\nsilhouette ({options.distance})")
     for ax in axes[-1] if layers else ():
         ax.set_xlabel("neighbourhood (% of the images)")
-    _by_layer.legend(figure, found, untrained=len(untrained) > 0)
+    _layer_panels.legend(figure, found, untrained=len(untrained) > 0)
     return figure
 
 

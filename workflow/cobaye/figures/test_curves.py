@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _curves
+from cobaye.figures import _epoch_curves
 
 NAMES = {"test-curves": {}}
 TABLES = ("metrics", "runs", "best-lambda", "baseline")
@@ -29,7 +29,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     metrics, split = tables["metrics"], options.split
     wanted = (metrics["split"] == split) & (metrics["epoch"] >= options.first_epoch)
     quantities = [
-        _curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
-        _curves.Quantity("loss", f"mean {{loss}} on {split}{{unit}}", log=options.log_loss),
+        _epoch_curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
+        _epoch_curves.Quantity("loss", f"mean {{loss}} on {split}{{unit}}", log=options.log_loss),
     ]
-    return _curves.figure(metrics[wanted], tables, quantities, size=(7.2, 2.8), split=split)
+    return _epoch_curves.figure(metrics[wanted], tables, quantities, size=(7.2, 2.8), split=split)

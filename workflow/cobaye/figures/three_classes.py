@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cobaye.errors import ConfigError, nearest
-from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures import _class_losses, _lambda_axis, _panels, _style
 
 NAMES = {"three-classes": {}}
 TABLES = ("classes", "runs", "best-lambda", "best-lambda-per-class")
@@ -45,7 +45,7 @@ def choose(per_class: pd.DataFrame) -> list[int]:
     Of the tenth of the classes that pay most (at least three): one with the smallest λ of its own,
     the one in the middle, and one with the largest; among equals, the one that pays most.
 
-    ``per_class`` is the table ``best-lambda-per-class`` of one (model, optimizer).
+    ``per_class`` is the table ``best-lambda-per-class`` of one configuration.
     """
     known = per_class.dropna(subset=["paid", "weight_decay"])
     known = known.assign(own=known["weight_decay"].astype(float))
@@ -64,48 +64,42 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the losses at the last epoch, with their range over the finite seeds."""
     classes = tables["classes"]
     classes = classes[classes["split"] == options.split]
-    groups = _panels.groups(classes)
-    numbers = _numbers(classes, tables, groups, options.classes)
     names = dict(zip(classes["class"], classes["name"], strict=True))
-    fig, axes = _panels.grid(groups, size=(6.4, 2.8))
-    for ax, group in zip(axes[:, 0], groups, strict=False):
-        axis = _lambdas.LambdaAxis(tuple(_panels.lambdas(tables, group)))
-        mine = _panels.without_diverged(classes, tables, group)
-        best = _panels.best(tables, group)
-        _panels.title(ax, group, best)
+    fig, rows = _class_losses.rows(tables, options.split, size=(6.4, 2.8))
+    numbers = _numbers(names, tables, [row.configuration for row in rows], options.classes)
+    for ax, configuration, axis, best, finite in rows:
         _panels.mark_best(ax, axis.place(best))
         handles = []
         for number, look in zip(numbers, _LOOKS, strict=False):
-            own = mine[mine["class"] == number]
+            own = finite[finite["class"] == number]
             handles += _line(ax, axis, own, look, _style.class_name(names[number], number))
-        seen = mine["weight_decay"].unique()
+        seen = finite["weight_decay"].unique()
         lost = [label not in seen for label in axis.labels]
         handles += _panels.mark_diverged(ax, axis.positions()[lost])
         handles.append(Line2D([], [], color="black", label="lowest loss of the class", **_MINIMUM))
         if best is not None:
             handles.append(_panels.best_handle())
         axis.dress(ax)
-        words = _panels.loss_words(tables, group)
+        words = _panels.loss_words(tables, configuration)
         ax.set_ylabel(f"mean {words['loss']}\non {options.split}{words['unit']}")
         _panels.legend(ax, handles)
     return fig
 
 
 def _numbers(
-    classes: pd.DataFrame,
+    names: Mapping[int, str],
     tables: Mapping[str, pd.DataFrame],
-    groups: Sequence[_panels.Group],
+    configurations: Sequence[_panels.Configuration],
     wanted: Sequence[str],
 ) -> list[int]:
     """Return the classes to draw: those asked for, else chosen in the first row that allows it."""
-    known = classes.drop_duplicates("class").set_index("class")["name"].astype(str)
     if not wanted:
         per_class = tables["best-lambda-per-class"]
-        per_class = per_class[per_class["class"].isin(known.index)]
-        chosen = (choose(_panels.of(per_class, group)) for group in groups)
-        return next(filter(None, chosen), known.index.tolist())[: len(_LOOKS)]
-    by_name = {str(number): number for number in known.index}
-    by_name |= {name: number for number, name in known.items()}
+        per_class = per_class[per_class["class"].isin(names)]
+        chosen = (choose(_panels.of(per_class, configuration)) for configuration in configurations)
+        return next(filter(None, chosen), list(names))[: len(_LOOKS)]
+    by_name = {str(number): number for number in names}
+    by_name |= {str(name): number for number, name in names.items()}
     for name in wanted:
         if name not in by_name:
             raise ConfigError(f"three-classes: no class {name!r}: {nearest(name, by_name)}")
@@ -113,7 +107,7 @@ def _numbers(
 
 
 def _line(
-    ax: Axes, axis: _lambdas.LambdaAxis, rows: pd.DataFrame, look: dict[str, Any], name: str
+    ax: Axes, axis: _lambda_axis.LambdaAxis, rows: pd.DataFrame, look: dict[str, Any], name: str
 ) -> list[Line2D]:
     """Draw one class; return its legend entry, which gives the λ of its lowest loss."""
     per_run = rows[np.isfinite(rows["loss"].to_numpy(float))].groupby("weight_decay")["loss"]
@@ -122,7 +116,7 @@ def _line(
     ax.plot(places, mean, markersize=3.5, linewidth=1.4, **look)
     if (high > low).any():
         ax.fill_between(places, low, high, color=look["color"], alpha=0.15, linewidth=0)
-    own = _lambdas.lowest(mean.to_frame().T)
+    own = _class_losses.lowest(mean.to_frame().T)
     if own.empty:
         return [Line2D([], [], label=f"“{name}”", **look)]
     lowest = own.iloc[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _curves
+from cobaye.figures import _epoch_curves
 
 NAMES = {"train-curves": {}}
 TABLES = ("history", "runs", "best-lambda", "baseline")
@@ -26,10 +26,10 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the means over each epoch, as the history of each run has them."""
     log = options.log_loss
     quantities = [
-        _curves.Quantity("accuracy", "accuracy on train (%)", 100),
-        _curves.Quantity("loss", "mean {loss}\non train{unit}", log=log),
-        _curves.Quantity("objective", "objective on train{unit}", log=log),
+        _epoch_curves.Quantity("accuracy", "accuracy on train (%)", 100),
+        _epoch_curves.Quantity("loss", "mean {loss}\non train{unit}", log=log),
+        _epoch_curves.Quantity("objective", "objective on train{unit}", log=log),
     ]
     history = tables["history"]
     history = history[history["epoch"] >= options.first_epoch]
-    return _curves.figure(history, tables, quantities, size=(7.2, 2.4), split="train")
+    return _epoch_curves.figure(history, tables, quantities, size=(7.2, 2.4), split="train")

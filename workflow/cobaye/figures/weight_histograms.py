@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from cobaye.figures import _by_layer, _curves, _families, _panels
+from cobaye.figures import _epoch_curves, _families, _layer_panels, _panels
 
 NAMES = {
     "weight-change": {"quantity": "change"},
@@ -62,7 +62,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     axes = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
     if not layers or not found:
         for ax in axes.flat:
-            _by_layer.empty(ax)
+            _layer_panels.empty(ax)
         return figure
     for ax, name in zip(axes[0], found, strict=True):
         ax.set_title(name, loc="left")
@@ -129,7 +129,7 @@ def _limit(ax: Axes, drawn: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
     top = max(values.max() for values, _ in drawn)
     ax.set_xlim(-reach, reach)
     ax.set_ylim(top / 10**_DECADES, 2 * top)
-    _curves.log_scale(ax, 1e4)
+    _epoch_curves.log_scale(ax, 1e4)
     ax.minorticks_off()
     ax.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
 

@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _curves
+from cobaye.figures import _epoch_curves
 
 NAMES = {"weight-norm": {}}
 TABLES = ("history", "runs", "best-lambda")
@@ -24,5 +24,7 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the sum after every epoch; epoch 0 is the initial weights."""
-    quantity = _curves.Quantity("weight_l1", "Σ|w|, weights and biases", log=options.scale == "log")
-    return _curves.figure(tables["history"], tables, [quantity], size=(5.2, 3.0))
+    quantity = _epoch_curves.Quantity(
+        "weight_l1", "Σ|w|, weights and biases", log=options.scale == "log"
+    )
+    return _epoch_curves.figure(tables["history"], tables, [quantity], size=(5.2, 3.0))

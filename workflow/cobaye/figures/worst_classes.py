@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures import _lambda_axis, _panels, _style
 
 NAMES = {"worst-classes": {}}
 TABLES = ("worst-classes", "worst-pairs", "best-lambda")
@@ -36,17 +36,17 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a line per number of classes, and the share of images the worst pair loses."""
     table = tables["worst-classes"]
-    groups = _panels.groups(table)
-    fig, axes = _panels.grid(groups, size=(7.0, 3.0))
-    for ax, group in zip(axes[:, 0], groups, strict=False):
-        mine = _panels.of(table, group)
+    configurations = _panels.configurations(table)
+    fig, axes = _panels.grid(len(configurations), size=(7.0, 3.0))
+    for ax, configuration in zip(axes[:, 0], configurations, strict=False):
+        mine = _panels.of(table, configuration)
         mine = mine[mine["chosen_on"] == options.chosen_on]
-        axis = _lambdas.LambdaAxis(tuple(_lambdas.order(mine["weight_decay"])))
-        best = _panels.best(tables, group)
-        _panels.title(ax, group, best)
+        axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(mine["weight_decay"])))
+        best = _panels.best(tables, configuration)
+        _panels.title(ax, configuration, best)
         _panels.mark_best(ax, axis.place(best))
         handles = _lines(ax, axis, mine)
-        pairs = _panels.of(tables["worst-pairs"], group).set_index("weight_decay")
+        pairs = _panels.of(tables["worst-pairs"], configuration).set_index("weight_decay")
         pairs = pairs.loc[list(axis.labels)]
         ax.plot(axis.positions(), 100 * pairs["rate"], markersize=2.5, **_PAIR)
         handles.append(Line2D([], [], markersize=2.5, label=_pair(pairs, best), **_PAIR))
@@ -57,7 +57,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     return fig
 
 
-def _lines(ax: Axes, axis: _lambdas.LambdaAxis, table: pd.DataFrame) -> list[Line2D]:
+def _lines(ax: Axes, axis: _lambda_axis.LambdaAxis, table: pd.DataFrame) -> list[Line2D]:
     """Draw the measures whose classes are not all there are; return their legend entries."""
     handles, drawn = [], set()
     for measure, look in _LOOKS.items():

@@ -1,5 +1,5 @@
-"""Inference: what λ does to a class, and what chance does. Arrays in, arrays out.
+"""Statistical inference on the effect of λ on each class. Arrays in, arrays out.
 
-`sample` holds images sorted by class and draws other samples from them; `effects`, `reliability`,
-`choices`, `shrinkage` and `worst` are what is asked of it.
+`sample` holds values of images, sorted by class, and resamples them. `effects`, `reliability`,
+`choices`, `shrinkage`, `worst` and `compared` estimate from such samples.
 """

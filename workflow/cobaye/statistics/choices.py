@@ -42,7 +42,7 @@ def null_counts(
     images are centred on it, keeping their own spread: x_i − m_c + m, stretched about m by
     √(n/(n − 1)) as a bootstrap of n images is too narrow by as much. A draw resamples each class's
     images with replacement, an image keeping its losses at all λ together, and finds the lowest of
-    each class's means. Only differences between λ matter, so a class's own level is no part of it.
+    each class's means. Only differences between λ matter: a class's mean level cancels.
     """
     enough = sample.counts > 1
     width = sample.values.shape[1]

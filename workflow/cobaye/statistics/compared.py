@@ -38,9 +38,9 @@ def compare(
     """Compare classifiers, a column each, with that of column 0.
 
     losses, correct: of the same images in the same order; the latter 0 or 1, or shares of seeds.
-    The intervals are normal, their errors from a bootstrap of each class's images, an image keeping
-    all that is known of it: for these classifiers, on other images of these classes. A bootstrap
-    of n images is too narrow by √((n − 1)/n), which is made good with the n of a mean class.
+    The intervals are normal, for these classifiers on other images of these classes. Their errors
+    come from a bootstrap of each class's images; an image keeps all its values. A bootstrap of n
+    images is too narrow by √((n − 1)/n); errors are divided by that, n being the mean of classes.
     """
     width = losses.values.shape[1]
     both = losses.with_values(np.hstack((losses.values, correct.values)))

@@ -1,4 +1,4 @@
-"""Would another half of the images say the same? Random halves of each class's images."""
+"""Split-half reliability: how well random halves of each class's images agree."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Reliability:
     correlation: over classes, of the halves' mean differences, per column (M,). stepped_up: the
     same for the whole number of images, by Spearman and Brown: 2r/(1 + r). agreement: the share of
     classes whose best column is the same in both halves. expected: that share if halves were
-    matched at random among classes. kappa: Cohen's, (agreement − expected)/(1 − expected): what
-    there is beyond chance. A choice is no mean, so Spearman and Brown's formula is not for it.
+    matched at random among classes. kappa: Cohen's, (agreement − expected)/(1 − expected), the
+    agreement beyond chance. Spearman and Brown's formula holds for means, not for choices.
     """
 
     correlation: Interval

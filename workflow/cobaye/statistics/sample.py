@@ -1,7 +1,7 @@
-"""What is known of each image, sorted by class; its means by class, and those of other draws of it.
+"""Values of images, sorted by class: class means, and those of bootstraps, permutations and halves.
 
-No loop runs over images: a draw is a sparse matrix (classes × images) of counts, many draws at a
-time are one, and one product of it with the values (images × columns) gives the sums of all.
+No loop runs over images. A draw is a sparse matrix of counts (classes × images); many draws are
+stacked into one, and its product with the values (images × columns) gives all sums at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of a study's grid: a row per configuration, and which is best on validation."""
+"""The table of a study's grid: a row per trial, and which is best on validation."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ ALL_EPOCHS = "all epochs"
 
 
 def table(raw: Mapping[str, pd.DataFrame], grid: Mapping[str, Any] | None) -> pd.DataFrame:
-    """Return one row per configuration: (model, optimizer, λ, seed, epochs).
+    """Return one row per trial: a run (model, optimizer, λ, seed) with a budget of epochs.
 
-    raw: the tables runs, history and metrics. grid: {"models": entry → column → value,
-    "optimizers": likewise, "epochs": optimizer → numbers of epochs}; None gives no rows.
+    raw: the tables runs, history and metrics. grid: {"models": model → column → value,
+    "optimizers": optimizer → column → value, "epochs": optimizer → budgets}; None gives no rows.
 
-    Columns: the keys; those of `grid`; epochs, the budget; epoch, the last that was trained within
-    it; train_loss and train_accuracy, means while that epoch changed the weights; val_loss and
-    val_accuracy after it; the epoch of the lowest val_loss up to it; stopped and finite, as of a
-    training with this budget; rank, 1 the best on validation, none for what is not finite.
+    Columns: the keys; those of `grid`; epochs, the budget; epoch, the last one trained within it;
+    train_loss and train_accuracy, means over that epoch while it changed the weights; val_loss and
+    val_accuracy after it; lowest_val_loss_epoch, up to it; stopped and finite, as of a training
+    with this budget; rank, 1 the best on validation, missing where the trial is not finite.
     """
     if grid is None:
         return pd.DataFrame(columns=[*KEYS, *RESULTS])
@@ -46,25 +46,25 @@ def table(raw: Mapping[str, pd.DataFrame], grid: Mapping[str, Any] | None) -> pd
         for epochs in grid["epochs"][run["optimizer"]]:
             read = _read(run, history[key], val[key], epochs)
             rows.append({**{name: run[name] for name in KEYS}, **varied, **read})
-    found = whole_numbers(pd.DataFrame(rows))
-    return found.assign(rank=rank(found))
+    trials = whole_numbers(pd.DataFrame(rows))
+    return trials.assign(rank=rank(trials))
 
 
-def whole_numbers(found: pd.DataFrame) -> pd.DataFrame:
-    """Return a table in which whole numbers stay such although other rows have none there."""
+def whole_numbers(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with columns of whole numbers as integers, missing values or not."""
     measured = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
     whole = [
         column
-        for column in found.columns.difference(measured)
-        if found[column].dtype.kind == "f" and (found[column].dropna() % 1 == 0).all()
+        for column in trials.columns.difference(measured)
+        if trials[column].dtype.kind == "f" and (trials[column].dropna() % 1 == 0).all()
     ]
-    return found.astype(dict.fromkeys(whole, "Int64"))
+    return trials.astype(dict.fromkeys(whole, "Int64"))
 
 
 def _read(
     run: Mapping[str, Any], history: pd.DataFrame, val: pd.DataFrame, epochs: int
 ) -> dict[str, Any]:
-    """Return what a training for so many epochs gives, read off one for as many or more."""
+    """Return the results of a training for so many epochs, read off one for as many or more."""
     epoch = min(epochs, run["epochs"])
     whole = epoch < run["epochs"]
     while_training = history.loc[history["epoch"] == epoch].iloc[-1]
@@ -84,13 +84,13 @@ def _read(
     }
 
 
-def rank(found: pd.DataFrame) -> pd.Series:
-    """Return each configuration's place, 1 for the highest validation accuracy.
+def rank(trials: pd.DataFrame) -> pd.Series:
+    """Return each trial's place, 1 for the highest validation accuracy.
 
-    Ties go to the lower validation loss, then to the order of the config. Only what is finite has a
-    place.
+    Ties go to the lower validation loss, then to the order of the config. A trial that is not
+    finite has no place.
     """
-    order = found[found["finite"].astype(bool)]
+    order = trials[trials["finite"].astype(bool)]
     order = order.sort_values(["val_accuracy", "val_loss"], ascending=[False, True], kind="stable")
     places = pd.Series(range(1, len(order) + 1), index=order.index, dtype="Int64")
-    return places.reindex(found.index)
+    return places.reindex(trials.index)

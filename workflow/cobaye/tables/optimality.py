@@ -29,11 +29,11 @@ COLUMNS = [
 
 
 def facts(trained: manifests.Manifest, history: pd.DataFrame, images: int) -> dict[str, Any]:
-    """Return what a run's manifest and history say of its optimisation.
+    """Return a run's penalty, bound and learning rates, from its manifest and history.
 
-    images: N of its training split. penalty: λ/2 ‖θ‖² of the last weights. bound: of J − min J,
-    where `exact` proves one. rate: the sum over steps of the effective learning rate α/(1−μ), NaN
-    where the algorithm is not SGD or the split was not evaluated.
+    images: the number of training images; 0 if unknown. penalty: λ/2 ‖θ‖² of the last weights.
+    bound: an upper bound of J − min J, where `exact` proves one. rate: the sum over steps of the
+    effective learning rate α/(1−μ); NaN if the algorithm is not SGD or `images` is 0.
     """
     optimizer = trained.info.get("recipe", trained.recipe)["optimizer"]
     kind, options = optimizer["algorithm"]["kind"], optimizer["algorithm"]["options"]
@@ -52,17 +52,16 @@ def facts(trained: manifests.Manifest, history: pd.DataFrame, images: int) -> di
 
 
 def gaps(facts: pd.DataFrame, final: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per finite run that has an `exact` one of the same (model, λ, seed) beside it.
+    """Return a row per finite run for which an `exact` run has the same model, λ and seed.
 
-    facts: a row per run, of `facts`. final: metrics of each finite run's last epoch. predictions:
+    facts: a row per run, from `facts`. final: metrics of each finite run's last epoch. predictions:
     of the last epoch, per image. Of several exact optimizers, the first in the config counts.
 
-    objective = train cross-entropy + penalty, of the last weights; objective_gap = objective −
-    optimum, which is known up to `bound` (how far the optimum found may itself be above the
-    minimum) and the 1e-6 or so of float32. test_disagreement: the share of test images to which the
-    two give different classes. shrinkage: λ · Σ α/(1−μ), by which SGD's steps alone would have
-    shrunk the logarithm of the initial weights: where it is not well above 1, the run measures
-    early stopping as much as its λ.
+    objective: train cross-entropy + penalty, of the last weights. objective_gap: objective −
+    optimum, exact up to `bound` (how far the optimum may be above the minimum) and about 1e-6 for
+    float32. test_disagreement: the share of test images to which the two runs give different
+    classes. shrinkage: λ · Σ α/(1−μ); SGD's steps alone shrink the initial weights by its
+    exponential. Where it is not well above 1, early stopping regularises as well as λ.
     """
     keys = [*RUN[:1], "optimizer", *RUN[1:]]
     wide = final.pivot(index=keys, columns="split", values="loss").reset_index()

@@ -14,23 +14,17 @@ from cobaye.errors import CorruptFile
 from cobaye.storage import files, manifests, paths, table_names
 from cobaye.storage.jobs import Job
 
+# What names a run within a study; and a configuration, which has runs of several λ and seeds.
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
-
-
-GROUP = ["model", "optimizer"]
-
-
+CONFIGURATION = ["model", "optimizer"]
 MEASURES = ["split", "loss", "accuracy", "top5"]
 
-
-# Columns that hold λ labels or names: "1e-3" is no number, and "NA" not nothing.
-_TEXT = ("model", "optimizer", "weight_decay", "name", "best", "against", "own", "naive", "honest")
-
-
-_TEXT += ("first", "second", "worst")
-
-
-# `shrunk` is one in the first of these, and a number of nats in shrunk-curves.
+# Columns of λ labels or names, read as text: "1e-3" is no number, and a class may be named "NA".
+_TEXT = (
+    *("model", "optimizer", "weight_decay", "name", "best", "against", "own", "naive", "honest"),
+    *("first", "second", "worst"),
+)
+# Text in this table alone: in shrunk-curves, `shrunk` is a number of nats.
 _TEXT_OF = {"class-gains": ("shrunk",)}
 
 

@@ -13,7 +13,7 @@ from cobaye.storage import finished_runs, paths, table_names
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import training_recipe
 from cobaye.tables import grid_table, optimality
-from cobaye.tables.reading import GROUP, KEYS, MEASURES, read_checked, write
+from cobaye.tables.reading import CONFIGURATION, KEYS, MEASURES, read_checked, write
 
 
 def tabulate(job: Job) -> Path:
@@ -144,18 +144,18 @@ def lowest(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
 
 
 def best_lambda(final: pd.DataFrame) -> pd.DataFrame:
-    """Return, per (model, optimizer), the λ of lowest mean validation cross-entropy, and its test.
+    """Return, per configuration, the λ of lowest mean validation cross-entropy, and its test.
 
     Columns: model, optimizer, weight_decay, val_loss, test_loss, test_accuracy, test_top5, means
     over the finite seeds; those of test are empty where it was not evaluated.
     """
     measures = ["loss", "accuracy", "top5"]
-    means = mean_over_seeds(final, [*GROUP, "weight_decay", "split"], measures)
+    means = mean_over_seeds(final, [*CONFIGURATION, "weight_decay", "split"], measures)
     val = means[means["split"] == "val"].rename(columns={"loss": "val_loss"})
     test = means[means["split"] == "test"].rename(columns={m: f"test_{m}" for m in measures})
-    chosen = lowest(val[[*GROUP, "weight_decay", "val_loss"]], GROUP, "val_loss")
-    columns = [*GROUP, "weight_decay", *(f"test_{m}" for m in measures)]
-    return chosen.merge(test[columns], on=[*GROUP, "weight_decay"], how="left")
+    chosen = lowest(val[[*CONFIGURATION, "weight_decay", "val_loss"]], CONFIGURATION, "val_loss")
+    columns = [*CONFIGURATION, "weight_decay", *(f"test_{m}" for m in measures)]
+    return chosen.merge(test[columns], on=[*CONFIGURATION, "weight_decay"], how="left")
 
 
 def best_lambda_per_class(
@@ -168,7 +168,7 @@ def best_lambda_per_class(
     """
     finite = classes.merge(runs[[*KEYS, "finite"]], on=KEYS)
     finite = finite[finite["finite"]]
-    keys = [*GROUP, "class", "name"]
+    keys = [*CONFIGURATION, "class", "name"]
     means = mean_over_seeds(finite, [*keys, "weight_decay", "split"], ["loss"])
     val, test = (means[means["split"] == split] for split in ("val", "test"))
     chosen = lowest(val.dropna(subset="loss"), keys, "loss")[[*keys, "weight_decay"]]
@@ -176,7 +176,9 @@ def best_lambda_per_class(
         test[[*keys, "weight_decay", "loss"]].rename(columns={"loss": "test_loss"}),
         on=[*keys, "weight_decay"],
     )
-    overall = test.merge(best[[*GROUP, "weight_decay"]], on=[*GROUP, "weight_decay"])
+    overall = test.merge(
+        best[[*CONFIGURATION, "weight_decay"]], on=[*CONFIGURATION, "weight_decay"]
+    )
     overall = overall[[*keys, "loss"]].rename(columns={"loss": "overall_test_loss"})
     table = own.merge(overall, on=keys)
     return table.assign(paid=table["overall_test_loss"] - table["test_loss"])
@@ -184,7 +186,7 @@ def best_lambda_per_class(
 
 def confusion(predictions: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     """Return how many test images of each label were given each class, at the best λ, all seeds."""
-    keys = [*GROUP, "weight_decay"]
+    keys = [*CONFIGURATION, "weight_decay"]
     test = predictions[predictions["split"] == "test"].merge(best[keys], on=keys)
     counts = test.groupby([*keys, "label", "predicted"], sort=False).size()
     return counts.rename("n").reset_index()

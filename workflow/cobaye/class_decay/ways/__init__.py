@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """What is known of one (model, optimizer).
+    """What is known of one configuration.
 
     tables: its rows. best: the label of the best single λ. classes: K. training: its recipe, the λ
     aside. images: split → its inputs as the model takes them, and labels. unseen: whether the

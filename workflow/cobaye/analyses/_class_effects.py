@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses._view import View
+from cobaye.analyses._sweep_view import View
 from cobaye.statistics import choices, effects, reliability, worst
 
 

@@ -37,7 +37,7 @@ def text(value: object) -> str:
 
 
 def described(row: pd.Series, columns: list[str]) -> str:
-    """Return a configuration in words: ``lr 0.1, batch 8, h 100, epochs 50``."""
+    """Return a trial in words: ``lr 0.1, batch 8, h 100, epochs 50``."""
     parts = [f"{SHORT.get(column, name(column))} {text(row[column])}" for column in columns]
     widths = [text(row[c]) for c in columns if c.startswith("width_") and pd.notna(row[c])]
     if widths:

@@ -1,4 +1,4 @@
-"""The losses of one configuration of a grid against epochs."""
+"""The losses of one trial of a grid against epochs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _grid, _panels, _style
+from cobaye.figures import _grid_words, _panels, _style
 
 TRAIN = {"color": _style.GREY, "linestyle": (0, (4, 1.5))}
 VAL = {"color": _style.INK}
@@ -24,7 +24,7 @@ def panel(
     metrics: pd.DataFrame,
     varied: Sequence[str],
 ) -> bool:
-    """Draw a configuration's losses; tell whether it diverged."""
+    """Draw a trial's losses; return whether it diverged."""
     mine = [_of(frame, row) for frame in (history[history["epoch"] > 0], metrics)]
     on_val = mine[1][mine[1]["split"] == "val"]
     finite = []
@@ -40,7 +40,7 @@ def panel(
     if diverged:
         top = {"transform": ax.get_xaxis_transform(), "clip_on": False}
         ax.plot([row["epoch"]], [0.96], color=_style.ACCENT, **top, **_panels.DIVERGED)
-    words = _grid.described(row, list(varied)).split(", ")
+    words = _grid_words.described(row, list(varied)).split(", ")
     half = (len(words) + 1) // 2
     lines = [", ".join(words[:half]), ", ".join(words[half:])]
     accuracy = f"{100 * row['val_accuracy']:.2f} % on val"
@@ -63,9 +63,9 @@ def _limit(ax: Axes, losses: Sequence[np.ndarray]) -> None:
 
 
 def _of(frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Return a run's epochs, as far as a configuration goes."""
+    """Return a run's epochs, as far as a trial goes."""
     mine = frame["epoch"] <= row["epoch"]
-    for key in _grid.KEYS:
+    for key in _grid_words.KEYS:
         mine &= frame[key] == row[key]
     return frame[mine]
 

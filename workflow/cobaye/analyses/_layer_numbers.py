@@ -1,4 +1,4 @@
-"""What the activations of one layer say of it: the numbers of `analyses.activations`."""
+"""Numbers computed from the activations of one layer, for the analysis `activations`."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ def clusters(
 ) -> dict[str, float]:
     """Return, by metric, the mean silhouette of neurons' inputs and the active share around.
 
-    within: the shares of centres and of their neighbourhoods that the silhouette is of; around:
-    likewise, of the active share. Each mean is over the neurons that have a value.
+    within: the shares of images that are centres, and neighbours of each, for the silhouette.
+    around: the same two, for the active share. Each mean is over the neurons that have a value.
     """
     size, near = (neighbours.share(part, images) for part in (within[1], around[1]))
     rows: list[dict[str, float]] = []

@@ -1,4 +1,4 @@
-"""Tables of a λ for each class beside the best single one, of one (model, optimizer)."""
+"""Tables of a λ for each class beside the best single one, of one configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from cobaye.randomness import derived_seed
-from cobaye.statistics import choices, compared
+from cobaye.statistics import choices, compared, effects
 from cobaye.statistics.sample import Sample, by_class
 
 # What float32 losses tell apart: an optimum is the same from every start.
@@ -66,7 +66,9 @@ def table(seen: Seen, draws: int, level: float, seed: int) -> pd.DataFrame:
     found = compared.compare(
         seen.sample("test", "loss"), seen.sample("test", "correct"), draws, rng, level
     )
-    p = np.array([np.nan, *_holm(found.p_values("loss")[1:])])
+    # NaN, of no difference at all, counts as a test that finds none.
+    alone = np.nan_to_num(found.p_values("loss")[1:, None], nan=1.0)
+    p = np.array([np.nan, *effects.adjusted(alone)[1][:, 0]])
     val = seen.sample("val", "loss").values.mean(axis=0)
     rows = []
     for way in seen.columns:
@@ -100,16 +102,6 @@ def verdict(row: Mapping[str, Any], alpha: float) -> str:
     if not row["p"] <= alpha:
         return "not known to differ from one λ"
     return "beats one λ" if difference < 0 else "worse than one λ"
-
-
-def _holm(p: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted by Holm's method; NaN, of no difference at all, is 1."""
-    p = np.nan_to_num(p, nan=1.0)
-    order = np.argsort(p, kind="stable")
-    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(steps, 1)
-    return adjusted
 
 
 def _over_seeds(seen: Seen, way: str, level: float) -> tuple[float, float]:

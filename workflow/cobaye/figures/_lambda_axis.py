@@ -1,4 +1,4 @@
-"""λ as labels, as an axis, and as a choice: which λ suits which class."""
+"""λ as labels and as an axis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
@@ -89,25 +88,3 @@ def _mark_break(ax: Axes, place: float) -> None:
         slash = [(shift - 1, -2.2), (shift + 1, 2.2)]
         style = {"marker": slash, "markersize": 7, "color": _style.INK, "markeredgewidth": 0.7}
         ax.plot([place], [0], zorder=6, **style, **common)
-
-
-def class_losses(classes: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:
-    """Return the loss of every class (rows) at every λ (columns), mean over the finite runs.
-
-    ``classes``: rows of the table of that name, of one split of one (model, optimizer), without the
-    runs that diverged. A λ that has no run left is a column of NaN.
-    """
-    finite = classes[np.isfinite(classes["loss"].to_numpy(float))]
-    means = finite.groupby(["class", "weight_decay"])["loss"].mean().unstack()
-    return means.reindex(index=sorted(classes["class"].unique()), columns=list(labels))
-
-
-def lowest(losses: pd.DataFrame) -> pd.Series:
-    """Return, for each class with a finite loss, the λ of its lowest loss; ties: the larger λ."""
-    known = losses.dropna(how="all")
-    return known[known.columns[::-1]].idxmin(axis=1) if len(known) else pd.Series(dtype=object)
-
-
-def counts(losses: pd.DataFrame) -> pd.Series:
-    """Return how many classes have their lowest loss at each λ (index: the columns of losses)."""
-    return lowest(losses).value_counts().reindex(losses.columns, fill_value=0)

@@ -1,4 +1,4 @@
-"""What all runs of a study predict for each image, side by side, by (model, optimizer)."""
+"""What all runs of a study predict for each image, side by side, by configuration."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Group = tuple[str, str]
 
 @dataclass(frozen=True)
 class Predictions:
-    """One split, by the runs of one (model, optimizer), at their last epoch.
+    """One split, by the runs of one configuration, at their last epoch.
 
-    labels: (N,). loss: (S, M, N) float32, seeds × λ × images. predicted: likewise, int32. A run
-    that diverged is NaN, and −1; every λ has a run that did not.
+    labels: (N,). loss: (S, M, N) float32, seeds × λ × images. predicted: the same shape,
+    int32. A run that diverged has NaN and −1; every λ has a run that stayed finite.
     """
 
     labels: np.ndarray
@@ -51,7 +51,7 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All runs of one (model, optimizer). labels: of the λ, rising. splits: name → Predictions."""
+    """All runs of one configuration. labels: of the λ, rising. splits: name → Predictions."""
 
     group: Group
     labels: list[str]
@@ -60,7 +60,7 @@ class Sweep:
 
 
 def sweeps(job: Job) -> list[Sweep]:
-    """Return every (model, optimizer) of which a run is finite, in the order of the config.
+    """Return every configuration of which a run is finite, in the order of the config.
 
     job.recipe["runs"]: the identities of the runs. A λ all of whose runs diverged is left out, and
     so are derived runs, which have names instead of a λ.

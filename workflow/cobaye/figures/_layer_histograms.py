@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _by_layer, _families
+from cobaye.figures import _families, _layer_panels
 
 UNTRAINED = {"color": "#4d4d4d"}
 # Title, look, and rows of each table.
@@ -24,12 +24,12 @@ def columns(
 
     runs: the table of all runs. untrained: the untrained networks, instead of a family's members.
     """
-    states = {name: _by_layer.by_state(table) for name, table in tables.items()}
+    states = {name: _layer_panels.by_state(table) for name, table in tables.items()}
     if untrained:
         first = next(iter(states.values()))[1]
         return [
             (title, UNTRAINED, {name: _of(rows, own) for name, (_, rows) in states.items()})
-            for title, own in _by_layer.networks(first)
+            for title, own in _layer_panels.networks(first)
         ]
     found = _families.families(runs, family)
     return [
@@ -66,7 +66,7 @@ def grid(
         wspace=0.12,
     )
     if not titles or not len(layers):
-        _by_layer.empty(axes[0, 0])
+        _layer_panels.empty(axes[0, 0])
     for ax, title in zip(axes[0], titles, strict=False):
         ax.set_title(title, loc="left")
     return figure, axes
@@ -87,6 +87,16 @@ def shares(table: pd.DataFrame, layer: int) -> tuple[np.ndarray, np.ndarray]:
     edges = counts.index.get_level_values("lower").to_numpy(float)
     upper = counts.index.get_level_values("upper").to_numpy(float)
     return counts.to_numpy(float) / max(counts.sum(), 1), np.append(edges, upper[-1:])
+
+
+def bars(ax: Axes, table: pd.DataFrame, layer: int, **look: Any) -> None:
+    """Draw the shares of a layer's bins in %, on an axis that shows a single one of them too."""
+    heights, edges = shares(table, layer)
+    if len(heights):
+        ax.stairs(heights * 100, edges, fill=True, **look)
+    ax.set_yscale("symlog", linthresh=1)
+    ax.set_ylim(0, 100)
+    ax.set_yticks([1, 100], ["1", "100"])
 
 
 def each(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,26 @@ def panels(
     return figure, axes
 
 
+def members(
+    found: _families.Families,
+    ylabel: str,
+    draw_member: Callable[[Axes, _families.Member], None],
+    panel: tuple[float, float],
+    margin: tuple[float, float],
+) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a row of panels per family and a panel per member, each drawn."""
+    figure, axes = by_member(list(found.values()), panel, margin)
+    for row, own in zip(axes, found.values(), strict=False):
+        row[0].set_ylabel(ylabel)
+        for ax, member in zip(row, own, strict=False):
+            ax.set_axis_on()
+            ax.set_title(member.label, loc="left")
+            draw_member(ax, member)
+    for ax in axes[-1]:
+        ax.set_xlabel("layer")
+    return figure, axes
+
+
 def by_member(
     rows: Sequence[Sequence[Any]], panel: tuple[float, float], margin: tuple[float, float]
 ) -> tuple[Figure, np.ndarray]:
@@ -49,7 +69,7 @@ def by_member(
 
 
 def empty(ax: Axes) -> None:
-    """Say that there is nothing to show."""
+    """Write that there is nothing to show."""
     ax.set_axis_off()
     ax.text(0.5, 0.5, "nothing to show", ha="center", transform=ax.transAxes)
 
@@ -67,7 +87,7 @@ def line(ax: Axes, table: pd.DataFrame, value: str, look: Mapping[str, Any]) -> 
 
 
 def draw(row: Sequence[Axes], table: pd.DataFrame, found: _families.Families, value: str) -> bool:
-    """Draw one row of panels; tell whether the untrained network is in it.
+    """Draw one row of panels; return whether the untrained network is in it.
 
     table: rows of trained networks and, if it has the column "state", of untrained ones.
     """

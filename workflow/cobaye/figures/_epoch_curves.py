@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from cobaye.figures import _lambdas, _panels, _style
+from cobaye.figures import _lambda_axis, _panels, _style
 
 _LEGEND_ROWS = 14
 _WIDTH, _BEST_WIDTH = 1.1, 2.2
@@ -81,13 +82,16 @@ def figure(
     ``tables`` holds ``runs`` and ``best-lambda``; ``size`` is of one row of panels, in inches.
     ``split``: the one whose baseline is drawn, where the table ``baseline`` has it.
     """
-    groups, labels = _panels.groups(table), _lambdas.order(table["weight_decay"])
-    fig, axes = _panels.grid(groups, len(quantities), size)
+    configurations, labels = (
+        _panels.configurations(table),
+        _lambda_axis.order(table["weight_decay"]),
+    )
+    fig, axes = _panels.grid(len(configurations), len(quantities), size)
     crosses, own = False, {}
-    for row, group in zip(axes, groups, strict=False):
-        best, bad = _panels.best(tables, group), _panels.diverged(tables, group)
-        mine = _panels.of(table, group)
-        _panels.title(row[0], group, best)
+    for row, configuration in zip(axes, configurations, strict=False):
+        best, bad = _panels.best(tables, configuration), _panels.diverged(tables, configuration)
+        mine = _panels.of(table, configuration)
+        _panels.title(row[0], configuration, best)
         for ax, quantity in zip(row, quantities, strict=True):
             curves = {
                 label: curve(
@@ -100,12 +104,12 @@ def figure(
             }
             level = split and _panels.baseline(tables, split, quantity.column)
             level = None if level is None else level * quantity.factor
-            title = quantity.title.format(**_panels.loss_words(tables, group))
+            title = quantity.title.format(**_panels.loss_words(tables, configuration))
             _draw(ax, curves, labels, best, replace(quantity, title=title), level)
             own |= {handle.get_label(): handle for handle in _panels.mark_baseline(ax, level)}
             crosses |= any(one.ends for one in curves.values())
-    if groups:
-        _legend(fig, labels, len(groups), crosses, list(own.values()))
+    if configurations:
+        _legend(fig, labels, len(configurations), crosses, list(own.values()))
     return fig
 
 
@@ -127,26 +131,35 @@ def _draw(
     quantity: Quantity,
     level: float | None,
 ) -> None:
-    bottom, top = limits(list(curves.values()), quantity.log, level)
-    ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
-    if quantity.log:
-        log_scale(ax, top / bottom)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    frame(ax, quantity, *limits(list(curves.values()), quantity.log, level))
     epochs = np.concatenate([one.epochs for one in curves.values()] or [[]])
     if len(set(epochs)) == 1:
         ax.set_xlim(epochs[0] - 1, epochs[0] + 1)
     for label, one in curves.items():
-        style = _style.look(labels.index(label), len(labels))
-        mean, low, high = (np.clip(part, bottom, top) for part in (one.mean, one.low, one.high))
-        marker = "o" if len(mean) == 1 else None
-        width = _BEST_WIDTH if _lambdas.same(label, best) else _WIDTH
-        ax.plot(one.epochs, mean, linewidth=width, marker=marker, markersize=3.5, **style)
-        if np.any(high > low):
-            ax.fill_between(one.epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
-        for epoch, value in one.ends:
-            place = min(max(value, bottom), top)
-            cross = {"color": style["color"], "clip_on": False, "zorder": 4}
-            ax.plot([epoch], [place], **cross, **_panels.DIVERGED)
+        width = _BEST_WIDTH if _lambda_axis.same(label, best) else _WIDTH
+        plot(ax, one, {**_style.look(labels.index(label), len(labels)), "linewidth": width})
+
+
+def frame(ax: Axes, quantity: Quantity, bottom: float, top: float) -> None:
+    """Name and limit the axes of a quantity against epochs."""
+    ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
+    if quantity.log:
+        log_scale(ax, top / bottom)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+
+
+def plot(ax: Axes, one: Curve, style: Mapping[str, Any]) -> None:
+    """Draw a curve and its range over seeds, cut at the axis; a cross ends a run that diverged."""
+    bottom, top = ax.get_ylim()
+    mean, low, high = (np.clip(part, bottom, top) for part in (one.mean, one.low, one.high))
+    marker = "o" if len(mean) == 1 else None
+    ax.plot(one.epochs, mean, marker=marker, markersize=3.5, **style)
+    if np.any(high > low):
+        ax.fill_between(one.epochs, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    for epoch, value in one.ends:
+        place = min(max(value, bottom), top)
+        cross = {"color": style["color"], "clip_on": False, "zorder": 4}
+        ax.plot([epoch], [place], **cross, **_panels.DIVERGED)
 
 
 def log_scale(ax: Axes, ratio: float) -> None:
@@ -197,4 +210,4 @@ def _legend(
     )
     handles += own
     columns = math.ceil(len(handles) / (_LEGEND_ROWS * rows)) or 1
-    _panels.legend(fig, handles, title=_lambdas.AXIS_TITLE, ncols=columns)
+    _panels.legend(fig, handles, title=_lambda_axis.AXIS_TITLE, ncols=columns)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses._images import typical
-from cobaye.analyses._predictions import Predictions
-from cobaye.analyses._view import View
+from cobaye.analyses._sweep_view import View
+from cobaye.analyses._sweeps import Predictions
+from cobaye.analyses._typical_images import typical
 from cobaye.statistics import choices, effects, reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 

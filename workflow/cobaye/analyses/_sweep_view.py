@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses._predictions import Sweep
+from cobaye.analyses._sweeps import Sweep
 from cobaye.randomness import derived_seed
 from cobaye.statistics import reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
@@ -45,7 +45,7 @@ class View:
 
     @cached_property
     def correct(self) -> dict[str, Sample]:
-        """Each split's shares of right predictions, likewise; not of train."""
+        """Each split's correctness, 0 to 1, as in `losses`; val and test only."""
         return {
             split: by_class(own.mean_correct(), own.labels, self.classes)
             for split, own in self.sweep.splits.items()

@@ -1,0 +1,45 @@
+"""Figures as tests look at them: drawn from tables, and read back."""
+
+from __future__ import annotations
+
+from matplotlib.text import Text
+
+from cobaye import figures, kinds
+from cobaye.figures import _style
+
+FIGURES = figures.names()
+
+
+def arguments(figure, tables, **changes):
+    """Return a figure's kind, the tables that the kind says it reads, and its options."""
+    kind = FIGURES[figure]
+    named = kinds.constant("figures", kind, "NAMES")[figure]
+    stems = kinds.constant("figures", kind, "TABLES")
+    stems += kinds.constant("figures", kind, "OPTIONAL_TABLES", ())
+    read = {stem: tables[stem] for stem in stems if stem in tables}
+    return kind, read, kinds.options("figures", kind)(**{**named, **changes})
+
+
+def render(figure, tables, **changes):
+    """Return the bytes by format."""
+    return figures.render(*arguments(figure, tables, **changes))
+
+
+def drawn(figure, tables, **changes):
+    """Return the matplotlib Figure, laid out, for a look at its parts."""
+    kind, read, options = arguments(figure, tables, **changes)
+    with _style.house():
+        result = kinds.load("figures", kind).draw(read, options)
+        _style.lay_out(result)
+        result.draw_without_rendering()  # warns of letters that no font has
+        return result
+
+
+def texts(artist):
+    """Return all that is written in a figure or a panel."""
+    return [text.get_text() for text in artist.findobj(Text) if text.get_text()]
+
+
+def lines(ax, marker):
+    """Return the lines of a panel that have a marker ("None": of those without)."""
+    return [line for line in ax.lines if line.get_marker() == marker]

@@ -1,0 +1,111 @@
+"""One curve per configuration, all in one panel: names, looks, and the λ of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from cobaye.figures import _epoch_curves, _lambda_axis, _panels, _style
+
+# A loss that goes so many times higher than the usual one's does not stretch the axis.
+_FAR = 5.0
+
+
+def names(configurations: Sequence[_panels.Configuration]) -> dict[_panels.Configuration, str]:
+    """Return what tells each pair from the others: its model, its optimizer, or both."""
+    models, optimizers = (
+        {configuration[part] for configuration in configurations} for part in (0, 1)
+    )
+    if len(models) == 1:
+        return {configuration: configuration.optimizer for configuration in configurations}
+    if len(optimizers) == 1:
+        return {configuration: configuration.model for configuration in configurations}
+    return {
+        configuration: f"{configuration.model} · {configuration.optimizer}"
+        for configuration in configurations
+    }
+
+
+def weight_decay(tables: Mapping[str, pd.DataFrame], configuration: _panels.Configuration) -> str:
+    """Return the λ that a pair is shown at: the best overall; its smallest if no run is finite."""
+    own = _lambda_axis.order(_panels.of(tables["runs"], configuration)["weight_decay"])
+    return _panels.best(tables, configuration) or own[0]
+
+
+def at_its_best(
+    table: pd.DataFrame, tables: Mapping[str, pd.DataFrame], configuration: _panels.Configuration
+) -> pd.DataFrame:
+    """Return the rows of a pair's runs at the λ that it is shown at."""
+    mine, label = _panels.of(table, configuration), weight_decay(tables, configuration)
+    return mine[[_lambda_axis.same(own, label) for own in mine["weight_decay"].astype(str)]]
+
+
+def curves(
+    table: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    configurations: Sequence[_panels.Configuration],
+    quantity: _epoch_curves.Quantity,
+) -> dict[_panels.Configuration, _epoch_curves.Curve]:
+    """Return each pair's curve of a column of ``table`` (a row per run and epoch)."""
+    found = {}
+    for configuration in configurations:
+        mine, label = at_its_best(table, tables, configuration), weight_decay(tables, configuration)
+        bad = {
+            seed
+            for own, seed in _panels.diverged(tables, configuration)
+            if _lambda_axis.same(own, label)
+        }
+        wide = mine.pivot(index="epoch", columns="seed", values=quantity.column)
+        found[configuration] = _epoch_curves.curve(wide, bad, quantity.factor)
+    return found
+
+
+def draw(
+    ax: Axes,
+    found: Mapping[_panels.Configuration, _epoch_curves.Curve],
+    quantity: _epoch_curves.Quantity,
+) -> None:
+    """Draw the curves of a panel, with the range over seeds; a cross ends one that diverged.
+
+    Losses far above the others' run along the upper edge.
+    """
+    shown = list(found.values())
+    if quantity.column == "loss":
+        highest = [one.high.max(initial=0) for one in shown if one.whole]
+        far = _FAR * np.median(highest) if highest else np.inf
+        shown = [one for one in shown if one.high.max(initial=0) <= far]
+    _epoch_curves.frame(ax, quantity, *_epoch_curves.limits(shown, quantity.log))
+    for index, one in enumerate(found.values()):
+        _epoch_curves.plot(ax, one, _style.category(index))
+
+
+def legend(
+    fig: Figure,
+    tables: Mapping[str, pd.DataFrame],
+    accuracies: Mapping[_panels.Configuration, _epoch_curves.Curve],
+    split: str,
+) -> None:
+    """Name the curves, each with where its accuracy on a split ends, its λ where λ varies.
+
+    Of runs that diverged it says why they ended.
+    """
+    varies = tables["runs"]["weight_decay"].nunique() > 1
+    handles = []
+    for index, (configuration, name) in enumerate(names(list(accuracies)).items()):
+        label, one = name, accuracies[configuration]
+        if one.whole and len(one.mean):
+            label += f": {one.mean[-1]:.1f} %"
+        if varies:
+            label += f", λ = {weight_decay(tables, configuration)}"
+        runs = at_its_best(tables["runs"], tables, configuration)
+        reasons = runs.loc[~runs["finite"].astype(bool), "stopped"]
+        if len(reasons):
+            of = f" ({len(reasons)} of {len(runs)} seeds)" if len(runs) > 1 else ""
+            label += f"\n× {reasons.iloc[0]}{of}"
+        handles.append(Line2D([], [], label=label, **_style.category(index)))
+    _panels.legend(fig, handles, title=f"accuracy on {split} at the end")
