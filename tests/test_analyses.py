@@ -15,6 +15,7 @@ from cobaye.recipes import Data
 from cobaye.storage import files, manifests
 from cobaye.story import story
 from cobaye.tables import reading
+from tests.jobs import job
 
 LABELS = ["0", "1e-3", "1e-2"]
 OPTIONS = classes.Options(draws=100, splits=20)
@@ -239,12 +240,12 @@ def test_every_number_of_the_story_is_in_a_table():
 @pytest.mark.slow
 def test_the_stage_writes_what_its_manifest_says(built):
     folder = built.path("results/tiny/tables")
-    manifest = manifests.read_manifest(
-        folder / "classes.json", "analyse_classes", {"study": "tiny"}
-    )
+    identity = {"study": "tiny", "maker": "classes"}
+    manifest = manifests.read_manifest(folder / "classes.json", "analyse", identity)
     assert set(manifest.files) == set(classes.TABLES.values())
-    frames, inputs = reading.read_all("tiny", classes.TABLES, built.folder)
-    assert set(inputs) == {"results/tiny/tables/classes.json"}
+    story = job("tell_story", {"study": "tiny"}, {}, built.folder)
+    frames = reading.read_tables(story, classes.TABLES)
+    assert set(story.inputs) == {"results/tiny/tables/classes.json"}
     effects = frames["class-effects"]
     assert len(effects) == 6 * 2
     assert set(effects["weight_decay"]) == {"0", "1e-2"}
@@ -255,7 +256,7 @@ def test_the_stage_writes_what_its_manifest_says(built):
     assert first["pixels"] == pixels[first["image"]].tobytes()
     text = built.path("results/tiny/story.md").read_text()
     assert "6 classes with 6 test images each" in text
-    classes_csv, _ = reading.read_all("tiny", ["classes", "best-lambda"], built.folder)
+    classes_csv = reading.read_tables(story, ["classes", "best-lambda"])
     table = classes_csv["classes"]
     table = table[table["split"] == "test"].pivot(
         index="class", columns="weight_decay", values="loss"
@@ -271,7 +272,9 @@ def test_a_damaged_table_is_noticed_with_its_repair(copied):
     path = copied.path("results/tiny/tables/class-effects.csv")
     path.write_bytes(path.read_bytes()[:-2])
     with pytest.raises(files.CorruptFile, match=r"--forcerun .*classes\.json"):
-        reading.read_all("tiny", ["class-effects"], copied.folder)
+        reading.read_tables(
+            job("tell_story", {"study": "tiny"}, {}, copied.folder), ["class-effects"]
+        )
 
 
 @pytest.mark.slow

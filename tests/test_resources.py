@@ -142,11 +142,10 @@ def test_a_new_kind_of_dataset_asks_for_a_laptops_memory(tmp_path, monkeypatch, 
     monkeypatch.setattr(kinds, "ROOT", tmp_path)
     dataset = Dataset("moons", recipes.Kind("moons", {"rows": 960}), shards=1)
     sizes = resources.of_dataset(dataset, tmp_path)
-    recipe = recipes.Evaluation(recipes.Data("moons", None), LINEAR, "every")
     for needs in (
         resources.preparing(dataset, sizes),
         resources.training(LINEAR, optimizer(), sizes, threads=1),
-        resources.evaluating(recipe, 90, sizes),
+        resources.evaluating(LINEAR, "every", 90, sizes),
     ):
         assert 1500 <= needs.megabytes <= most
         assert needs.minutes <= 30

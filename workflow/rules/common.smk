@@ -94,6 +94,12 @@ def GPU(wildcards):
     return int(facts.gpu_wanted(CONFIG.device, elsewhere=elsewhere, here=here))
 
 
+def caption(name):
+    """The caption of a report's entry, if its author wrote one."""
+    file = WORKFLOW / "report" / f"{name}.rst"
+    return str(file) if file.exists() else None
+
+
 def rerun_if_stale(rule, jobs=None, **fixed):
     """An input function that names no input, but has a job run if its manifest stands for something
     else than the config. Snakemake's records say so too, but do not travel with results.

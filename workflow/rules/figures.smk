@@ -13,7 +13,7 @@ for figure in figures.names():
                 f"{FIGURES}/{figure}.svg",
                 category="{study}",
                 subcategory="figures",
-                caption=f"../report/{figure}.rst",
+                caption=caption(figure),
                 labels={"figure": figure},
             ),
             f"{FIGURES}/{figure}.pdf",
