@@ -251,3 +251,16 @@ def test_features_and_folded_head_of_a_network_that_normalises_its_outputs():
     assert penultimate.shape == (40, 26)
     assert logits.std() > 0.1
     torch.testing.assert_close(outputs, logits, rtol=1e-4, atol=1e-4)
+
+
+def test_the_folded_head_divides_as_the_batch_norm_behind_it():
+    """A class whose outputs hardly vary is divided by the root of variance plus epsilon."""
+    torch.manual_seed(0)
+    head, norm = torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2, affine=False).eval()
+    norm.running_var.copy_(torch.tensor([1e-5, 3.0]))
+    norm.running_mean.copy_(torch.tensor([0.5, -1.0]))
+    tensors = torch.nn.ModuleDict({"head": head, "norm": norm}).state_dict()
+    folded = backbones.Backbone(tensors, None, "").head()
+    inputs = torch.randn(4, 3)
+    found = torch.nn.functional.linear(inputs, folded["head.weight"], folded["head.bias"])
+    torch.testing.assert_close(found, norm(head(inputs)), rtol=1e-4, atol=1e-4)

@@ -305,3 +305,15 @@ def test_every_split_is_written_as_it_was_prepared(tmp_path):
 def test_a_constant_channel_has_standard_deviation_one(value):
     images = torch.full((4, 1, 2, 2), value, dtype=torch.uint8)
     assert normalization_of(images, "channel").std.item() == 1.0
+
+
+@pytest.mark.parametrize("what", ["recipe", "code"])
+def test_shards_made_in_two_ways_are_not_mixed(tmp_path, what):
+    facts = {"recipe": {}, "code": "a"}
+    shards = [
+        manifests.Manifest("cache_features", {}, **facts | change, info={"manifest": name})
+        for name, change in {"0.json": {}, "1.json": {what: {"precision": "bfloat16"}}}.items()
+    ]
+    gathering._refuse_mixture(shards[:1], tmp_path, tmp_path)
+    with pytest.raises(StaleFile, match=f"1.json: {what} differs from shard 0's"):
+        gathering._refuse_mixture(shards, tmp_path, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pandas as pd
@@ -81,6 +82,13 @@ def test_shards_read_as_one(root):
     take(resident, rows, found[0])
     take(mapped, rows, found[1])
     assert torch.equal(*found)
+
+
+def test_features_are_mapped_where_they_exceed_their_share_of_memory(root):
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    share = splits.load(DATA, "train", root).inputs.nbytes / installed
+    for factor, kind in ((0.9, MappedRows), (1.1, torch.Tensor)):
+        assert isinstance(splits.load(DATA, "train", root, factor * share).inputs, kind)
 
 
 @pytest.mark.parametrize("shuffle", ["full", "blocks"])
