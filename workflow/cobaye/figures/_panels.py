@@ -37,7 +37,7 @@ def of(table: pd.DataFrame, configuration: Configuration) -> pd.DataFrame:
 
 
 def best(tables: Mapping[str, pd.DataFrame], configuration: Configuration) -> str | None:
-    """Return the λ that is best overall for a configuration, or None if none of its runs is finite."""
+    """Return the best λ of a configuration, or None if none of its runs is finite."""
     chosen = of(tables["best-lambda"], configuration)["weight_decay"]
     return None if chosen.empty or pd.isna(chosen.iloc[0]) else str(chosen.iloc[0])
 
