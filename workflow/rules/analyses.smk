@@ -14,7 +14,7 @@ for kind in ACROSS_RUNS:
                 [f"{TABLES}/{file}" for file in table_names.made_by(kind).values()],
                 category="{study}",
                 subcategory="analyses",
-                caption=caption(f"analysis-{kind}"),
+                caption=caption_of(f"analysis-{kind}"),
             ),
             manifest=f"{TABLES}/{kind}.json",
         log:
@@ -70,7 +70,7 @@ for kind in INSIDE_RUNS:
                 [f"{TABLES}/{file}" for file in table_names.made_by(kind).values()],
                 category="{study}",
                 subcategory="inside the networks",
-                caption=caption(f"analysis-{kind}"),
+                caption=caption_of(f"analysis-{kind}"),
             ),
             manifest=f"{TABLES}/{kind}.json",
         log:

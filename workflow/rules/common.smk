@@ -94,7 +94,7 @@ def GPU(wildcards):
     return int(facts.gpu_wanted(CONFIG.device, elsewhere=elsewhere, here=here))
 
 
-def caption(name):
+def caption_of(name):
     """The caption of a report's entry, if its author wrote one."""
     file = WORKFLOW / "report" / f"{name}.rst"
     return str(file) if file.exists() else None

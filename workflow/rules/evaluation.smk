@@ -79,9 +79,9 @@ rule evaluate_baseline:
 
 
 # tables: of the runs that the config states. derived: of those that take their recipe from the grid.
-for maker, tabulated, caption in [
-    ("tables", [finished_runs, baseline_of_study, dataset_of_study], "tables"),
-    ("derived", [finished_derived_runs], "derived"),
+for maker, tabulated in [
+    ("tables", [finished_runs, baseline_of_study, dataset_of_study]),
+    ("derived", [finished_derived_runs]),
 ]:
 
     rule:
@@ -95,7 +95,7 @@ for maker, tabulated, caption in [
                 [f"{TABLES}/{file}" for file in table_names.made_by(maker).values()],
                 category="{study}",
                 subcategory="tables",
-                caption=f"../report/{caption}.rst",
+                caption=f"../report/{maker}.rst",
             ),
             manifest=f"{TABLES}/{maker}.json",
         log:

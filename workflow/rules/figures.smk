@@ -13,7 +13,7 @@ for figure in figures.names():
                 f"{FIGURES}/{figure}.svg",
                 category="{study}",
                 subcategory="figures",
-                caption=caption(figure),
+                caption=caption_of(figure),
                 labels={"figure": figure},
             ),
             f"{FIGURES}/{figure}.pdf",
