@@ -325,7 +325,7 @@ CASES = [
     (
         STUDY,
         "models:",
-        "evaluate_splits: [val, test]\nper_class: [val]\nmodels:",
+        "evaluate_splits: [val, test]\nfigures: [confusion]\nper_class: [val]\nmodels:",
         ["evaluate_splits: ['val', 'test']: per_class needs all of ['train', 'val', 'test']"],
     ),
     (
