@@ -582,13 +582,14 @@ def test_a_run_is_told_what_its_study_says(folder):
     assert Plan(config, SCRIPTS).evaluate("tiny", run).recipe["train_epochs"] == "last"
 
 
-def test_a_lambda_for_each_class_is_read_as_it_was_told(folder):
-    run = Run("linear", "sgd", "1e-2", 0)
-    told = recipes.parse(recipes.Training, Plan(load(folder), SCRIPTS).train("tiny", run).recipe)
-    several = dataclasses.replace(told, weight_decay=(0.1, 0.2))
-    plain = recipes.plain(several)
+def test_a_training_with_a_lambda_for_each_class_comes_back_from_its_plain_values(folder):
+    study = load(folder).studies["tiny"]
+    model, optimizer = study.models["linear"].network, study.optimizers["sgd"]
+    lambdas = (0.1, 0.2)
+    recipe = recipes.Training(study.data, "linear", model, optimizer, lambdas, True, seed=0)
+    plain = recipes.plain(recipe)
     assert plain["weight_decay"] == [0.1, 0.2]
-    assert recipes.parse(recipes.Training, plain) == several
+    assert recipes.parse(recipes.Training, plain) == recipe
     # Omitted while at its default.
     assert "phases" not in plain["optimizer"]
 
