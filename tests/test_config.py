@@ -317,6 +317,24 @@ CASES = [
     (STUDY, "epochs: 4", "epochs: 4\n    stop: {train_accuracy: 99}", ["train_accuracy", "99"]),
     (
         STUDY,
+        "{kind: linear}",
+        "{kind: linear, loss: squared-error}\nper_class: [val]",
+        ["per_class: models.linear must be linear in its inputs and have the loss cross-entropy"],
+    ),
+    (
+        STUDY,
+        "models:",
+        "evaluate_splits: [val, test]\nfigures: [confusion]\nper_class: [val]\nmodels:",
+        ["evaluate_splits: ['val', 'test']: per_class needs all of ['train', 'val', 'test']"],
+    ),
+    (
+        STUDY,
+        "models:",
+        "analyses: [classes, per-class]\nmodels:",
+        ["analyses: 'per-class' needs per_class: list one way or more"],
+    ),
+    (
+        STUDY,
         "epochs: 4",
         "epochs: 4\n    stop: {early: {patience: 3, quantity: test_loss}}",
         ["early.quantity", "'test_loss'", "val_loss"],
@@ -564,6 +582,23 @@ def test_a_run_is_told_what_its_study_says(folder):
         Plan(config, SCRIPTS).stage("evaluate", **runs.identity("tiny", run)).recipe["train_epochs"]
         == "last"
     )
+
+
+def test_a_training_with_a_lambda_for_each_class_comes_back_from_its_plain_values(folder):
+    study = load(folder).studies["tiny"]
+    model, optimizer = study.models["linear"].network, study.optimizers["sgd"]
+    lambdas = (0.1, 0.2)
+    recipe = recipes.Training(study.data, "linear", model, optimizer, lambdas, True, seed=0)
+    plain = recipes.plain(recipe)
+    assert plain["weight_decay"] == [0.1, 0.2]
+    assert recipes.parse(recipes.Training, plain) == recipe
+    # Omitted while at its default.
+    assert "phases" not in plain["optimizer"]
+
+
+def test_an_accuracy_of_all_may_end_a_training():
+    assert recipes.Stop(train_accuracy=1.0).train_accuracy == 1.0
+    assert recipes.EarlyStop(patience=1, min_delta=0.0).patience == 1
 
 
 EVERY_KEY = """

@@ -164,9 +164,14 @@ def test_what_a_kind_states_of_its_preparation_is_asked_for():
     written = 1_400_000 * 300
     assert resources.preparing(squares, sizes) == resources.needs(1.4e9, 28_000 + written / 100e6)
     # Arrays held twice; half a millisecond per drawing.
-    sizes = resources.of_dataset(GLYPHS, Path("nowhere"))
-    size = 26_000 * 1024
-    assert resources.preparing(GLYPHS, sizes) == resources.needs(2 * size, 13 + size / 100e6)
+    options = {**GLYPHS.kind.options, "size": 128}
+    drawn = dataclasses.replace(GLYPHS, kind=recipes.Kind("glyphs", options))
+    sizes = resources.of_dataset(drawn, Path("nowhere"))
+    size = 26_000 * 128**2
+    found = resources.preparing(drawn, sizes)
+    assert found == resources.needs(2 * size, 13 + size / 100e6)
+    # 1500 MB, and 1.2 times 852 MB.
+    assert found.megabytes == 2600
 
 
 def test_torchvisions_splits_are_of_its_parts():

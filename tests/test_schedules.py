@@ -155,3 +155,11 @@ def test_plateau_refuses_what_makes_no_sense(options):
 def test_options_out_of_range_are_refused(kind, options):
     with pytest.raises(ValueError, match=next(iter(options))):
         kinds.options("schedules", kind)(**options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("exponential", {"decay": 0.0}), ("time-based", {"decay": 0.0}), ("step", {"step_size": 1})],
+)
+def test_options_at_their_limits_are_allowed(kind, options):
+    assert vars(kinds.options("schedules", kind)(**options)).items() >= options.items()
