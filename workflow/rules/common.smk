@@ -121,6 +121,32 @@ def rerun_if_stale(rule, jobs=None, **fixed):
     return no_input
 
 
+def refuse_unreadable_results():
+    """Stop, before any job, if a manifest that would be made again is damaged, or of an earlier version.
+
+    Nothing that depends on it may be deleted before its owner has decided.
+    """
+    earlier, problems = [], []
+    for job in workflow.dag.needrun_jobs():
+        for path in job.output.get("manifests", []) or [job.output.get("manifest")]:
+            if path is None or not Path(path).exists():
+                continue
+            try:
+                if manifests.is_of_an_earlier_format(path):
+                    earlier.append(path)
+            except CobayeError as error:
+                if path not in workflow.dag_settings.forcerun:
+                    problems.append(f"{error}\n{manifests.repair(path)}")
+    if earlier and not config.get("recompute"):
+        problems.append(
+            f"{len(earlier)} results were made by an earlier version of this project, such as "
+            f"{earlier[0]}.\nTo make them again: the same command with --config recompute=true\n"
+            "To keep them: move results/ and resources/ elsewhere, or go back to that version"
+        )
+    if problems:
+        raise WorkflowError("\n".join(problems))
+
+
 def refuse_missing_data():
     """Stop, before any job, if a dataset or backbone that is to be prepared cannot be."""
     problems = []

@@ -59,6 +59,7 @@ class SettingsFile(Strict):
     studies: list[str] = Field(min_length=1)
     device: Literal["auto", "cpu", "cuda"] = "auto"
     memory_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    recompute: bool = False
 
 
 class DatasetEntry(WithOptions):

@@ -13,7 +13,8 @@ from cobaye.errors import CorruptFile, StaleFile
 from cobaye.storage import paths
 from cobaye.storage.files import digest, read_json, sha256, write_json
 
-FORMAT = 1
+# 2: stage and identity name the maker of tables; a derived run names its origin.
+FORMAT = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,15 +63,9 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
     Raises CorruptFile, naming the file, what was expected, what was found and the repair.
     """
     try:
-        content = read_json(path)
+        content = _sealed(path)
     except CorruptFile as error:
         raise CorruptFile(f"{error}\n{repair(path)}") from None
-    seal = content.pop("seal", None) if isinstance(content, dict) else None
-    if seal is None or seal != digest(content):
-        raise CorruptFile(
-            f"{path}: expected a manifest sealed with its own sha256, found seal {seal}\n"
-            f"{repair(path)}"
-        )
     version = content.pop("format")
     for what, expected, found in [
         ("format version", FORMAT, version),
@@ -80,6 +75,22 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
         if expected != found:
             raise CorruptFile(f"{path}: expected {what} {expected}, found {found}\n{repair(path)}")
     return Manifest(**content)
+
+
+def is_of_an_earlier_format(path: Path | str) -> bool:
+    """Tell whether a manifest was written by an earlier version; raises CorruptFile if damaged."""
+    return _sealed(path)["format"] < FORMAT
+
+
+def _sealed(path: Path | str) -> dict[str, Any]:
+    """Return the content of a manifest without its seal, which was found right."""
+    content = read_json(path)
+    seal = content.pop("seal", None) if isinstance(content, dict) else None
+    if seal is None or seal != digest(content):
+        raise CorruptFile(
+            f"{path}: expected a manifest sealed with its own sha256, found seal {seal}"
+        )
+    return content
 
 
 def training_recipe(trained: Manifest) -> dict[str, Any]:
