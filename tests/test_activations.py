@@ -72,14 +72,14 @@ def split():
     return Split(images, torch.randint(3, (IMAGES,), generator=generator), 3, {})
 
 
-def measure(network, split, **options):
+def inspect(network, split, **options):
     run = SimpleNamespace(split=split, forward=lambda: (network, lambda rows: rows.float() / 255))
-    return activations.measure(run, activations.Options(**{**SMALL, **options}))
+    return activations.inspect(run, activations.Options(**{**SMALL, **options}))
 
 
 @pytest.fixture(scope="module")
 def found(split):
-    return measure(network(), split)
+    return inspect(network(), split)
 
 
 def test_tables_have_the_columns_that_figures_read(found):
@@ -185,7 +185,7 @@ def test_the_sample_is_of_training_images_and_their_labels(split):
 
 
 def test_the_same_seed_gives_the_same_tables_and_another_does_not(found, split):
-    again, other = measure(network(), split), measure(network(), split, seed=1)
+    again, other = inspect(network(), split), inspect(network(), split, seed=1)
     for name, table in found.items():
         assert table.equals(again[name]), name
     # Of the last layer, all neurons and pairs are taken: the images are others.
@@ -193,7 +193,7 @@ def test_the_same_seed_gives_the_same_tables_and_another_does_not(found, split):
 
 
 def test_a_dead_network(split):
-    found = measure(dead(), split)
+    found = inspect(dead(), split)
     table = found["activations"]
     for column in ("zeros", "off", "pairs_off", "pair_information"):
         assert table[column].eq(1).all(), column
@@ -216,7 +216,7 @@ def test_a_layer_that_sees_the_labels_says_so(split):
     nn.init.zeros_(telling.body.linear1.weight)
     nn.init.zeros_(telling.body.linear1.bias)
     telling.body.linear1.weight.data[:, 0] = 1
-    found = measure(telling, Split(images, split.labels, 3, {}))["activations"].iloc[0]
+    found = inspect(telling, Split(images, split.labels, 3, {}))["activations"].iloc[0]
     _, labels = activations._sample(SimpleNamespace(split=split), 200, 0)
     expected = normalized_mutual_info_score(labels, labels == 2)
     assert found["label_information"] == pytest.approx(expected)
@@ -242,24 +242,24 @@ def test_layers_compared_with_all_layers(found):
 
 
 def test_similarity_can_be_left_out(split, found):
-    without = measure(network(), split, similarity=False)
+    without = inspect(network(), split, similarity=False)
     assert without["layer-similarity"].empty
     assert without["activations"].equals(found["activations"])
 
 
 def test_sizes_are_of_the_convolutions_unless_told(found, split):
     assert set(found["silhouette-sizes"]["layer"]) == {1, 2}
-    told = measure(network(), split, sizes_layers=(4,))["silhouette-sizes"]
+    told = inspect(network(), split, sizes_layers=(4,))["silhouette-sizes"]
     assert set(told["layer"]) == {4}
     assert told.groupby("distance")["share"].max().eq(1).all()
     assert told.groupby("distance")["share"].min().eq(2 / 250).all()
     with pytest.raises(ConfigError, match="sizes_layers: 5: the network has layers 1 to 4"):
-        measure(network(), split, sizes_layers=(1, 5))
+        inspect(network(), split, sizes_layers=(1, 5))
 
 
 def test_memory_is_bounded(split):
     with pytest.raises(ConfigError, match="memory is 1"):
-        measure(network(hidden=5000), split, memory=1, images=100)
+        inspect(network(hidden=5000), split, memory=1, images=100)
 
 
 def test_bins_of_mean_activations_are_parts_of_one_another():

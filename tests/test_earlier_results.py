@@ -1,4 +1,4 @@
-"""What an earlier version made, and damaged manifests: refused before any job, with a command each."""
+"""Results of an earlier version, and damaged manifests, are refused with one command."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from cobaye import figures, recipes
-from cobaye.class_decay import retrained
 from cobaye.config import Config
 from cobaye.errors import ConfigError, DataError
 from cobaye.evaluation import best
@@ -19,6 +18,7 @@ from cobaye.planning.plan import Plan
 from cobaye.storage import manifests, paths
 from cobaye.tables import grid_table, reading
 from cobaye.training import loop
+from cobaye.training.origins import grid as grid_origin
 from tests.conftest import ROOT
 from tests.jobs import job
 from tests.test_training import IDENTITY, TRAINING, root  # noqa: F401 (a fixture)
@@ -316,13 +316,14 @@ def test_a_derived_run_takes_the_row_of_its_place(tmp_path):
     grid = grid.assign(optimizer="o", weight_decay="0", seed=0).astype({"rank": "Int64"})
     folder = tmp_path / "results/s/tables"
     entry = reading.write(folder / "grid.csv", grid)
-    made = manifests.Manifest("tabulate", {"study": "s"}, {}, "", {}, {"grid.csv": entry})
+    identity = {"study": "s", "maker": "tables"}
+    made = manifests.Manifest("tabulate", identity, {}, "", {}, {"grid.csv": entry})
     made.write(folder / "tables.json")
 
     def taken(place):
         identity = {"study": "s", "model": f"best-{place}", "seed": 0}
         recipe = {"place": place, "among": ["a", "b", "c"]}
-        return retrained.take(identity, recipe, tmp_path)[0]
+        return grid_origin.take(job("train", identity, recipe, tmp_path))
 
     assert [(row["model"], row["epochs"]) for row in (taken(1), taken(2))] == [("a", 10), ("b", 10)]
     with pytest.raises(DataError, match="place 3, but only 2"):

@@ -28,15 +28,15 @@ ORDER = [
     "data",
     "objective",
     "planning",
-    "models",
     "tables",
+    "models",
     "features",
     "training",
+    "class_decay",
     "evaluation",
     "inside",
     "figures",
     "story",
-    "derived",
     "analyses",
 ]
 # What reads the config and plans from it, for the Snakefile alone.
@@ -47,8 +47,6 @@ DECLINED_LINTS = {"Specify a conda environment or container for each rule."}
 
 
 FAMILIES = [LIBRARY / folder for folder in kinds.FAMILIES.values()]
-# A choice of λ and what the story says of it.
-NAMED_TWICE = {"class_decay"}
 
 
 def dotted(file):
@@ -111,7 +109,7 @@ def test_files_have_names_of_their_own():
     """Kinds aside, which are asked for by family and name."""
     files = [file for file in MODULES.values() if file.parent not in FAMILIES]
     stems = collections.Counter(file.stem for file in files if file.stem != "__init__")
-    assert {stem for stem, count in stems.items() if count > 1} == NAMED_TWICE
+    assert {stem for stem, count in stems.items() if count > 1} == set()
 
 
 def test_every_package_says_what_it_is_for():

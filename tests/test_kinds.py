@@ -105,7 +105,7 @@ OF_RUNS = [name for name in kinds.names("analyses") if kinds.constant("analyses"
 def test_an_analysis_states_its_tables_and_who_makes_them(name):
     for table, file in kinds.constant("analyses", name, "TABLES").items():
         assert file in (f"{table}.csv", f"{table}.parquet")
-    function = "measure" if name in OF_RUNS else "analyse"
+    function = "inspect" if name in OF_RUNS else "analyse"
     assert callable(getattr(kinds.load("analyses", name), function))
     assert set(kinds.constant("analyses", name, "NETWORKS", ())) <= set(kinds.names("networks"))
 
@@ -126,7 +126,7 @@ def test_an_analysis_of_single_runs_measures_the_columns_that_it_states(name, ch
     for state in states:
         opened = Inside(folder, trained, chain.MODEL, "cross-entropy", state, data)
         first, again = (
-            kinds.load("analyses", name).measure(opened, parsed("analyses", name)) for _ in range(2)
+            kinds.load("analyses", name).inspect(opened, parsed("analyses", name)) for _ in range(2)
         )
         assert set(first) == set(columns)
         for table, frame in first.items():

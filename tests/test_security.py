@@ -121,13 +121,13 @@ def test_a_name_that_could_leave_its_folder_is_refused(tmp_path, where, name):
     indent = old[: len(old) - len(old.lstrip())]
     assert old in TINY[file]
     changed = TINY[file].replace(f"\n{old}", f"\n{indent}{quoted}:", 1)
-    with pytest.raises(errors.ConfigError, match=r"it stands in paths|no backbone|no dataset"):
+    with pytest.raises(errors.ConfigError, match=r"names stand in paths|no backbone|no dataset"):
         project(tmp_path, **{file: changed})
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if "/" not in n and n not in ("", ".", "..")])
 def test_a_study_file_whose_name_could_do_harm_is_refused(tmp_path, name):
-    with pytest.raises(errors.ConfigError, match="it stands in paths"):
+    with pytest.raises(errors.ConfigError, match="names stand in paths"):
         project(tmp_path, **{f"studies/{name}.yaml": TINY["studies/tiny.yaml"]})
 
 

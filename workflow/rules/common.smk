@@ -90,8 +90,7 @@ LIGHT = {"mem_mb": LIGHT["megabytes"], "runtime": LIGHT["minutes"]}
 
 def GPU(wildcards):
     elsewhere = workflow.remote_exec or not workflow.local_exec
-    here = Path("/dev/nvidiactl").exists()
-    return int(facts.gpu_wanted(CONFIG.device, elsewhere=elsewhere, here=here))
+    return int(facts.gpu_wanted(CONFIG.device, elsewhere, facts.shows_gpu()))
 
 
 def caption_of(name):

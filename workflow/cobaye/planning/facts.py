@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 from cobaye import kinds, recipes
 from cobaye.config import Config
@@ -103,7 +104,12 @@ def split_files(config: Config, data: recipes.Data, split: str) -> list[str]:
     return [*(f"{shard}.npy" for shard in shards), f"{folder}/labels.npy"]
 
 
-def gpu_wanted(device: str, *, elsewhere: bool, here: bool) -> bool:
+def shows_gpu() -> bool:
+    """Tell whether this machine shows a GPU of NVIDIA."""
+    return Path("/dev/nvidiactl").exists()
+
+
+def gpu_wanted(device: str, elsewhere: bool, here: bool) -> bool:
     """Tell whether jobs ask for a GPU, without torch.
 
     device: as the config has it. elsewhere: jobs run on other machines, which get a GPU only where

@@ -67,16 +67,16 @@ class Phase:
     """Consecutive epochs of a training with an optimizer that starts anew.
 
     epochs: their number; None for the last phase, which has those that are left. weight_decay:
-    whether the run's λ acts.
+    whether the run's λ acts. learning_rate: None for an algorithm that has none.
     """
 
     algorithm: Kind
-    learning_rate: float
+    learning_rate: float | None
     epochs: int | None = None
     weight_decay: bool = False
 
     def __post_init__(self):
-        if not self.learning_rate > 0:
+        if self.learning_rate is not None and not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
         if self.epochs is not None and self.epochs < 1:
             raise ValueError(f"epochs must be at least 1, not {self.epochs}")
