@@ -1,4 +1,4 @@
-"""A study file, checked: from its keys to a plain `recipes.study.Study`."""
+"""A study file, checked: from its keys to a plain `recipes.Study`."""
 
 from __future__ import annotations
 

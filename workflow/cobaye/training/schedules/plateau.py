@@ -39,12 +39,12 @@ def factor(options: Options, epoch: int, epochs: int, history: Sequence[Row]) ->
 
     history: the rows of epochs 1, 2, …, epoch − 1.
     """
-    current, best, waited = 1.0, None, 0
+    found, best, waited = 1.0, None, 0
     for row in history:
         value = row[options.quantity]
         waited += 1
         if improves(options.quantity, value, best, options.threshold):
             best, waited = value, 0
         elif waited == options.patience:
-            current, waited = max(current * options.factor, options.minimum), 0
-    return current
+            found, waited = max(found * options.factor, options.minimum), 0
+    return found
