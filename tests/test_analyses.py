@@ -71,6 +71,13 @@ def test_every_table_is_made_and_names_its_group():
         assert list(table.columns[:2]) == ["model", "optimizer"], name
     assert len(made["class-effects"]) == 20 * 3
     assert len(made["null-best-lambda"]) == 3 * 3
+    classes = made["worst-classes"].groupby("measure")["classes"].unique()
+    assert {name: each.tolist() for name, each in classes.items()} == {
+        "lowest": [1],
+        "tenth": [2],
+        "worst 10": [10],
+        "worst 100": [20],
+    }
 
 
 def test_numbers_are_those_of_the_images():
