@@ -344,6 +344,8 @@ def test_confusion_has_the_true_class_in_rows_and_both_axes_named_in_order():
     shown = np.ma.filled(ax.images[0].get_array(), np.nan)
     np.testing.assert_array_equal(shown, confusion.rates(tables["confusion"], range(6)))
     assert ax.images[0].origin == "upper"
+    never, always = (sum(ax.images[0].to_rgba(np.array([[share]]))[0, 0, :3]) for share in (0, 1))
+    assert (never, always) == (3, 0)  # white, black
     assert ax.images[0].get_extent() == [-0.5, 5.5, 5.5, -0.5]
     for axis in (ax.xaxis, ax.yaxis):
         names = {
