@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cobaye.analyses import _sweeps, _typical_images, classes
+from cobaye.analyses import _sweep_view, _sweeps, _typical_images, classes
 from cobaye.recipes import Data
 from cobaye.storage import files, manifests
 from cobaye.story import story
@@ -72,6 +72,13 @@ def test_every_table_is_made_and_names_its_group():
         assert list(table.columns[:2]) == ["model", "optimizer"], name
     assert len(made["class-effects"]) == 20 * 3
     assert len(made["null-best-lambda"]) == 3 * 3
+    worst = made["worst-classes"].groupby("measure")["classes"].unique()
+    assert {name: each.tolist() for name, each in worst.items()} == {
+        "lowest": [1],
+        "tenth": [2],
+        "worst 10": [10],
+        "worst 100": [20],
+    }
 
 
 def test_numbers_are_those_of_the_images():
@@ -102,6 +109,16 @@ def test_numbers_are_those_of_the_images():
     worst = worst[(worst["chosen_on"] == "test") & (worst["measure"] == "lowest")]
     lowest = [min(row[test.labels == one].mean() for one in range(4)) for row in right]
     np.testing.assert_allclose(worst["accuracy"], lowest)
+
+
+def test_a_large_sample_is_drawn_less_often_but_a_hundred_times(monkeypatch):
+    view = _sweep_view.View(sweep(np.zeros((4, 3))), list("abcd"), 2000, 20, 0.95, 0)
+    sample = view.losses["test"]
+    assert view.draws_of(sample) == 2000
+    monkeypatch.setattr(_sweep_view, "_MOST_DRAWN", 300 * len(sample.values))
+    assert view.draws_of(sample) == 300
+    monkeypatch.setattr(_sweep_view, "_MOST_DRAWN", 1)
+    assert view.draws_of(sample) == 100
 
 
 def test_seeds_have_a_row_of_their_own():
@@ -364,7 +381,8 @@ WORSE, UNKNOWN, BEATS = "worse than one λ", "not known to differ from one λ", 
             [
                 "3 more classifiers with a λ for each class",
                 "by each class's lowest validation loss: −0.0050 (−0.0070 to −0.0030) in test loss",
-                "0.0 (−100.0 to +100.0) in the worst tenth",
+                "+0.0 (−1.0 to +1.0) points of accuracy",
+                "+0.0 (−100.0 to +100.0) in the worst tenth",
                 "Choosing by the cross-fitted hypergradient beats one λ",
                 "choosing by each class's lowest validation loss is worse",
             ],
@@ -417,6 +435,19 @@ def test_no_sentence_is_false_at_none_one_or_all(table, column, value, said):
     assert "nan" not in text
     assert "-" not in re.sub(r"1e-\d|split-half", "", text.partition("##")[2])
     assert ("Most confused" in text) == ((table, value) != ("worst-pairs", 0.0))
+
+
+def test_a_way_that_may_be_worse_is_not_said_to_hurt():
+    text = told(changed("compromise", "low", -1.0))
+    assert "Neither way is known to beat one λ" in text
+    assert "hurts" not in text
+
+
+@pytest.mark.parametrize(("best", "near"), [("0", ["1e-3"]), ("1e-3", ["0", "1e-2"])])
+def test_differences_are_told_one_step_from_the_best_lambda(best, near):
+    text = told(changed("class-tests", "best", best))
+    steps = text.partition("one step from the best λ: ")[2].partition("The most classes")[0]
+    assert re.findall(r"at (\S+): \d", steps) == near
 
 
 def test_one_class_one_image_and_one_run_are_singular():

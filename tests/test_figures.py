@@ -22,6 +22,7 @@ from cobaye.figures import (
     _style,
     class_gain,
     confusion,
+    helped_harmed,
     three_classes,
 )
 from cobaye.storage import table_names
@@ -343,6 +344,8 @@ def test_confusion_has_the_true_class_in_rows_and_both_axes_named_in_order():
     shown = np.ma.filled(ax.images[0].get_array(), np.nan)
     np.testing.assert_array_equal(shown, confusion.rates(tables["confusion"], range(6)))
     assert ax.images[0].origin == "upper"
+    never, always = (sum(ax.images[0].to_rgba(np.array([[share]]))[0, 0, :3]) for share in (0, 1))
+    assert (never, always) == (3, 0)  # white, black
     assert ax.images[0].get_extent() == [-0.5, 5.5, 5.5, -0.5]
     for axis in (ax.xaxis, ax.yaxis):
         names = {
@@ -432,6 +435,13 @@ def test_the_most_helped_and_harmed_classes_are_shown_with_their_images():
     images = tables["typical-images"]
     for ax, number in zip(panels[:4], ranked["class"].head(4), strict=True):
         assert len(ax.child_axes) == (images["class"] == number).sum()
+
+
+def test_the_probability_is_of_the_side_that_the_change_is_on():
+    row = pd.Series({"change": -0.1, "helped": 0.98, "harmed": 0.02})
+    assert helped_harmed._probability(row) == "P = 0.980"
+    assert helped_harmed._probability(row.replace(-0.1, 0.1)) == "P = 0.020"
+    assert helped_harmed._probability(row.replace(0.98, 0.9995)) == "P > 0.999"
 
 
 def test_worst_classes_are_those_of_the_table():

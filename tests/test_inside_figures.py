@@ -145,6 +145,13 @@ def test_the_table_of_zeros_prints_its_numbers(given):
     said = texts(drawn("activation-zeros", given))
     row = given["activations"].query("optimizer == 'wd-1' and layer == 4 and state == 'trained'")
     assert {"untrained", "wd-1", f"{row['zeros'].item():.2f}"} <= set(said)
+    seeds = inside_tables.tables(("sgd",), 2, seeds=(0, 1))
+    zeros = seeds["activations"]["zeros"] + 0.2 * seeds["activations"]["seed"]
+    table = seeds["activations"].assign(zeros=zeros)
+    ax = drawn("activation-zeros", {**seeds, "activations": table}).axes[0]
+    mean = table.query("optimizer == 'sgd-0' and layer == 2 and state == 'trained'")["zeros"].mean()
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    assert cells[1, 1] == f"{mean:.2f}"  # the row below the untrained network
 
 
 def test_histograms_show_shares_that_add_up(given):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cobaye.statistics import choices, effects, reliability, shrinkage, worst
+from cobaye.statistics import choices, compared, effects, reliability, shrinkage, worst
 from cobaye.statistics.sample import Sample, by_class
 
 SIMULATIONS = 500
@@ -482,3 +482,18 @@ def test_the_worst_pair_counts_both_ways():
     pair = worst.worst_pair(labels, predicted, 3)
     assert (pair.first, pair.second, pair.rate) == (0, 1, pytest.approx(3 / 6))
     assert worst.worst_pair(labels, labels, 3) is None
+
+
+def test_the_error_of_a_difference_is_that_of_its_mean():
+    """Of four images of one class: s/√n, which a plain bootstrap falls short of by √(3/4)."""
+    losses = np.array([[1.0, 2.0, 4.0, 7.0], [1.5, 2.0, 3.0, 9.0]])
+    labels = np.zeros(4, dtype=int)
+    found = compared.compare(
+        by_class(losses, labels, 1),
+        by_class(0 * losses, labels, 1),
+        20_000,
+        np.random.default_rng(0),
+    )
+    expected = np.std(losses[1] - losses[0], ddof=1) / 2
+    assert found.errors["loss"][1] == pytest.approx(expected, rel=0.03)
+    assert found.differences["loss"].estimate.tolist() == [0, 0.375]
