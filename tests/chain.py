@@ -164,7 +164,7 @@ def inspection_of(run: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _inspect(run: dict[str, Any]) -> Stage:
     identity, recipe = inspection_of(run)
     return Stage(
-        "inspect_weights",
+        "inspect_run",
         f"{paths.INSIDE}/manifest.json".format(**identity),
         lambda root: inspecting.inspect_run(
             job("inspect_run", identity, recipe, root, expected=trained(run))
@@ -181,7 +181,7 @@ def _join() -> Stage:
     runs = [{key: identity[key] for key in (*reading.KEYS, "state")} for identity, _ in looked]
     identity, recipe = {"study": "s", "maker": "weights"}, {"inspected": runs}
     return Stage(
-        "analyse_weights",
+        "analyse",
         f"{paths.TABLES}/weights.json".format(study="s"),
         lambda root: analyses.analyse(job("analyse", identity, recipe, root, expected=expected)),
     )

@@ -191,7 +191,7 @@ def test_shards_of_two_backbones_are_not_mixed(copy):
     cache(copy, 2)
     other = {"resources/backbones/b.json": "0" * 64}
     reseal(copy / "results/features/d/b/train/shard-01-of-02.json", inputs=other)
-    with pytest.raises(StaleFile, match=r"shard-01-of-02\.json: inputs differs from shard 0's"):
+    with pytest.raises(StaleFile, match=r"shard-01-of-02\.json: made from another resources"):
         gathering.gather_features(job("gather_features", IDENTITY, {"shards": 2}, copy))
 
 
@@ -309,11 +309,13 @@ def test_a_constant_channel_has_standard_deviation_one(value):
 
 @pytest.mark.parametrize("what", ["recipe", "code"])
 def test_shards_made_in_two_ways_are_not_mixed(tmp_path, what):
-    facts = {"recipe": {}, "code": "a"}
+    facts, changes = {"recipe": {}, "code": "a"}, [{}, {what: {"precision": "bfloat16"}}]
     shards = [
-        manifests.Manifest("cache_features", {}, **facts | change, info={"manifest": name})
-        for name, change in {"0.json": {}, "1.json": {what: {"precision": "bfloat16"}}}.items()
+        manifests.Manifest(
+            "cache_features", {**IDENTITY, "shard": number, "shards": 2}, **facts | change
+        )
+        for number, change in enumerate(changes)
     ]
-    gathering._refuse_mixture(shards[:1], tmp_path, tmp_path)
-    with pytest.raises(StaleFile, match=f"1.json: {what} differs from shard 0's"):
-        gathering._refuse_mixture(shards, tmp_path, tmp_path)
+    gathering._refuse_mixture(shards[:1], tmp_path)
+    with pytest.raises(StaleFile, match=f"shard-01-of-02.json: {what} differs from shard 0's"):
+        gathering._refuse_mixture(shards, tmp_path)

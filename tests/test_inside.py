@@ -26,7 +26,7 @@ TABLES = paths.TABLES.format(study="s")
 def root(chained, tmp_path):
     """Both runs trained and looked at, their tables not yet joined."""
     rules = [stage.rule for stage in chain.stages()]
-    return chain.clone(chained[rules.index("analyse_weights") - 1], tmp_path / "root")
+    return chain.clone(chained[rules.index("analyse") - 1], tmp_path / "root")
 
 
 def stage(rule, manifest=""):
@@ -89,21 +89,21 @@ def diverge(root):
 
 
 def joined(root):
-    stage("analyse_weights").run(root)
+    stage("analyse").run(root)
     return pd.read_csv(root / TABLES / "rotation.csv", dtype={"weight_decay": str})
 
 
 def test_a_run_that_diverged_has_no_rows_and_stops_nothing(root):
     assert set(joined(root)["weight_decay"]) == set(chain.LABELS)
     diverge(root)
-    stage("inspect_weights", PLACE).run(root)
+    stage("inspect_run", PLACE).run(root)
     table = joined(root)
     assert set(table["weight_decay"]) == {OTHER["weight_decay"]}
 
 
 def test_where_all_runs_diverged_there_is_an_empty_table(root, monkeypatch):
     diverge(root)
-    stage("inspect_weights", PLACE).run(root)
+    stage("inspect_run", PLACE).run(root)
     monkeypatch.setattr(chain, "RUNS", [RUN])
     table = joined(root)
     assert list(table.columns[:5]) == ["model", "optimizer", "weight_decay", "seed", "epoch"]

@@ -165,7 +165,7 @@ def hostile(tmp_path, monkeypatch):
 
 def test_hostile_class_names_are_text(hostile, tmp_path):
     """Through tables and every figure: nothing but the products appears, and no markup in them."""
-    identity = {"study": "s"}
+    identity = {"study": "s", "maker": "tables"}
     made = manifests.read_manifest(hostile / TABLES / "tables.json", "tabulate", identity)
     read = reading.read(hostile / TABLES, "classes", made)
     assert list(read["name"].iloc[: len(HOSTILE)]) == HOSTILE
