@@ -161,7 +161,10 @@ def test_a_damaged_file_is_refused_by_name(states, tmp_path, name, reader, partn
         assert said.endswith(f"--forcerun {root / maker(name)}"), damage
     if path.suffix == ".json" and maker(name) == name:
         put(path, of_the_future(whole))
-        assert "expected format version 1, found 2" in refused(root, stage, name)
+        assert (
+            f"expected format version {manifests.FORMAT}, found {manifests.FORMAT + 1}"
+            in refused(root, stage, name)
+        )
     if partner is not None:
         other = (root / partner).read_bytes()
         put(path, other)
@@ -220,7 +223,9 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
         loop.train(job("train", chain.RUNS[0], BEGUN, root, code=chain.CODE))
         said = capsys.readouterr().err
         assert "resume state not used" in said, damage
-        assert ("format: 2 → 1" if damage == "future" else name) in said
+        assert (
+            f"format: {manifests.FORMAT + 1} → {manifests.FORMAT}" if damage == "future" else name
+        ) in said
         assert files.read_json(root / RUN / "run.json")["resumed_from"] == []
         assert chain.contents(root) == expected
 

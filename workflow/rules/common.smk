@@ -121,21 +121,17 @@ def rerun_if_stale(rule, jobs=None, **fixed):
 
 
 def refuse_unreadable_results():
-    """Stop, before any job, if a manifest that would be made again is damaged, or of an earlier version.
-
-    Nothing that depends on it may be deleted before its owner has decided.
+    """Stop, before any job, if a manifest is damaged or of an earlier version that a job would read or
+    write. Else Snakemake would delete what depends on it before its owner has decided.
     """
     earlier, problems = [], []
-    for job in workflow.dag.needrun_jobs():
-        for path in job.output.get("manifests", []) or [job.output.get("manifest")]:
-            if path is None or not Path(path).exists():
-                continue
-            try:
-                if manifests.is_of_an_earlier_format(path):
-                    earlier.append(path)
-            except CobayeError as error:
-                if path not in workflow.dag_settings.forcerun:
-                    problems.append(f"{error}\n{manifests.repair(path)}")
+    for path in sorted(manifests_at_stake()):
+        try:
+            if manifests.is_of_an_earlier_format(path):
+                earlier.append(path)
+        except CobayeError as error:
+            if path not in workflow.dag_settings.forcerun:
+                problems.append(f"{error}\n{manifests.repair(path)}")
     if earlier and not config.get("recompute"):
         problems.append(
             f"{len(earlier)} results were made by an earlier version of this project, such as "
@@ -144,6 +140,16 @@ def refuse_unreadable_results():
         )
     if problems:
         raise WorkflowError("\n".join(problems))
+
+
+def manifests_at_stake():
+    """The manifests that stand and that a job of this run would read or write."""
+    found = set()
+    for job in workflow.dag.needrun_jobs():
+        written = job.output.get("manifests") or [job.output.get("manifest")]
+        read = [file for file in job.input if file.endswith(".json")]
+        found |= {str(path) for path in [*written, *read] if path and Path(path).exists()}
+    return found
 
 
 def refuse_missing_data():
