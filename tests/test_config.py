@@ -11,10 +11,10 @@ import yaml
 from cobaye import figures, kinds, recipes
 from cobaye.config import Config, output_keys
 from cobaye.errors import ConfigError
-from cobaye.planning import code_digest, facts, runs, targets
+from cobaye.planning import facts, runs, targets
 from cobaye.planning.plan import Plan, Stage
 from cobaye.recipes.study import Run
-from cobaye.storage import manifests, paths, table_names
+from cobaye.storage import code_digest, manifests, paths, table_names
 from cobaye.storage.staleness import is_stale
 from tests.conftest import ROOT, TINY, edit, load
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from cobaye import kinds
-from cobaye.planning import code_digest
+from cobaye.storage import code_digest
 from tests.conftest import ROOT
 
 USED = [("networks", "linear"), ("engines", "linear"), ("optimizers", "sgd")]

@@ -1,5 +1,6 @@
 # The config, checked; what each job is told, and what it asks for.
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from cobaye.errors import CobayeError
 from cobaye.planning import facts, needs, runs, targets
 from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Run
-from cobaye.storage import manifests, paths, table_names
+from cobaye.storage import code_digest, manifests, paths, table_names
 from cobaye.storage.paths import BACKBONE, BASELINE, BEST, CHOSEN, DATASET, FEATURES, FIGURES
 from cobaye.storage.paths import INSIDE, LOGS, RUN, SHARD, SPLITS, STUDY, TABLES
 from cobaye.storage.staleness import is_stale
@@ -26,6 +27,8 @@ try:
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
 PLAN = Plan(CONFIG, WORKFLOW / "scripts")
+# What jobs compare with the code that they find: see `Job.refuse_edited_code`.
+os.environ["COBAYE_TREE"] = code_digest.tree_digest()
 
 STUDIES = CONFIG.studies.values()
 TOGETHER = [(study.name, group) for study in STUDIES for group in runs.groups(study)]
@@ -64,14 +67,15 @@ def told(rule, **fixed):
     def part(name):
         return lambda wildcards: getattr(PLAN.stage(rule, **wildcards, **fixed), name)
 
-    parts = {name: part(name) for name in ("identity", "recipe", "code")}
+    parts = {name: part(name) for name in ("identity", "recipe", "code", "uses")}
     return {**parts, "expected": lambda wildcards: PLAN.expected(rule, **wildcards, **fixed)}
 
 
 def told_together(rule, study, group):
     """The params of a rule that trains or evaluates a group of runs."""
     stage = PLAN.together(rule, study, group)
-    return {"identity": stage.identity, "recipe": stage.recipe, "code": stage.code, "expected": {}}
+    parts = {"identity": stage.identity, "recipe": stage.recipe, "code": stage.code}
+    return {**parts, "uses": (), "expected": {}}
 
 
 def asks(rule, **fixed):

@@ -31,16 +31,19 @@ def job_of(snakemake: Any, stage: str) -> Iterator[Job]:
         os.dup2(log.fileno(), sys.stdout.fileno())
         os.dup2(log.fileno(), sys.stderr.fileno())
         try:
-            told = {
-                key: snakemake.params[key] for key in ("identity", "recipe", "code", "expected")
-            }
-            yield Job(
+            keys = ("identity", "recipe", "code", "uses", "expected")
+            job = Job(
                 stage,
-                **told,
+                **{key: snakemake.params[key] for key in keys},
                 device=_device(snakemake),
                 threads=snakemake.threads,
                 memory=snakemake.config.get("memory_share", 0.5),
+                script=Path(snakemake.scriptdir) / f"{stage}.py",
+                tree=os.environ.get("COBAYE_TREE"),
             )
+            if not stage.endswith("_together"):
+                job.refuse_edited_code()
+            yield job
         except CobayeError as error:
             print(f"\n{snakemake.rule}: {error}", file=sys.stderr, flush=True)
             os._exit(1)

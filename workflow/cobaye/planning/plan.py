@@ -13,9 +13,9 @@ from typing import Any
 from cobaye import recipes
 from cobaye.config import Config
 from cobaye.planning import results, runs, stages
-from cobaye.planning.code_digest import code_digest
 from cobaye.recipes.study import Run
 from cobaye.storage import files, manifests, paths
+from cobaye.storage.code_digest import code_digest
 
 RECIPES = {
     function.__name__: function
@@ -48,6 +48,7 @@ class Stage:
     recipe: dict[str, Any]
     code: str
     inputs: tuple[tuple[str, dict[str, Any]], ...] = ()
+    uses: tuple[tuple[str, str], ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -71,9 +72,10 @@ class Plan:
         key = rule, *sorted(identity.items())
         if key not in self._stages:
             told = RECIPES[rule](self.config, **identity)
-            code = self._code(self._script(rule, identity), told.uses)
-            recipe = recipes.plain(told.recipe)
-            self._stages[key] = Stage(identity, recipe, code, tuple(told.inputs))
+            uses = tuple(sorted(set(told.uses)))
+            script = self.scripts / f"{self._script(rule, identity)}.py"
+            recipe, code = recipes.plain(told.recipe), code_digest(script, uses)
+            self._stages[key] = Stage(identity, recipe, code, tuple(told.inputs), uses)
         return self._stages[key]
 
     def expected(self, rule: str, **wildcards: Any) -> dict[str, str]:
@@ -93,13 +95,13 @@ class Plan:
     def together(self, rule: str, study: str, group: str) -> Stage:
         """Return the job that trains or evaluates a group of runs: `train` or `evaluate` of each.
 
-        A run of its recipe has identity, recipe, code and expected.
+        A run of its recipe has identity, recipe, code, uses and expected.
         """
         told = []
         for run in runs.groups(self.config.studies[study])[group]:
             identity = runs.identity(study, run)
             stage = self.stage(rule, **identity)
-            parts = {key: getattr(stage, key) for key in ("identity", "recipe", "code")}
+            parts = {key: getattr(stage, key) for key in ("identity", "recipe", "code", "uses")}
             told.append({**parts, "expected": self.expected(rule, **identity)})
         code = files.digest([run["code"] for run in told])
         return Stage({"study": study, "group": group}, {"runs": told}, code)
@@ -112,6 +114,3 @@ class Plan:
         run = Run(**{key: value for key, value in identity.items() if key != "study"})
         stacked = study.together and runs.origins(study)[run] == "config"
         return f"{rule}_together" if stacked else rule
-
-    def _code(self, script: str, uses: Any) -> str:
-        return code_digest(self.scripts / f"{script}.py", tuple(sorted(set(uses))))

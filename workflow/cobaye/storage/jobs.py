@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cobaye.storage import files, manifests, paths
+from cobaye.errors import StaleFile
+from cobaye.storage import code_digest, files, manifests, paths
 
 
 @dataclasses.dataclass
@@ -18,7 +19,8 @@ class Job:
     code: the digest of its code. expected: path of a manifest → the fingerprint that the config
     gives it now. device: "cpu" or "cuda". threads: processors. memory: the share of this machine's
     memory that inputs may take. root: the project's folder. inputs: path → sha256 of every manifest
-    read so far.
+    read so far. script, uses: what `code` is the digest of, see `code_digest`; without a script, it
+    is not checked. tree: the digest of all code when the job was planned.
     """
 
     stage: str
@@ -31,6 +33,9 @@ class Job:
     memory: float = 0.5
     root: Path = Path()
     inputs: dict[str, str] = dataclasses.field(default_factory=dict)
+    script: Path | None = None
+    uses: Sequence[tuple[str, str]] = ()
+    tree: str | None = None
 
     @property
     def path(self) -> Path:
@@ -62,10 +67,24 @@ class Job:
     def publish(self, made: dict[str, dict[str, Any]], info: dict[str, Any] | None = None) -> Path:
         """Write the manifest of this job; return its path.
 
-        made: name of a file, relative to the manifest → its entry. info: for later stages.
+        made: name of a file, relative to the manifest → its entry. info: for later stages. Raises
+        StaleFile if the code was edited since: the files would stand under a digest that is not
+        that of what made them.
         """
+        self.refuse_edited_code()
         manifest = manifests.Manifest(
             self.stage, self.identity, self.recipe, self.code, self.inputs, made, info or {}
         )
         manifest.write(self.path)
         return self.path
+
+    def refuse_edited_code(self) -> None:
+        """Raise StaleFile if the code is no longer that which this job was planned with."""
+        if self.script is None or code_digest.tree_digest() == self.tree:
+            return
+        code_digest.read_again()
+        if code_digest.code_digest(self.script, self.uses) != self.code:
+            raise StaleFile(
+                f"{self.path}: the code of this job was edited after the job was planned: run the "
+                "same command again"
+            )

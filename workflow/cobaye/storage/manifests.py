@@ -63,7 +63,7 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
     Raises CorruptFile, naming the file, what was expected, what was found and the repair.
     """
     try:
-        content = _sealed(path)
+        content = read_sealed(path)
     except CorruptFile as error:
         raise CorruptFile(f"{error}\n{repair(path)}") from None
     version = content.pop("format")
@@ -79,10 +79,10 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
 
 def is_of_an_earlier_format(path: Path | str) -> bool:
     """Tell whether a manifest was written by an earlier version; raises CorruptFile if damaged."""
-    return _sealed(path)["format"] < FORMAT
+    return read_sealed(path)["format"] < FORMAT
 
 
-def _sealed(path: Path | str) -> dict[str, Any]:
+def read_sealed(path: Path | str) -> dict[str, Any]:
     """Return the content of a manifest without its seal, which was found right."""
     content = read_json(path)
     seal = content.pop("seal", None) if isinstance(content, dict) else None

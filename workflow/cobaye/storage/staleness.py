@@ -30,7 +30,7 @@ def is_stale(manifest: str, fingerprint: str) -> bool:
     if not Path(manifest).exists():
         return False
     try:
-        found = files.read_json(manifest)
+        found = manifests.read_sealed(manifest)
         made_from = manifests.stage_fingerprint(found["recipe"], found["code"])
         inputs = found["inputs"].items()
     except (CobayeError, KeyError, TypeError, AttributeError, OSError):
