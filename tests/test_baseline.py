@@ -50,7 +50,7 @@ def test_a_changed_baseline_is_refused_by_name(copied):
     file = copied.path("results/tiny/baseline/metrics.parquet")
     file.write_bytes(file.read_bytes()[:-1])
     said = copied.run("--forcerun", "tabulate", "-R", "tabulate", "tiny", check=False)
-    log = copied.path("results/logs/tabulate/tiny.log").read_text()
+    log = copied.path("results/logs/tabulate/tiny/tables.log").read_text()
     assert said.returncode != 0
     assert "baseline/metrics.parquet" in log
     assert "snakemake --cores all" in log

@@ -86,7 +86,7 @@ def test_derived_runs_repeat_the_best_of_their_kind(project):
     assert derived["epochs"].tolist() == [4, 4]
     folder = "results/grid/runs/longer-1/epochs-4/wd-1e-3/seed-0"
     run = files.read_json(project.path(folder) / "run.json")
-    assert run["found"]["model"] == mine["model"].iloc[0]
+    assert run["origin"]["model"] == mine["model"].iloc[0]
     assert run["recipe"]["optimizer"]["epochs"] == 4
     assert run["recipe"]["engine"] == "network"
     assert set(table(project, "tables/history.csv")["model"]) == set(grid["model"])

@@ -67,6 +67,6 @@ def test_a_changed_table_of_a_run_is_noticed(measured, tmp_path):
     copied.path(TABLE).unlink()
     said = copied.run(TABLE, check=False)
     assert said.returncode
-    log = copied.path("results/logs/analyse_weights/tiny-images.log").read_text()
+    log = copied.path("results/logs/analyse/tiny-images/weights.log").read_text()
     assert "rotation.parquet" in log
     assert "expected" in log

@@ -22,11 +22,11 @@ RUN = "results/tiny/runs/linear/sgd/wd-1e-2/seed-0"
 DRIVER = """
 import json, sys
 import torch
-from cobaye import recipes, training
+from cobaye.storage.jobs import Job
+from cobaye.training import loop
 torch.set_num_threads(1)
 told = json.load(open("told.json"))
-recipe = recipes.parse(recipes.Training, told["recipe"])
-training.train(recipe, told["identity"], told["code"])
+loop.train(Job("train", told["identity"], told["recipe"], told["code"]))
 """
 
 
@@ -192,7 +192,7 @@ def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
         shutil.copytree(built.path(name), fresh.path(name))
     fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 500")
     # Not half a minute's patience, in a test.
-    fresh.edit("workflow/cobaye/resume.py", "wait: float = 30.0", "wait: float = 0.2")
+    fresh.edit("workflow/cobaye/storage/resume.py", "wait: float = 30.0", "wait: float = 0.2")
     target = f"{RUN}/train.json"
     with subprocess.Popen(
         fresh.command(target),

@@ -119,7 +119,7 @@ def test_cancelled_and_out_of_time_a_study_ends_as_it_does_here(cluster, project
     assert jobs.pop("evaluate") == ["COMPLETED"] * 2
     assert sorted(jobs.pop("train")) == ["CANCELLED", "COMPLETED", "COMPLETED", "TIMEOUT"]
     assert jobs == {}
-    assert "rule tabulate:" in said
+    assert "Tabulating the runs of tiny" in said
     # Both trainings went on from where they were.
     for label in LABELS:
         (epoch,) = files.read_json(project.path(RUN.format(label)) / "run.json")["resumed_from"]
