@@ -10,6 +10,7 @@ import pytest
 
 from cobaye.config import output_keys
 from cobaye.storage import files
+from tests.conftest import job_counts
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +82,9 @@ def test_an_edited_dataset_reruns_all_that_comes_of_it(built, tmp_path, records)
 
 def test_comments_docstrings_and_new_kinds_rerun_nothing(copied):
     copied.edit("workflow/cobaye/training/loop.py", "def batch_order(", "# new\ndef batch_order(")
-    copied.edit("workflow/cobaye/storage/files.py", '"""Files that are whole', '"""Files which are whole')
+    copied.edit(
+        "workflow/cobaye/storage/files.py", '"""Files that are whole', '"""Files which are whole'
+    )
     networks = copied.path("workflow/cobaye/models/networks")
     shutil.copy(networks / "linear.py", networks / "another.py")
     assert copied.jobs() == {}
@@ -97,7 +100,9 @@ def test_an_edited_library_function_reruns_what_depends_on_it(built, tmp_path, r
 
 
 def test_an_edited_network_reruns_only_its_own_runs(copied):
-    copied.edit("workflow/cobaye/models/networks/linear.py", "self.head(inputs.", "self.head(1 * inputs.")
+    copied.edit(
+        "workflow/cobaye/models/networks/linear.py", "self.head(inputs.", "self.head(1 * inputs."
+    )
     jobs = copied.jobs("tiny")
     # The backbone's own last layer is a linear network too.
     assert stages(jobs) == {**HEAD, "evaluate_baseline": 1}

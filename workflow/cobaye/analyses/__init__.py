@@ -1,11 +1,13 @@
-"""Analyses of a study's finished runs, one kind per file: more tables, each with its manifest.
+"""Analyses of a study's finished runs, one kind per file.
+
+In: files of runs, tables and splits. Out: more tables, with a manifest per analysis.
 
 Every kind states ``TABLES`` (table name → file) and ``Options``. There are two sorts.
 
-Across runs: ``analyse(job, options)`` → tables by name. It states what it reads: ``READS_RUNS``,
+Across runs: ``analyse(job, options)`` → tables by name. A kind states its inputs: ``READS_RUNS``,
 files of every run; ``READS_CLASS_DECAY = True``, the same files of the runs with a λ for each
 class, and the chosen λ; ``READS_TABLES``, tables, or a mapping from another analysis to its table,
-of which it reads those that the study has; ``SPLIT``, a split of the data.
+read where the study has it; ``SPLIT``, a split of the data.
 
 Of single runs: ``inspect(run, options)`` → tables by name, and ``STATES``, ``COLUMNS``, ``SPLIT``:
 see `inside.inspecting`.

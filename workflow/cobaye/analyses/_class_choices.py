@@ -1,4 +1,4 @@
-"""A λ for each class, chosen in three ways: what it gains; and which classes λ helps or harms."""
+"""A λ for each class, chosen in three ways: its gain; and the classes that λ helps or harms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EACH = 4  # typical images of a class
 
 
 def chosen(view: View) -> dict[str, np.ndarray]:
-    """Return the λ of each class, (K,), in each of the ways."""
+    """Return the λ of each class, (K,), by way."""
     return _chosen(view.losses["val"], view.losses["test"], view.reference, view.shrunk["val"])
 
 
@@ -34,15 +34,15 @@ def _chosen(
 
 
 def compromise(view: View) -> pd.DataFrame:
-    """Return what a λ per class gains over the best overall, each way, and the intervals."""
+    """Return the gain of a λ per class over the best overall, by way, with intervals."""
     val, test = view.losses["val"], view.losses["test"]
-    own, errors = chosen(view), None
+    choices_of, errors = chosen(view), None
     if min(len(val.values), len(test.values)):
         draws = min(view.draws_of(val), view.draws_of(test))
         rng = view.rng("compromise")
         errors = choices.procedure_errors(val, test, view.shrunk["val"], draws, rng)
     rows = []
-    for way, places in own.items():
+    for way, places in choices_of.items():
         moved = int((places != view.reference).sum())
         loss = choices.gain(test, view.reference, places, view.level)
         # More right predictions are a gain; less loss is.
@@ -69,17 +69,17 @@ def _row(way: str, measure: str, drawn: str, moved: int, gain: effects.Interval)
 
 
 def _over_seeds(view: View, way: str) -> effects.Interval:
-    """Return the gain of one seed at a time, best λ overall and choices included, over seeds."""
+    """Return the mean gain over seeds; best λ overall and choices are of each seed alone."""
     gains = []
     splits = view.sweep.splits
     for seed in range(len(view.sweep.seeds)):
         if not splits["val"].finite[seed].all():
-            continue  # its λ are not those of the others
+            continue  # its λ are not those of the other seeds
         val, test = (_of_seed(splits[name], seed, view.classes) for name in ("val", "test"))
         reference = int(reliability.lowest(val.values.mean(axis=0)))
         shrunk = shrinkage.shrink(val.relative_to(reference), reference)
-        own = _chosen(val, test, reference, shrunk)
-        gains.append(choices.gain(test, reference, own[way], view.level).estimate)
+        places = _chosen(val, test, reference, shrunk)
+        gains.append(choices.gain(test, reference, places[way], view.level).estimate)
     return choices.over_seeds(np.array(gains), view.level)
 
 
@@ -88,7 +88,7 @@ def _of_seed(split: Predictions, seed: int, classes: int) -> Sample:
 
 
 def class_gains(view: View) -> pd.DataFrame:
-    """Return each class's λ in each of the ways, and what it gains on test, with its interval."""
+    """Return each class's λ by way, and the gain on test with its interval."""
     labels = np.array([*view.sweep.labels], dtype=object)
     columns: dict[str, Any] = {
         "class": np.arange(view.classes),
@@ -127,10 +127,10 @@ def shrunk_curves(view: View) -> pd.DataFrame:
 def against(view: View, label: str) -> int:
     """Return the place of the λ that the best overall is compared with: `label`, or the smallest.
 
-    Where the best is the smallest, or the label is not there: the farthest from the best.
+    Where that is the best overall itself: the largest.
     """
-    found = [place for place, own in enumerate(view.sweep.labels) if label and own == label]
-    place = found[0] if found else 0
+    matches = [place for place, other in enumerate(view.sweep.labels) if label and other == label]
+    place = matches[0] if matches else 0
     return place if place != view.reference else len(view.sweep.labels) - 1
 
 
@@ -139,7 +139,7 @@ def helped_harmed(view: View, label: str) -> pd.DataFrame:
     shrunk, other = view.shrunk["test"], against(view, label)
     change, deviations = -shrunk.means[:, other], shrunk.deviations[:, other]
     harmed = shrunk.better()[:, other]
-    own, rows = shrunk.chosen(), np.arange(view.classes)
+    lowest, rows = shrunk.chosen(), np.arange(view.classes)
     order = np.argsort(change, kind="stable")
     rank = np.empty(view.classes, dtype=int)
     rank[order] = rows + 1
@@ -154,9 +154,9 @@ def helped_harmed(view: View, label: str) -> pd.DataFrame:
             "sd": deviations,
             "helped": 1 - harmed,
             "harmed": harmed,
-            "own": np.array(view.sweep.labels, dtype=object)[own],
-            "own_gain": -shrunk.means[rows, own],
-            "own_better": shrunk.better()[rows, own],
+            "own": np.array(view.sweep.labels, dtype=object)[lowest],
+            "own_gain": -shrunk.means[rows, lowest],
+            "own_better": shrunk.better()[rows, lowest],
         }
     ).sort_values("rank", ignore_index=True)
 
@@ -171,17 +171,17 @@ def typical_images(
 
     pixels: uint8, height × width × channels, rows first.
     """
-    own = view.sweep.splits["test"]
-    losses = own.mean_loss()[view.reference]
+    test = view.sweep.splits["test"]
+    losses = test.mean_loss()[view.reference]
     ends = table["class"].tolist()
     rows = []
-    for one in dict.fromkeys([*ends[:number], *ends[-number:]] if number else []):
-        mine = np.flatnonzero(own.labels == one)
-        for place, row in enumerate(mine[typical(losses[mine], _EACH)].tolist()):
+    for label in dict.fromkeys([*ends[:number], *ends[-number:]] if number else []):
+        images = np.flatnonzero(test.labels == label)
+        for place, row in enumerate(images[typical(losses[images], _EACH)].tolist()):
             pixels = image(row)
             if pixels is not None:
                 shape = dict(zip(("height", "width", "channels"), pixels.shape, strict=True))
-                content = {"class": one, "place": place, "image": row, **shape}
+                content = {"class": label, "place": place, "image": row, **shape}
                 rows.append({**content, "pixels": pixels.tobytes()})
     names = ["class", "place", "image", "height", "width", "channels", "pixels"]
     return view.frame(pd.DataFrame(rows, columns=names).to_dict("list"))

@@ -1,4 +1,4 @@
-"""What λ does to each class, whether classes differ in it, and how sure that is."""
+"""The effects of λ on each class, and whether classes differ in them, with intervals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def class_effects(view: View) -> pd.DataFrame:
 
 
 def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what is inferred on test per λ, and over all λ (one row)."""
+    """Return the statistics on test per λ, and those over all λ (one row)."""
     sample, losses = view.losses["test"], view.differences["test"]
     between = effects.between_classes(losses, view.draws, view.rng("between"), view.level)
     test = effects.permutation_test(losses, view.draws, view.rng("permutation"))
@@ -65,7 +65,7 @@ def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _mean_rise(view: View) -> dict[str, list[float]]:
-    """Return, per λ, how much more the mean over classes is on test than at the best λ."""
+    """Return, per λ, the rise of the mean test loss over that at the best λ, with its interval."""
     gains = [
         choices.gain(view.losses["test"], view.reference, np.full(view.classes, place), view.level)
         for place in range(len(view.sweep.labels))
@@ -110,7 +110,7 @@ def _spread(name: str, variance: effects.Interval) -> dict[str, np.ndarray]:
 
 
 def null_counts(view: View) -> pd.DataFrame:
-    """Return, per split and λ, how many classes are best there, and how many noise alone makes."""
+    """Return, per split and λ, how many classes are best there, and how many by noise alone."""
     tables = []
     for split, sample in view.losses.items():
         draws = view.draws_of(sample)
@@ -135,11 +135,11 @@ def worst_classes(view: View) -> pd.DataFrame:
     """Return, per λ, the accuracy on test of the classes worst off, chosen on test or on val."""
     judge = view.correct["test"]
     tenth = -(-view.classes // 10)
-    asked = {"lowest": 1, "tenth": tenth, "worst 10": 10, "worst 100": 100}
+    sizes = {"lowest": 1, "tenth": tenth, "worst 10": 10, "worst 100": 100}
     tables = []
     for split in ("test", "val"):
         chooser = view.correct[split].means
-        for measure, number in asked.items():
+        for measure, number in sizes.items():
             mean, members = worst.worst_mean(chooser, judge, number, view.level)
             first = members[:, 0] if members.shape[1] else np.full(len(view.sweep.labels), -1)
             columns = {
@@ -158,12 +158,12 @@ def worst_classes(view: View) -> pd.DataFrame:
 
 def worst_pairs(view: View) -> pd.DataFrame:
     """Return, per λ, the two classes most taken for each other on test, all seeds together."""
-    own = view.sweep.splits["test"]
+    test = view.sweep.splits["test"]
     rows = []
     for place, label in enumerate(view.sweep.labels):
-        finite = own.finite[:, place]
-        predicted = own.predicted[finite, place].ravel()
-        labels = np.tile(own.labels, int(finite.sum()))
+        finite = test.finite[:, place]
+        predicted = test.predicted[finite, place].ravel()
+        labels = np.tile(test.labels, int(finite.sum()))
         pair = worst.worst_pair(labels, predicted, view.classes)
         first, second = (view.names[pair.first], view.names[pair.second]) if pair else ("", "")
         rate = pair.rate if pair else 0.0

@@ -31,7 +31,7 @@ def means(activations: Tensor) -> np.ndarray:
 
 
 def mean_histogram(values: np.ndarray) -> pd.DataFrame:
-    """Return how many neurons have a mean activation how high, from 0, or the lowest, up.
+    """Return a histogram of the neurons' mean activations, from 0, or the lowest, up.
 
     Widths are powers of two, and edges their multiples, so that bins of two networks are the same
     or parts of one another.
@@ -54,7 +54,7 @@ def _histogram(values: np.ndarray, edges: np.ndarray) -> pd.DataFrame:
 
 
 def activity(decisive: Tensor) -> dict[str, float]:
-    """Return the shares of neurons that no image, and that every image makes active."""
+    """Return the shares of neurons that no image makes active, and that every image does."""
     blocks = decisive.split(BLOCK, dim=1)
     active = torch.cat([(block > 0).sum(dim=0) for block in blocks])
     return {
@@ -86,18 +86,18 @@ def pathology(bits: Bits, first: np.ndarray, second: np.ndarray) -> dict[str, fl
 def information(
     bits: Bits, first: np.ndarray, second: np.ndarray, labels: np.ndarray, neurons: np.ndarray
 ) -> tuple[dict[str, float], pd.DataFrame]:
-    """Return the mean information of pairs, all and those below 1, and of neurons with the labels.
+    """Return means of normalised mutual information, and its histogram over pairs, in bins of 0.01.
 
-    And how many pairs have how much, in bins of 0.01.
+    The means: of all pairs, of those below 1, and of neurons with the labels.
     """
     of_pairs = neuron_bits.pair_information(bits, first, second)
-    found = {
+    values = {
         "pair_information": mean(of_pairs),
         "pair_information_below_one": mean(of_pairs[of_pairs < 1]),
         "label_information": mean(neuron_bits.label_information(bits, labels, neurons)),
     }
     # Rounding may put a value a hair above 1.
-    return found, _histogram(np.minimum(of_pairs, 1), np.linspace(0, 1, PAIR_BINS + 1))
+    return values, _histogram(np.minimum(of_pairs, 1), np.linspace(0, 1, PAIR_BINS + 1))
 
 
 def clusters(
@@ -110,14 +110,14 @@ def clusters(
     """Return, by metric, the mean silhouette of neurons' inputs and the active share around.
 
     within: the shares of images that are centres, and neighbours of each, for the silhouette.
-    around: the same two, for the active share. Each mean is over the neurons that have a value.
+    around: the same two, for the active share. Each mean is over neurons that have a value.
     """
     size, near = (neighbours.share(part, images) for part in (within[1], around[1]))
     rows: list[dict[str, float]] = []
     for neuron in neurons:
-        for metric, found in _around(layer, neuron, images, max(within[0], around[0])):
-            silhouette = neighbours.silhouettes(found, within[0], torch.tensor([size])).item()
-            share = neighbours.active_around(found, around[0], max(near, 2))
+        for metric, points in _around(layer, neuron, images, max(within[0], around[0])):
+            silhouette = neighbours.silhouettes(points, within[0], torch.tensor([size])).item()
+            share = neighbours.active_around(points, around[0], max(near, 2))
             rows.append({f"silhouette_{metric}": silhouette, f"active_around_{metric}": share})
     names = [f"{name}_{metric}" for name in ("silhouette", "active_around") for metric in METRICS]
     table = pd.DataFrame(rows, columns=names, dtype=float)
@@ -134,14 +134,14 @@ def by_size(layer: Layer, neurons: Sequence[int], images: int, centres: float) -
     sizes = np.unique(np.round(np.geomspace(2, images, SIZES)).astype(np.int64))
     trials: dict[str, list[np.ndarray]] = {metric: [] for metric in METRICS}
     for neuron in neurons:
-        for metric, found in _around(layer, neuron, images, centres):
-            values = neighbours.silhouettes(found, centres, torch.from_numpy(sizes))
+        for metric, points in _around(layer, neuron, images, centres):
+            values = neighbours.silhouettes(points, centres, torch.from_numpy(sizes))
             trials[metric].append(values.cpu().numpy())
     parts = []
     for metric, values in trials.items():
         table = pd.DataFrame(np.reshape(values, (-1, len(sizes))))
-        found = {"silhouette": table.mean(), "deviation": table.std(), "neurons": table.count()}
-        parts.append(pd.DataFrame({"distance": metric, "share": sizes / images, **found}))
+        points = {"silhouette": table.mean(), "deviation": table.std(), "neurons": table.count()}
+        parts.append(pd.DataFrame({"distance": metric, "share": sizes / images, **points}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -56,18 +56,18 @@ def _value(seen: Mapping[str, np.ndarray], value: str) -> np.ndarray:
 def table(seen: Seen, draws: int, level: float, seed: int) -> pd.DataFrame:
     """Return a row for the best single λ and one per way: test figures, and differences from it.
 
-    val_loss is what the λ were chosen by, and so no judge. p: of the difference in test loss, by
+    val_loss is what the λ were chosen by: no fair judge. p: of the difference in test loss, by
     Holm's method over the ways. Over seeds: t intervals of the mean difference, where there are
     several that differ.
     """
     finite = seen.finite
     name = "/".join(["analyse_per_class", *seen.group.values()])
     rng = np.random.default_rng(derived_seed(name, seed))
-    found = compared.compare(
+    comparison = compared.compare(
         seen.sample("test", "loss"), seen.sample("test", "correct"), draws, rng, level
     )
     # NaN, of no difference at all, counts as a test that finds none.
-    alone = np.nan_to_num(found.p_values("loss")[1:, None], nan=1.0)
+    alone = np.nan_to_num(comparison.p_values("loss")[1:, None], nan=1.0)
     p = np.array([np.nan, *effects.adjusted(alone)[1][:, 0]])
     val = seen.sample("val", "loss").values.mean(axis=0)
     rows = []
@@ -77,23 +77,22 @@ def table(seen: Seen, draws: int, level: float, seed: int) -> pd.DataFrame:
             place = finite.index(way)
             row |= {"val_loss": val[place]}
             for measure in compared.MEASURES:
-                row[measure] = found.values[measure][place]
-                interval = found.differences[measure]
+                row[measure] = comparison.values[measure][place]
+                interval = comparison.differences[measure]
                 for end in ("estimate", "low", "high"):
                     key = "difference" if end == "estimate" else end
-                    own = getattr(interval, end)[place] if place else np.nan
-                    row[f"{measure}_{key}"] = own
+                    row[f"{measure}_{key}"] = getattr(interval, end)[place] if place else np.nan
             over = _over_seeds(seen, way, level)
             row |= {"seeds_low": over[0], "seeds_high": over[1], "p": p[place]}
         rows.append(row | {"verdict": verdict(row, 1 - level)})
     whole = pd.DataFrame(rows)
-    for place, (key, own) in enumerate(seen.group.items()):
-        whole.insert(place, key, own)
+    for place, (key, value) in enumerate(seen.group.items()):
+        whole.insert(place, key, value)
     return whole
 
 
 def verdict(row: Mapping[str, Any], alpha: float) -> str:
-    """Say what a row's numbers say: whether a way beats one λ for all, in mean test loss."""
+    """Return a row's verdict, in words: whether a way beats one λ for all, in mean test loss."""
     if not row["seeds"]:
         return "no run stayed finite"
     if row["choice"] == "one":
@@ -106,13 +105,13 @@ def verdict(row: Mapping[str, Any], alpha: float) -> str:
 
 def _over_seeds(seen: Seen, way: str, level: float) -> tuple[float, float]:
     """Return the ends of the t interval of the test loss's difference over seeds; NaN: none."""
-    own, one = seen.columns[way], seen.columns["one"]
-    shared = [seed for seed in one if seed in own]
+    by_seed, one = seen.columns[way], seen.columns["one"]
+    shared = [seed for seed in one if seed in by_seed]
     if way == "one" or len(shared) < 2:
         return np.nan, np.nan
     differences = np.array(
         [
-            _value(own[seed]["test"], "loss").mean() - _value(one[seed]["test"], "loss").mean()
+            _value(by_seed[seed]["test"], "loss").mean() - _value(one[seed]["test"], "loss").mean()
             for seed in shared
         ]
     )
@@ -125,7 +124,7 @@ def _over_seeds(seen: Seen, way: str, level: float) -> tuple[float, float]:
 def lambdas(
     seen: Seen, chosen: Mapping[str, pd.DataFrame], weight_norms: np.ndarray
 ) -> pd.DataFrame:
-    """Return a row per way and class: the λ chosen, and what the class is like at the best one.
+    """Return a row per way and class: the chosen λ, and facts on the class.
 
     n_train: its training images. accuracy: on test. weight_norm: ‖w_c‖₂. The last two are of the
     run with the best single λ.
@@ -136,17 +135,17 @@ def lambdas(
     accuracy = seen.sample("test", "correct").means[:, 0]
     parts = []
     for way, whole in chosen.items():
-        mine = whole[
+        rows = whole[
             (whole["model"] == seen.group["model"])
             & (whole["optimizer"] == seen.group["optimizer"])
         ]
         parts.append(
-            mine.assign(
+            rows.assign(
                 choice=way,
                 best=seen.best,
-                n_train=counts[mine["class"]],
-                accuracy=accuracy[mine["class"]],
-                weight_norm=weight_norms[mine["class"]],
+                n_train=counts[rows["class"]],
+                accuracy=accuracy[rows["class"]],
+                weight_norm=weight_norms[rows["class"]],
             )
         )
     return pd.concat(parts, ignore_index=True)

@@ -1,4 +1,4 @@
-"""One (model, optimizer) as the questions of the analysis `classes` see it."""
+"""The runs of one (model, optimizer), as the tables of the analysis `classes` need them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_DRAWN = 200_000_000
 
 @dataclass(frozen=True)
 class View:
-    """A sweep, the names of its classes, and what the options say of draws and levels."""
+    """A sweep, the names of its classes, and the options of the analysis."""
 
     sweep: Sweep
     names: list[str]
@@ -32,23 +32,23 @@ class View:
 
     @property
     def classes(self) -> int:
-        """K, of the whole dataset."""
+        """The number of classes of the dataset, K."""
         return len(self.names)
 
     @cached_property
     def losses(self) -> dict[str, Sample]:
         """Each split's losses, a column per λ, means over seeds by image."""
         return {
-            split: by_class(own.mean_loss(), own.labels, self.classes)
-            for split, own in self.sweep.splits.items()
+            split: by_class(predictions.mean_loss(), predictions.labels, self.classes)
+            for split, predictions in self.sweep.splits.items()
         }
 
     @cached_property
     def correct(self) -> dict[str, Sample]:
         """Each split's correctness, 0 to 1, as in `losses`; val and test only."""
         return {
-            split: by_class(own.mean_correct(), own.labels, self.classes)
-            for split, own in self.sweep.splits.items()
+            split: by_class(predictions.mean_correct(), predictions.labels, self.classes)
+            for split, predictions in self.sweep.splits.items()
             if split != "train"
         }
 
@@ -71,11 +71,12 @@ class View:
     def shrunk(self) -> dict[str, shrinkage.Shrunk]:
         """The shrunk curves of val and of test."""
         return {
-            split: shrinkage.shrink(own, self.reference) for split, own in self.differences.items()
+            split: shrinkage.shrink(differences, self.reference)
+            for split, differences in self.differences.items()
         }
 
     def rng(self, purpose: str) -> np.random.Generator:
-        """Return the random numbers of one question, the same whatever else is asked."""
+        """Return the random generator for a purpose, independent of all others."""
         return np.random.default_rng(
             derived_seed("/".join(["analyse_classes", *self.sweep.group, purpose]), self.seed)
         )

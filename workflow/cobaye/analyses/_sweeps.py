@@ -1,4 +1,4 @@
-"""What all runs of a study predict for each image, side by side, by configuration."""
+"""Predictions of all runs of a study for each image, by configuration."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def read_predictions(path: Path) -> dict[str, Any]:
         raise CorruptFile(f"{path}: expected predictions, found {said}") from None
     parts = {}
     for split in SPLITS:
-        own = table.filter(pc.equal(table["split"], split))
-        parts[split] = {name: own[name].to_numpy() for name in ("label", "predicted", "loss")}
+        rows = table.filter(pc.equal(table["split"], split))
+        parts[split] = {name: rows[name].to_numpy() for name in ("label", "predicted", "loss")}
     return parts
 
 

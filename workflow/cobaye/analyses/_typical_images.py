@@ -22,7 +22,7 @@ def typical(losses: np.ndarray, number: int) -> np.ndarray:
 
 
 def reader(data: Data, split: str, root: Path = Path()) -> Callable[[int], np.ndarray | None]:
-    """Return a function from a row of what a study learns from to its image.
+    """Return a function from a row of the study's data to its image.
 
     The image is (height, width, channels) uint8, or None where there is none to show: of features
     that came ready-made, or of a file that is no longer there.

@@ -1,4 +1,4 @@
-"""What each layer makes of some training images: activity, information, clusters (S2.11–S2.18)."""
+"""Activations of each layer for training images: zeros, information, clusters (S2.11–S2.18)."""
 
 from __future__ import annotations
 
@@ -51,16 +51,16 @@ ENDS = 3
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set; all shares are in (0, 1], all numbers at most what there is."""
+    """What a study may set; shares are in (0, 1], larger numbers than there are mean all."""
 
-    images: int = 1000  # training images that all but what follows is of
-    histogram_images: int = 2000  # that a neuron's mean activation is over
+    images: int = 1000  # training images, for all but the next
+    histogram_images: int = 2000  # training images, for mean activations
     pairs: int = 10000  # of neurons, in a layer and between two
     neurons: int = 10000  # per layer, whose information with the labels is taken
     clustered: int = 20  # neurons per layer whose inputs' silhouette is taken
     centres: float = 0.1  # of the active inputs, the most central
     neighbours: float = 0.2  # of the images, around each
-    around_centres: float = 0.05  # likewise, of the share of active inputs around
+    around_centres: float = 0.05  # the two before, for the share of active inputs
     around: float = 0.05
     # Numbers of layers, from 1; none: the first and last three convolutions (or layers).
     sizes_layers: tuple[int, ...] = ()
@@ -85,8 +85,8 @@ class Options:
 def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     """Look at each layer once; see `Options` and the captions of the tables.
 
-    Everything is of the first so many of one seeded order of the training images. Raises
-    ConfigError of a network that is no sequence of layers, and where `memory` is too small.
+    All numbers of images count from the start of one seeded order. Raises ConfigError for a network
+    that is no sequence of layers, and where `memory` is too small.
     """
     network, prepare = run.forward()
     layers = capture.layers(network)
@@ -94,9 +94,9 @@ def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     wanted = max(options.images, options.histogram_images, options.sizes_images)
     images, labels = _sample(run, wanted, options.seed)
     with tqdm(total=len(layers), unit="layer", mininterval=1.0) as progress:
-        found = _Found(options, labels, numbers, progress)
-        capture.walk(network, images, prepare, found.add, options.memory * 1e6)
-    return found.tables()
+        collected = _Collected(options, labels, numbers, progress)
+        capture.walk(network, images, prepare, collected.add, options.memory * 1e6)
+    return collected.tables()
 
 
 def _sample(run: Inside, images: int, seed: int) -> tuple[Tensor, np.ndarray]:
@@ -108,17 +108,17 @@ def _sample(run: Inside, images: int, seed: int) -> tuple[Tensor, np.ndarray]:
     return taken, run.split.labels[chosen].numpy()
 
 
-def _sizes_layers(asked: Iterable[int], layers: dict[str, bool]) -> set[int]:
+def _sizes_layers(chosen: Iterable[int], layers: dict[str, bool]) -> set[int]:
     """Return the numbers of the layers whose silhouette is shown against size."""
-    if beyond := [number for number in asked if not 1 <= number <= len(layers)]:
+    if beyond := [number for number in chosen if not 1 <= number <= len(layers)]:
         raise ConfigError(f"sizes_layers: {beyond[0]}: the network has layers 1 to {len(layers)}")
     numbers = [n for n, of_images in enumerate(layers.values(), start=1) if of_images]
     numbers = numbers or list(range(1, len(layers) + 1))
-    return set(asked) or {*numbers[:ENDS], *numbers[-ENDS:]}
+    return set(chosen) or {*numbers[:ENDS], *numbers[-ENDS:]}
 
 
-class _Found:
-    """The tables, as one layer after the other is added."""
+class _Collected:
+    """The tables of a run, to which one layer after the other is added."""
 
     def __init__(self, options: Options, labels: np.ndarray, sizes: set[int], progress: tqdm):
         self.options, self.labels, self.sizes, self.progress = options, labels, sizes, progress
@@ -129,18 +129,18 @@ class _Found:
         self.bases: list[Tensor] = []
 
     def add(self, layer: Layer) -> None:
-        """Take in a layer; what is kept of it are its bits and few directions."""
+        """Add a layer's rows; its bits and a few directions stay in memory."""
         options = self.options
         images = min(options.images, len(self.labels))
         activations, decisive = layer.activations[:images], layer.decisive[:images]
-        own, neurons = bits.binarise(activations), activations.shape[1]
+        layer_bits, neurons = bits.binarise(activations), activations.shape[1]
         pairs = bits.draw_pairs(neurons, options.pairs, self._drawing("pairs", layer))
         labelled = self._drawn("labels", layer, options.neurons)
         clustered = self._drawn("clusters", layer, options.clustered)
         labels = self.labels[:images]
-        information, histogram = _layer_numbers.information(own, *pairs, labels, labelled)
+        information, histogram = _layer_numbers.information(layer_bits, *pairs, labels, labelled)
         row = {"layer": layer.number, "name": layer.name, "neurons": neurons, "images": images}
-        row |= _layer_numbers.pathology(own, *pairs) | information
+        row |= _layer_numbers.pathology(layer_bits, *pairs) | information
         within = (options.centres, options.neighbours)
         around = (options.around_centres, options.around)
         row |= _layer_numbers.clusters(layer, clustered, images, within, around)
@@ -154,32 +154,32 @@ class _Found:
             table = _layer_numbers.by_size(layer, trials, shown, options.centres)
             self._keep("silhouette-sizes", layer, table)
         if options.similarity:
-            self._compare(layer, own, activations)
+            self._compare(layer, layer_bits, activations)
         self.progress.update()
 
-    def _compare(self, layer: Layer, own: Bits, activations: Tensor) -> None:
-        """Compare a layer with all before it, and with itself."""
-        most = max(1, own.images // IMAGES_PER_DIRECTION)
-        self.bits.append(own)
+    def _compare(self, layer: Layer, layer_bits: Bits, activations: Tensor) -> None:
+        """Compare a layer with all earlier ones and with itself."""
+        most = max(1, layer_bits.images // IMAGES_PER_DIRECTION)
+        self.bits.append(layer_bits)
         self.bases.append(basis := similarity.directions(activations, most=most))
         for number, (other, of_other) in enumerate(zip(self.bits, self.bases, strict=True), 1):
             drawing = self._drawing(f"pairs with {number}", layer)
             if number == layer.number:
-                first, second = bits.draw_pairs(len(own.ones), self.options.pairs, drawing)
+                first, second = bits.draw_pairs(len(layer_bits.ones), self.options.pairs, drawing)
             else:
                 first = drawing.integers(len(other.ones), size=self.options.pairs)
-                second = drawing.integers(len(own.ones), size=self.options.pairs)
+                second = drawing.integers(len(layer_bits.ones), size=self.options.pairs)
             seed = randomness.derived_seed("activations/null", self.options.seed, number)
-            found = {
+            values = {
                 "svcca": similarity.svcca(of_other, basis),
                 "svcca_null": similarity.by_chance(of_other, basis, seed),
                 "pair_information": _layer_numbers.mean(
-                    bits.pair_information(other, first, second, own)
+                    bits.pair_information(other, first, second, layer_bits)
                 ),
             }
             sizes = {number: of_other.shape[1], layer.number: basis.shape[1]}
             for one, two in dict.fromkeys([(number, layer.number), (layer.number, number)]):
-                row = {"layer": one, "other": two, **found, "directions": sizes[one]}
+                row = {"layer": one, "other": two, **values, "directions": sizes[one]}
                 self.similarities.append(row)
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -194,13 +194,13 @@ class _Found:
             **joined,
         }
 
-    def _keep(self, table: str, layer: Layer, found: pd.DataFrame) -> None:
-        found.insert(0, "layer", layer.number)
-        found.insert(1, "name", layer.name)
-        self.parts[table].append(found)
+    def _keep(self, table: str, layer: Layer, rows: pd.DataFrame) -> None:
+        rows.insert(0, "layer", layer.number)
+        rows.insert(1, "name", layer.name)
+        self.parts[table].append(rows)
 
     def _drawing(self, purpose: str, layer: Layer) -> np.random.Generator:
-        """Return what draws for a layer: the same for all networks of one shape."""
+        """Return the random generator for a layer: the same for all networks of one shape."""
         numbers = (self.options.seed, layer.number, layer.activations.shape[1])
         return np.random.default_rng(randomness.derived_seed(f"activations/{purpose}", *numbers))
 

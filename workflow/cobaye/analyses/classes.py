@@ -1,4 +1,4 @@
-"""What λ does to a class, and what chance does (S0.13): inference from every image's loss."""
+"""The effects of λ on each class, beside those of chance (S0.13), from every image's loss."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Options:
     """What a study may set.
 
     draws: of bootstraps and permutations. splits: random halves. level: of all intervals. against:
-    the λ that the best overall is compared with, class by class; "": the smallest. shown: classes
-    of each end that images are kept of.
+    the λ that the best overall is compared with, class by class; "": the smallest. shown: the
+    number of most helped and of most harmed classes whose typical images are kept.
     """
 
     draws: int = 2000
@@ -80,8 +80,8 @@ def tables(
             parts[name].append(table)
     empty = pd.DataFrame({"model": [], "optimizer": []})
     return {
-        name: pd.concat(found, ignore_index=True) if found else empty
-        for name, found in parts.items()
+        name: pd.concat(frames, ignore_index=True) if frames else empty
+        for name, frames in parts.items()
     }
 
 

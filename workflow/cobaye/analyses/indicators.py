@@ -1,7 +1,7 @@
-"""Does what is seen inside a network tell how well it generalises? Each indicator against test.
+"""Indicators of generalisation, computed inside a network, against test accuracy.
 
-What the analyses of single runs found, one number per run and layer, and its rank correlation with
-test accuracy over the runs of the study.
+An indicator is a result of an analysis of single runs, one number per run and layer. Its rank
+correlation with test accuracy is over the runs of the study.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cobaye.storage.jobs import Job
 from cobaye.tables import reading
 
 TABLES = {"indicators": "indicators.csv", "indicator-ranks": "indicator-ranks.csv"}
-# The analyses that it reads, of which a study has one at least, and the table of each.
+# Analysis → the table that is read; a study has at least one of these analyses.
 READS_TABLES = {"weights": "rotation", "pruning": "pruning", "activations": "activations"}
 KEYS = reading.KEYS
 OF_WEIGHTS = ("cosine_distance", "norm_ratio", "projection", "near_zero", "near_own_zero")
@@ -33,7 +33,7 @@ OF_ACTIVATIONS = (
     "active_around_euclidean",
     "active_around_cosine",
 )
-# Means over few neurons are left out: these, of a layer, and how many neurons they are of.
+# Means over few neurons are left out: column of a mean → column of its number of neurons.
 CLUSTERS = {
     f"{value}_{metric}": f"{value}_{metric}_neurons"
     for value in ("silhouette", "active_around")
@@ -41,7 +41,7 @@ CLUSTERS = {
 }
 NEURONS = 5
 WHOLE = "all"
-FEWEST = 3  # runs that a rank correlation is of
+FEWEST = 3  # runs of a rank correlation
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Options:
 
 def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     """Compare all indicators of a study with test accuracy."""
-    found = indicators(reading.read_tables(job, job.recipe["tables"]))
-    return {"indicators": found, "indicator-ranks": ranks(found)}
+    values = indicators(reading.read_tables(job, job.recipe["tables"]))
+    return {"indicators": values, "indicator-ranks": ranks(values)}
 
 
 def indicators(read: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -95,12 +95,12 @@ def _pruned(table: pd.DataFrame) -> pd.DataFrame:
     keys = [*KEYS, "how"]
     whole = table[table["fraction"] == 0].groupby(keys, sort=False)["accuracy"].mean()
     pruned = table[table["fraction"] > 0].groupby(keys, sort=False)["accuracy"].mean()
-    found = (pruned / whole).rename("value").reset_index()
-    found["indicator"] = "pruned_" + found["how"]
-    return found.assign(layer=WHOLE)[[*KEYS, "indicator", "layer", "value"]]
+    ratios = (pruned / whole).rename("value").reset_index()
+    ratios["indicator"] = "pruned_" + ratios["how"]
+    return ratios.assign(layer=WHOLE)[[*KEYS, "indicator", "layer", "value"]]
 
 
-def ranks(found: pd.DataFrame) -> pd.DataFrame:
+def ranks(values: pd.DataFrame) -> pd.DataFrame:
     """Return, per indicator and layer, Spearman's rank correlation with test accuracy over runs.
 
     p_value: of no correlation (scipy's, by Student's t: rough for few runs, and runs of one family
@@ -108,8 +108,8 @@ def ranks(found: pd.DataFrame) -> pd.DataFrame:
     Hochberg). NaN where fewer than three runs have a value, or all have the same.
     """
     rows = []
-    for (indicator, layer), own in found.groupby(["indicator", "layer"], sort=False):
-        pairs = own[["value", "test_accuracy"]].dropna()
+    for (indicator, layer), group in values.groupby(["indicator", "layer"], sort=False):
+        pairs = group[["value", "test_accuracy"]].dropna()
         row = {"indicator": indicator, "layer": layer, "runs": len(pairs)}
         varied = len(pairs) >= FEWEST and (pairs.nunique() > 1).all()
         test = stats.spearmanr(pairs["value"], pairs["test_accuracy"]) if varied else None
@@ -118,6 +118,6 @@ def ranks(found: pd.DataFrame) -> pd.DataFrame:
         rows.append(row)
     table = pd.DataFrame(rows, columns=["indicator", "layer", "runs", "spearman", "p_value"])
     table["p_bh"] = np.nan
-    for _, own in table.dropna(subset="p_value").groupby("layer"):
-        table.loc[own.index, "p_bh"] = stats.false_discovery_control(own["p_value"])
+    for _, group in table.dropna(subset="p_value").groupby("layer"):
+        table.loc[group.index, "p_bh"] = stats.false_discovery_control(group["p_value"])
     return table

@@ -19,7 +19,7 @@ from cobaye.tables import reading
 
 READS_TABLES = ("best-lambda",)
 READS_RUNS = ("checkpoints", "predictions.parquet")
-# It judges the ways that a study lists in `per_class`.
+# The ways that a study lists in `per_class`.
 READS_CLASS_DECAY = True
 TABLES = {"per-class": "per-class.csv", "per-class-lambda": "per-class-lambda.csv"}
 

@@ -1,4 +1,4 @@
-"""Accuracy on test without a fraction of the weights: random ones, or the smallest (S2.10)."""
+"""Accuracy on test without a fraction of the weights, random ones or the smallest (S2.10)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Options:
     seed: int = 0
 
     def __post_init__(self):
-        if not self.fractions or not all(0 <= each <= 1 for each in self.fractions):
+        if not self.fractions or not all(0 <= fraction <= 1 for fraction in self.fractions):
             raise ValueError(f"fractions must be in [0, 1], not {list(self.fractions)}")
         if 0 not in self.fractions:
             raise ValueError("fractions: 0 is needed, what the others are compared with")
@@ -62,9 +62,9 @@ def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
         return scoring.means(lambda rows: network(prepare(rows)), split, run.device, run.loss, size)
 
     kernels = [network.get_parameter(kernel.parameter) for kernel in rotations.kernels(network)]
-    asked = (options.fractions, options.repeats, options.seed)
+    settings = (options.fractions, options.repeats, options.seed)
     with torch.inference_mode():
-        return {"pruning": pruned_networks.curves(kernels, evaluate, *asked)}
+        return {"pruning": pruned_networks.curves(kernels, evaluate, *settings)}
 
 
 def drawn(split: Split, images: int, seed: int) -> Split:

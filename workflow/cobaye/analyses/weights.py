@@ -1,4 +1,4 @@
-"""What training does to each layer's weights: how far it turns, and where it moves (S2.7–S2.9)."""
+"""Rotation of each layer's weights by training, and the distribution of changes (S2.7–S2.9)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = {
     "weight-histograms": "quantity layer name lower upper count",
 }
 STATES = ("trained",)
-# For the network's form alone: checkpoints do not tell the order of their layers.
+# Read for the network's shape alone: checkpoints do not tell the order of their layers.
 SPLIT = "test"
 
 
@@ -38,8 +38,8 @@ def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     rows = []
     for epoch in range(run.last + 1):
         now = run.tensors(epoch)
-        found = rotations.rotations(kernels, initial, now, options.near)
-        rows += [{"epoch": epoch, **row} for row in found]
+        turned = rotations.rotations(kernels, initial, now, options.near)
+        rows += [{"epoch": epoch, **row} for row in turned]
     parts = []
     for kernel in kernels:
         table = rotations.histograms(initial[kernel.parameter], now[kernel.parameter])

@@ -1,1 +1,4 @@
-"""A λ for each class. In: tables and splits of finished runs. Out: a table with the chosen λ."""
+"""A λ for each class.
+
+In: tables and splits of finished runs. Out: a table of the chosen λ, one row per class.
+"""

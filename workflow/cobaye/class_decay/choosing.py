@@ -1,6 +1,6 @@
-"""A λ for each class (S0.14), chosen in a way from finished runs.
+"""A λ for each class (S0.14), chosen in one of `class_decay.ways` from finished runs.
 
-A run with all of them at once is trained from the table that this writes: `training.origins`.
+A run with all these λ at once is trained from the table that this writes: `training.origins`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def choose_weight_decay(job: Job) -> Path:
 
     job.identity: {"study", "way"}. job.recipe: {"options", "tables", "data", "unseen",
     "trainings"}; the last is a list of {"model", "optimizer", "training"}: names, and a plain
-    `recipes.Training` whose λ counts for nothing. Writes chosen-<way>.csv: model, optimizer, class,
+    `recipes.Training` whose λ does not count. Writes chosen-<way>.csv: model, optimizer, class,
     name, weight_decay. A (model, optimizer) without a finite run has no rows.
     """
     recipe, way = job.recipe, job.identity["way"]
@@ -42,15 +42,15 @@ def choose_weight_decay(job: Job) -> Path:
     tables, info = [], {}
     for configuration in recipe["trainings"]:
         pair = {key: configuration[key] for key in reading.CONFIGURATION}
-        own = {name: _of(frame, pair) for name, frame in frames.items()}
-        if own["best-lambda"].empty:
+        selected = {name: _of(frame, pair) for name, frame in frames.items()}
+        if selected["best-lambda"].empty:
             continue
         label = "/".join(pair.values())
         print(label, file=sys.stderr, flush=True)
         training = recipes.parse(recipes.Training, configuration["training"])
         given = Given(
-            tables=own,
-            best=own["best-lambda"]["weight_decay"].iloc[0],
+            tables=selected,
+            best=selected["best-lambda"]["weight_decay"].iloc[0],
             classes=len(names),
             training=training,
             images=functools.partial(_images, loaded, training),
@@ -73,7 +73,7 @@ def _of(table: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
 
 
 def _images(loaded: dict[str, splits.Split], recipe: recipes.Training, split: str) -> Images:
-    """Return a split as an engine would take it, normalised by what the training split says."""
-    found, normalization = loaded[split], fit_normalization(loaded["train"], recipe.optimizer)
-    inputs = normalization(found.inputs) if normalization else found.inputs
-    return Images(torch.as_tensor(inputs.flatten(1)[:]), found.labels)
+    """Return a split as an engine takes it, normalised by the training split."""
+    part, normalization = loaded[split], fit_normalization(loaded["train"], recipe.optimizer)
+    inputs = normalization(part.inputs) if normalization else part.inputs
+    return Images(torch.as_tensor(inputs.flatten(1)[:]), part.labels)

@@ -46,22 +46,22 @@ class Images:
         return len(self.labels)
 
     def at(self, rows: np.ndarray) -> Images:
-        """Return those where `rows`, (N,), is true."""
+        """Return the images where `rows`, (N,), is true."""
         picked = torch.from_numpy(np.flatnonzero(rows))
         return Images(self.inputs[picked], self.labels[picked])
 
     def and_(self, others: Images) -> Images:
-        """Return these, then the others."""
+        """Return these images, then the others."""
         return Images(
             torch.cat((self.inputs, others.inputs)), torch.cat((self.labels, others.labels))
         )
 
 
 class Fold(NamedTuple):
-    """What is fitted, what its λ are chosen on, and what says when to stop.
+    """One fold: images to fit, images to choose λ on, and images that say when to stop.
 
-    whole: how many training images the λ are for. What is fitted minimises the sum of losses with
-    λN/2 ‖θ‖², so that λ is larger by whole/N where a fold leaves some out.
+    whole: the number of training images that λ is for. The fit minimises the sum of losses with
+    λN/2 ‖θ‖², so that λ is larger by whole/N where a fold leaves images out.
     """
 
     fitted: Images
@@ -72,7 +72,7 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class Chosen:
-    """weight_decays: (K,). shrinkage, steps: what was chosen; 0 steps are one λ.
+    """weight_decays: (K,). shrinkage, steps: the chosen ones; 0 steps are one λ.
 
     losses: (F, S, T + 1), the loss on each fold's left-out images by shrinkage and step.
     """
@@ -122,7 +122,7 @@ def choose(
 ) -> Chosen:
     """Return a λ for each class, by descent in every fold from the common λ `start`.
 
-    report: told of each descent that is done. Raises ValueError for a start that is not above 0.
+    report: called with a line for each descent. Raises ValueError unless `start` is above 0.
     """
     if not start > 0:
         raise ValueError("a λ for each class starts from a common λ above 0")
@@ -130,11 +130,11 @@ def choose(
     for number, part in enumerate(parts, start=1):
         objective = _Objective(part, classes, penalize_bias, device)
         descents = []
-        for each in shrinkages:
-            descents.append(_descend(objective, start, each, steps))
+        for shrinkage in shrinkages:
+            descents.append(_descend(objective, start, shrinkage, steps))
             loss = descents[-1][1]
             report(
-                f"fold {number}, shrinkage {each}: left-out loss {loss[0]:.4f}, lowest "
+                f"fold {number}, shrinkage {shrinkage}: left-out loss {loss[0]:.4f}, lowest "
                 f"{loss.min():.4f} after step {loss.argmin()}"
             )
         rhos.append([rho for rho, _ in descents])
@@ -142,7 +142,7 @@ def choose(
     mean = np.mean(losses, axis=0)
     # Of equals, the first step; no step is the same for all.
     best, step = np.unravel_index(np.argmin(mean), mean.shape)
-    rho = np.mean([each[best][step] for each in rhos], axis=0)
+    rho = np.mean([shrinkage[best][step] for shrinkage in rhos], axis=0)
     return Chosen(np.exp(rho), float(shrinkages[best]), int(step), np.array(losses))
 
 
@@ -190,9 +190,9 @@ def _descend(
     objective.origin = theta  # the start of the next descent too
     path, losses = [rho], [objective.stopped_on.evaluate(theta).loss]
     for _ in range(steps):
-        found = hypergradient(function, objective.chosen_on, theta, share=RESIDUAL)
+        gradient = hypergradient(function, objective.chosen_on, theta, share=RESIDUAL)
         # dL/dλ of what is fitted, times its λ: dL/dρ.
-        slope = found.each * function.decay[:, 0] * objective.classes
+        slope = gradient.each * function.decay[:, 0] * objective.classes
         rate = rate or STRIDE / max(slope.square().mean().sqrt().item(), 1e-12)
         departure = (1 - shrinkage) * (rho - rho.mean())
         rho = (rho.mean() + departure - rate * slope).clamp(

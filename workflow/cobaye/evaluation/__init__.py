@@ -1,5 +1,4 @@
-"""The scores of a run.
+"""Scores of finished runs.
 
-In: its checkpoints and a dataset's splits. Out: metrics, means by class and predictions, as
-parquet.
+In: checkpoints and a dataset's splits. Out: metrics, means by class and predictions, as parquet.
 """

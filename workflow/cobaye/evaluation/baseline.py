@@ -1,4 +1,4 @@
-"""The baseline: the last layer that a backbone came with, evaluated beside the runs of a study."""
+"""The baseline: the backbone's original last layer, evaluated beside the runs of a study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def evaluate_baseline(job: Job) -> Path:
 
     job.recipe: a plain `recipes.Data`. Writes head.safetensors (its weights), metrics.parquet,
     classes.parquet and predictions.parquet, as those of a run after epoch 0. Raises DataError if
-    the head tells other classes apart than the dataset has.
+    the head's classes are not the dataset's.
     """
     data = recipes.parse(recipes.Data, job.recipe)
     job.read("prepare_backbone", {"backbone": data.backbone})
@@ -43,11 +43,11 @@ def evaluate_baseline(job: Job) -> Path:
 
 def _refuse_other_classes(recipe: recipes.Data, backbone: backbones.Backbone, root: Path) -> None:
     """Raise DataError unless the head's outputs are the dataset's classes, in the same order."""
-    own = datasets.names(recipe.dataset, root)
+    classes = datasets.names(recipe.dataset, root)
     said = f"baseline: the head of {recipe.backbone} cannot judge {recipe.dataset}"
-    if backbone.classes != len(own):
-        raise DataError(f"{said}: it tells {backbone.classes} classes apart, not {len(own)}")
-    names = zip(backbone.categories or own, own, strict=True)
+    if backbone.classes != len(classes):
+        raise DataError(f"{said}: it tells {backbone.classes} classes apart, not {len(classes)}")
+    names = zip(backbone.categories or classes, classes, strict=True)
     other = [(number, *pair) for number, pair in enumerate(names) if pair[0] != pair[1]]
     if other:
         number, theirs, ours = other[0]

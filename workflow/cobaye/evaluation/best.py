@@ -1,4 +1,4 @@
-"""The best configuration on validation, and what it scores on test: once, and no other."""
+"""The configuration that is best on validation, scored on test: once, and no other."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def evaluate_best(job: Job) -> Path:
 def _score(
     trained: Manifest, folder: Path, epoch: int, split: splits.Split, device: str
 ) -> dict[str, float]:
-    """Return loss, accuracy and top-5 accuracy of a run's checkpoint, as `evaluate` has them."""
+    """Return loss, accuracy and top-5 accuracy of a run's checkpoint, as `evaluate` does."""
     model, loss = trained_model(trained)
     forward = Forward(model, tuple(split.inputs.shape[1:]), split.classes, device)
     path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")

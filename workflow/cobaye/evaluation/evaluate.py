@@ -1,4 +1,4 @@
-"""Evaluation: every checkpoint of a run on every split, as a whole, per class, and per image."""
+"""Evaluation: every checkpoint of a run on every split; means, means by class, predictions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path
 
     job.recipe: a plain `recipes.Evaluation`. loaded: the splits to score, by name, where they are
     in memory already. Writes metrics.parquet, classes.parquet, predictions.parquet and, last,
-    evaluate.json. What the run is, is read in the manifest of its training.
+    evaluate.json. Network and loss are read from the manifest of the training.
     """
     recipe = recipes.parse(recipes.Evaluation, job.recipe)
     trained, folder = job.read("train", job.identity), job.folder
@@ -99,9 +99,9 @@ class Tables:
                     predicted.append(block.argmax(dim=1).cpu())
                 yield block
 
-        found = scores(blocks(), split.labels.to(device), self.loss)
+        result = scores(blocks(), split.labels.to(device), self.loss)
         labels = split.labels.numpy()
-        self._add_means(epoch, name, labels, found)
+        self._add_means(epoch, name, labels, result)
         if is_last:
             self.predictions.append(
                 {
@@ -109,20 +109,20 @@ class Tables:
                     "image": np.arange(len(labels), dtype=np.int32),
                     "label": labels.astype(np.int32),
                     "predicted": torch.cat(predicted).numpy().astype(np.int32),
-                    "loss": found.loss,
+                    "loss": result.loss,
                 }
             )
 
-    def _add_means(self, epoch: int, name: str, labels: np.ndarray, found: Scores) -> None:
+    def _add_means(self, epoch: int, name: str, labels: np.ndarray, result: Scores) -> None:
         """Add the means over the split, and over each of its classes."""
-        right = found.rank == 0
+        right = result.rank == 0
         self.metrics.append(
             {
                 "epoch": epoch,
                 "split": name,
-                "loss": found.loss.mean(dtype=np.float64),
+                "loss": result.loss.mean(dtype=np.float64),
                 "accuracy": right.mean(),
-                "top5": (found.rank < 5).mean(),
+                "top5": (result.rank < 5).mean(),
             }
         )
         self.by_class.append(
@@ -131,7 +131,7 @@ class Tables:
                 "split": np.full(self.classes, name, dtype=object),
                 "class": np.arange(self.classes, dtype=np.int32),
                 "n": np.bincount(labels, minlength=self.classes).astype(np.int32),
-                "loss": per_class(labels, found.loss, self.classes),
+                "loss": per_class(labels, result.loss, self.classes),
                 "accuracy": per_class(labels, right, self.classes),
             }
         )

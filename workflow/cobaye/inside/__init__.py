@@ -1,4 +1,4 @@
-"""What is inside a finished run.
+"""Weights and activations of finished runs.
 
-In: its checkpoints and a split. Out: tables about its weights and activations.
+In: the checkpoints of a run and a split. Out: tables about its weights and activations.
 """

@@ -1,9 +1,9 @@
 """Analyses that look inside each run: one job per run and state, then one that joins their tables.
 
-Such a kind of `analyses` states ``STATES``, which of `paths.STATES` it looks at, ``SPLIT``, what
-it reads of the data (None: nothing), ``COLUMNS``, those of each of its ``TABLES``, in a text, and
-``inspect(run, options)``, from an `opened_run.Inside` to these tables (one may be empty, without
-columns). So adding a run inspects that run alone.
+Such a kind of `analyses` states ``STATES`` (some of `paths.STATES`), ``SPLIT`` (the split that it
+reads, or None), ``COLUMNS`` (table name → its columns, in a text) and ``inspect(run, options)``,
+from an `opened_run.Inside` to the tables by name (one may be empty, without columns). So a run that
+is added to a study is inspected alone.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def inspect_run(job: Job) -> Path:
 
 def _write(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
     kind = job.identity["analysis"]
-    columns, made = kinds.constant("analyses", kind, "COLUMNS"), {}
+    columns, entries = kinds.constant("analyses", kind, "COLUMNS"), {}
     if tables and set(tables) != set(columns):
         raise ValueError(f"analysis {kind!r} states the tables {sorted(columns)}")
     for name, expected in columns.items():
@@ -55,8 +55,8 @@ def _write(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
             raise ValueError(f"the table {name!r} has the columns {list(frame.columns)}")
         file = job.folder / f"{name}.parquet"
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        made[file.name] = reading.write_table(file, table)
-    return job.publish(made)
+        entries[file.name] = reading.write_table(file, table)
+    return job.publish(entries)
 
 
 def join(job: Job) -> dict[str, pd.DataFrame]:
@@ -87,5 +87,5 @@ def join(job: Job) -> dict[str, pd.DataFrame]:
 
 
 def _joined(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """Return tables one below the other; of none, an empty one."""
+    """Return the tables one below the other; an empty one if there are none."""
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)

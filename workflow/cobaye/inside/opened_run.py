@@ -17,11 +17,11 @@ from cobaye.storage import checkpoints, manifests, paths
 
 @dataclass(frozen=True)
 class Inside:
-    """What an analysis of single runs is handed.
+    """A finished run, as an analysis of single runs takes it.
 
-    folder: of the run, whose manifest of training is `trained`. model: the network's kind and
-    options; loss: what it minimised. state: one of `paths.STATES`. split: what the analysis reads
-    of the data, if it reads any.
+    folder: of the run. trained: the manifest of its training. model: the network's kind and
+    options. loss: the loss that it minimised. state: one of `paths.STATES`. split: the data that
+    the analysis reads, if any.
     """
 
     folder: Path
@@ -34,12 +34,12 @@ class Inside:
 
     @property
     def last(self) -> int:
-        """The number of its last epoch."""
+        """The number of the last epoch."""
         return self.trained.info["epochs"]
 
     @property
     def epoch(self) -> int:
-        """The epoch of its state."""
+        """The epoch of the state."""
         return 0 if self.state == "initial" else self.last
 
     def tensors(self, epoch: int) -> dict[str, torch.Tensor]:
@@ -47,7 +47,7 @@ class Inside:
         return without_normalization(self._checkpoint(epoch))[0]
 
     def forward(self) -> tuple[torch.nn.Module, Callable[[torch.Tensor], torch.Tensor]]:
-        """Return the network in its state, for evaluation, and what prepares raw inputs for it."""
+        """Return the network, for evaluation, and a function from raw inputs to the network's."""
         if self.split is None:
             raise ValueError("an analysis that has a forward pass reads a split")
         shape, classes = tuple(self.split.inputs.shape[1:]), self.split.classes

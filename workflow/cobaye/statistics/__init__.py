@@ -1,5 +1,5 @@
-"""Statistical inference on the effect of λ on each class. Arrays in, arrays out.
+"""Statistical inference on the effect of λ on each class.
 
-`sample` holds values of images, sorted by class, and resamples them. `effects`, `reliability`,
-`choices`, `shrinkage`, `worst` and `compared` estimate from such samples.
+In: losses and predictions of images, as arrays; `sample` sorts them by class and resamples them.
+Out: estimates with intervals, p-values and choices of λ, as arrays.
 """

@@ -20,7 +20,7 @@ from cobaye.statistics.shrinkage import Shrunk
 
 @dataclass(frozen=True)
 class Null:
-    """What noise alone does to "the number of classes best at each λ".
+    """The number of classes best at each λ, and what noise alone would make of that number.
 
     observed: (M,) counts. expected: their means over the draws, and a band that holds `level` of
     the draws at each λ. gain: mean over images of what each class's own lowest loss seems to gain.
@@ -77,15 +77,15 @@ def _counted(chosen: np.ndarray, width: int) -> np.ndarray:
 
 def chosen_per_class(means: np.ndarray, reference: int) -> np.ndarray:
     """Return the λ of each class's lowest mean, (…, K); a class without images: the reference."""
-    own = lowest(means)
-    return np.where(own < 0, reference, own)
+    best = lowest(means)
+    return np.where(best < 0, reference, best)
 
 
 def class_gains(sample: Sample, reference: int, chosen: np.ndarray) -> Sample:
     """Return each image's gain, (N, 1): value at the reference less that at its class's choice."""
     rows = np.arange(len(sample.values))
-    own = sample.values[rows, chosen[sample.labels]]
-    return sample.with_values((sample.values[:, reference] - own)[:, None])
+    at_chosen = sample.values[rows, chosen[sample.labels]]
+    return sample.with_values((sample.values[:, reference] - at_chosen)[:, None])
 
 
 def gain(sample: Sample, reference: int, chosen: np.ndarray, level: float = 0.95) -> Interval:
@@ -118,18 +118,18 @@ def procedure_errors(
     lowest of the shrunk curve of val, its μ, T and S held: a fit per draw would take too long).
     """
     share = test.counts / test.counts.sum()
-    found: dict[str, list[np.ndarray]] = {"naive": [], "honest": [], "shrunk": []}
+    mean_gains: dict[str, list[np.ndarray]] = {"naive": [], "honest": [], "shrunk": []}
     for chooser, judge in _together(val, test, draws, rng):
         overall = lowest(np.einsum("bkm,k->bm", np.nan_to_num(chooser), val.counts))[:, None]
         differences = chooser - chooser[:, :, [shrunk.reference]]
         curves = {"naive": judge, "honest": chooser, "shrunk": shrunk.curves(differences)}
         at_best = np.take_along_axis(judge, overall[:, :, None], axis=2)[:, :, 0]
         for name, curve in curves.items():
-            own = lowest(curve)
-            own = np.where(own < 0, overall, own)
-            gains = at_best - np.take_along_axis(judge, own[:, :, None], axis=2)[:, :, 0]
-            found[name].append(np.nan_to_num(gains) @ share)
-    return {name: float(np.concatenate(each).std(ddof=1)) for name, each in found.items()}
+            best = lowest(curve)
+            best = np.where(best < 0, overall, best)
+            gains = at_best - np.take_along_axis(judge, best[:, :, None], axis=2)[:, :, 0]
+            mean_gains[name].append(np.nan_to_num(gains) @ share)
+    return {name: float(np.concatenate(drawn).std(ddof=1)) for name, drawn in mean_gains.items()}
 
 
 def _together(

@@ -46,8 +46,8 @@ def compare(
     both = losses.with_values(np.hstack((losses.values, correct.values)))
     values = _measures(both.means[None], both.counts, width)
     drawn = [_measures(means, both.counts, width) for means in both.resampled(draws, rng)]
-    each = both.counts[both.counts > 0].mean()
-    stretch = np.sqrt(each / (each - 1)) if each > 1 else np.nan
+    size = both.counts[both.counts > 0].mean()
+    stretch = np.sqrt(size / (size - 1)) if size > 1 else np.nan
     reach = stats.norm.ppf((1 + level) / 2)
     differences, errors = {}, {}
     for measure in MEASURES:
@@ -56,7 +56,7 @@ def compare(
         difference = values[measure][0] - values[measure][0, 0]
         ends = difference - reach * error, difference + reach * error
         differences[measure], errors[measure] = Interval(difference, *ends), error
-    return Compared({name: own[0] for name, own in values.items()}, differences, errors)
+    return Compared({name: row[0] for name, row in values.items()}, differences, errors)
 
 
 def _measures(means: np.ndarray, counts: np.ndarray, width: int) -> dict[str, np.ndarray]:

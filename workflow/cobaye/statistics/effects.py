@@ -1,4 +1,4 @@
-"""What λ does to each class, and whether classes differ in it by more than chance.
+"""The effects of λ on each class, and whether they differ by more than chance.
 
 Everything is a difference from the reference λ (the best overall, chosen on the validation split),
 paired by image: `Sample.relative_to`. A positive difference is a class that is worse off.
@@ -70,18 +70,18 @@ def adjusted(p_values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     fdr, holm = np.full(p_values.shape, np.nan), np.full(p_values.shape, np.nan)
     for column in range(p_values.shape[1]):
         known = np.flatnonzero(~np.isnan(p_values[:, column]))
-        own = p_values[known, column]
-        if len(own):
-            fdr[known, column] = stats.false_discovery_control(own)
-        order = np.argsort(own, kind="stable")
-        steps = np.maximum.accumulate(own[order] * np.arange(len(own), 0, -1))
+        tested = p_values[known, column]
+        if len(tested):
+            fdr[known, column] = stats.false_discovery_control(tested)
+        order = np.argsort(tested, kind="stable")
+        steps = np.maximum.accumulate(tested[order] * np.arange(len(tested), 0, -1))
         holm[known[order], column] = np.minimum(steps, 1)
     return fdr, holm
 
 
 @dataclass(frozen=True)
 class Between:
-    """How classes differ in what λ does to them, per column (M,).
+    """The variance between classes of the effect of λ, per column (M,).
 
     variance: between classes, sampling noise taken off; it may be negative. noise: the mean
     sampling variance of a class's mean. classes: how many have the two images it takes.
@@ -163,13 +163,13 @@ def permutation_test(differences: Sample, draws: int, rng: np.random.Generator) 
     """
     values = differences.values - differences.values.mean(axis=0)
     both = np.concatenate([values, values**2], axis=1)
-    found = _statistics(differences.sums(both)[None], differences.counts)
+    observed = _statistics(differences.sums(both)[None], differences.counts)
     blocks = differences.permuted(draws, rng, both)
     drawn = [_statistics(block, differences.counts) for block in blocks]
     p, overall = zip(
         *(
-            _extreme(own[0], np.concatenate(others))
-            for own, *others in zip(found, *drawn, strict=True)
+            _extreme(statistic[0], np.concatenate(others))
+            for statistic, *others in zip(observed, *drawn, strict=True)
         ),
         strict=True,
     )
@@ -192,20 +192,20 @@ def _statistics(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.nd
     return between, (weights * (means - centre[:, None]) ** 2).sum(axis=1)
 
 
-def _extreme(found: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, float]:
+def _extreme(observed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, float]:
     """Return p per column, and of the largest of the standardised columns; NaN: nothing varies."""
     spread = drawn.std(axis=0)
     live = spread > 1e-9 * np.abs(drawn).max(axis=0, initial=0)
     if not live.any():
-        return np.full(len(found), np.nan), np.nan
-    found, drawn, spread = found[live], drawn[:, live], spread[live]
-    slack = 1e-9 * np.abs(found)  # equal up to rounding counts as equal
+        return np.full(len(observed), np.nan), np.nan
+    observed, drawn, spread = observed[live], drawn[:, live], spread[live]
+    slack = 1e-9 * np.abs(observed)  # equal up to rounding counts as equal
     p = np.full(len(live), np.nan)
-    p[live] = ((drawn >= found - slack).sum(axis=0) + 1) / (len(drawn) + 1)
+    p[live] = ((drawn >= observed - slack).sum(axis=0) + 1) / (len(drawn) + 1)
     centre = drawn.mean(axis=0)
     highest = ((drawn - centre) / spread).max(axis=1)
-    own = ((found - slack - centre) / spread).max()
-    return p, float(((highest >= own).sum() + 1) / (len(drawn) + 1))
+    largest = ((observed - slack - centre) / spread).max()
+    return p, float(((highest >= largest).sum() + 1) / (len(drawn) + 1))
 
 
 def _positive(counts: np.ndarray) -> np.ndarray:

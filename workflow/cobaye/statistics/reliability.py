@@ -42,18 +42,18 @@ def split_half(
     number, width = int(enough.sum()), sample.values.shape[1]
     if number < 2:
         nothing = Interval(*(np.full(width, np.nan) for _ in range(3)))
-        one = Interval(*(np.array(np.nan) for _ in range(3)))
-        return Reliability(nothing, nothing, one, np.nan, one)
+        unknown = Interval(*(np.array(np.nan) for _ in range(3)))
+        return Reliability(nothing, nothing, unknown, np.nan, unknown)
     plain, drawn, shares = [], [], []
-    for first, second in sample.halved(draws, rng):
-        one, other = first[:, enough], second[:, enough]
-        weights = rng.multinomial(number, np.full(number, 1 / number), size=len(one)) / number
+    for pair in sample.halved(draws, rng):
+        first, second = (half[:, enough] for half in pair)
+        weights = rng.multinomial(number, np.full(number, 1 / number), size=len(first)) / number
         evenly = np.full_like(weights, 1 / number)
-        halves = [half - half[:, :, [reference]] for half in (one, other)]
+        halves = [half - half[:, :, [reference]] for half in (first, second)]
         plain.append(_correlations(*halves, evenly))
         drawn.append(_correlations(*halves, weights))
-        own, others = lowest(one), lowest(other)
-        shares.append([_agreement(own, others, w, width) for w in (evenly, weights)])
+        best = lowest(first), lowest(second)
+        shares.append([_agreement(*best, w, width) for w in (evenly, weights)])
     plain, drawn = np.concatenate(plain), np.concatenate(drawn)
     (same, chance), (same_drawn, chance_drawn) = np.concatenate(shares, axis=-1)
     mean = plain.mean(axis=0)
@@ -61,7 +61,7 @@ def split_half(
     kappa = _kappa(same.mean(), chance.mean())
     return Reliability(
         Interval(mean, *ends),
-        Interval(*(_stepped_up(each) for each in (mean, *ends))),
+        Interval(*(_stepped_up(correlation) for correlation in (mean, *ends))),
         Interval(same.mean(), *_ends(same_drawn, level)),
         float(chance.mean()),
         Interval(kappa, *_ends(_kappa(same_drawn, chance_drawn), level)),
@@ -88,12 +88,12 @@ def _correlations(first: np.ndarray, second: np.ndarray, weights: np.ndarray) ->
 
 
 def _agreement(
-    own: np.ndarray, others: np.ndarray, weights: np.ndarray, width: int
+    first: np.ndarray, second: np.ndarray, weights: np.ndarray, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of classes with one choice in both halves, (B,), found and by chance."""
-    same = (weights * (own == others)).sum(axis=1)
+    """Return the shares of classes with one choice in both halves, (B,), observed and by chance."""
+    same = (weights * (first == second)).sum(axis=1)
     chance = sum(
-        (weights * (own == place)).sum(axis=1) * (weights * (others == place)).sum(axis=1)
+        (weights * (first == place)).sum(axis=1) * (weights * (second == place)).sum(axis=1)
         for place in range(width)
     )
     return same, chance

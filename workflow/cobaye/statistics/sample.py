@@ -80,7 +80,7 @@ class Sample:
         return self.with_values(self.values - self.values[:, [column]])
 
     def resampled(self, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        """Yield the class means, (b, K, M), of bootstrap draws: each class's images from its own.
+        """Yield the class means, (b, K, M), of bootstrap draws within each class.
 
         The blocks hold ``draws`` draws in all. A class without images gives NaN.
         """
@@ -104,9 +104,9 @@ class Sample:
         yield from self._drawn(draws, rows, values)
 
     def halved(self, draws: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
-        """Yield class means, two of (b, K, M), of random halves of each class's images.
+        """Yield the class means, (b, K, M) twice, of random halves of each class's images.
 
-        Of an odd number, one image is left out of both; a class of one image gives NaN.
+        A class of an odd number leaves out one image. A class of one image gives NaN.
         """
         half = self.counts // 2
         place = np.arange(len(self.labels)) - self.starts[self.labels]

@@ -90,7 +90,7 @@ def shrink(differences: Sample, reference: int) -> Shrunk:
     known = np.flatnonzero(differences.counts > 0)
     classes, inner = len(differences.counts), len(others)
     observed = differences.means[np.ix_(known, others)]
-    own, pooled, noise = _sampling(differences, known, others)
+    sampling, pooled, noise = _sampling(differences, known, others)
     centre = observed.mean(axis=0) if len(known) else np.zeros(inner)
     between = _between(observed, noise) if len(known) > 1 and inner else np.zeros((inner, inner))
     maps = np.zeros((classes, inner, inner))
@@ -101,7 +101,7 @@ def shrink(differences: Sample, reference: int) -> Shrunk:
         rules = np.linalg.solve(between + pooled + floor, np.broadcast_to(between, pooled.shape))
         maps[known] = rules.swapaxes(1, 2)
         left = np.eye(inner) - maps[known]
-        covariances[known] = left @ between @ left.swapaxes(1, 2) + maps[known] @ own @ rules
+        covariances[known] = left @ between @ left.swapaxes(1, 2) + maps[known] @ sampling @ rules
     means = np.tile(centre, (classes, 1))
     means[known] += np.einsum("kij,kj->ki", maps[known], observed - centre)
     square = np.ix_(others, others)
@@ -131,16 +131,16 @@ def _sampling(
     over classes of two images and more is that of their own.
     """
     counts = differences.counts[known]
-    own = differences.covariances[np.ix_(known, others, others)]
+    covariances = differences.covariances[np.ix_(known, others, others)]
     two = counts > 1
-    own[~two] = 0
+    covariances[~two] = 0
     n = counts[:, None, None].astype(float)
     image = np.zeros((len(others), len(others)))
     if two.any():
-        image = (own[two] / n[two]).mean(axis=0) / (1 / n[two]).mean()
+        image = (covariances[two] / n[two]).mean(axis=0) / (1 / n[two]).mean()
     weight = len(others)
-    mixed = ((n - 1) * own + weight * image) / np.maximum(n - 1 + weight, 1)
-    noise = np.where(two[:, None, None], own, image) / n
+    mixed = ((n - 1) * covariances + weight * image) / np.maximum(n - 1 + weight, 1)
+    noise = np.where(two[:, None, None], covariances, image) / n
     return mixed / n, image / n, noise.mean(axis=0) if len(known) else image
 
 

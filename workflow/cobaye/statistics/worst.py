@@ -1,4 +1,4 @@
-"""Who is worst off at each λ: the lowest accuracies of classes, and the pair most confused."""
+"""The classes worst off at each λ: the lowest accuracies, and the pair most confused."""
 
 from __future__ import annotations
 

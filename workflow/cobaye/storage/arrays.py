@@ -18,7 +18,7 @@ BLOCK = 1 << 23  # bytes held at once
 
 
 class Source(Protocol):
-    """What rows are taken from: an array, or what reads like one. Rows are numbered along axis 0.
+    """A source of rows: an array, or what reads like one. Rows are numbered along axis 0.
 
     An index is an array of row numbers in rising order.
     """
@@ -61,7 +61,7 @@ class SelectedRows:
 
 
 class ArrayFile:
-    """The rows of an .npy file, read piece by piece: unlike a memory map, no page of it stays."""
+    """The rows of an .npy file, read piece by piece: unlike a memory map, no page stays."""
 
     def __init__(self, path: Path):
         self.path = path

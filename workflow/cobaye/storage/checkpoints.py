@@ -22,7 +22,7 @@ def save(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> dict[str, obj
 
 
 def load(path: Path | str) -> dict[str, torch.Tensor]:
-    """Read a checkpoint onto the CPU. Check it against its manifest first (`Manifest.check`)."""
+    """Read a checkpoint onto the CPU, once `Manifest.check` has checked it."""
     try:
         return safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:

@@ -1,8 +1,8 @@
-"""Files that are whole or absent, and manifests that say what they must hold.
+"""Files that are whole or absent.
 
-Everything this project writes goes through :func:`write_bytes` or :func:`publish_directory`: a
+Everything this project writes goes through :func:`writing` or :func:`publish_directory`: a
 temporary name beside the target, fsync, rename, fsync of the folder. Everything it reads is checked
-against a :class:`Manifest` written after the files it names.
+against a manifest (`storage.manifests`), written after the files it names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finished runs of a study, known to be right before anything is read from them."""
+"""Finished runs of a study, checked before anything is read from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Finished:
 
 
 def finished(job: Job, run: Mapping[str, Any]) -> Finished:
-    """Return a run of the study of a job, once its manifests are what the config gives now."""
+    """Return a run of a job's study, once its manifests are checked (`Job.read`)."""
     identity = {"study": job.identity["study"], **run}
     folder = job.root / paths.RUN.format(**identity)
     return Finished(folder, job.read("train", identity), job.read("evaluate", identity))

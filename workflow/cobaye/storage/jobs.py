@@ -1,4 +1,4 @@
-"""A job: what Snakemake hands to the function of a stage, and the manifests it has read."""
+"""Jobs: what Snakemake hands to the function of a stage, and the manifests read so far."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cobaye.storage import code_digest, files, manifests, paths
 class Job:
     """One job of a stage.
 
-    stage: its name in its manifest. identity: what its path says. recipe: what to do, JSON values.
-    code: the digest of its code. expected: path of a manifest → the fingerprint that the config
+    stage: the name in the manifest. identity: the wildcards of the path. recipe: JSON values.
+    code: the digest of the code. expected: path of a manifest → the fingerprint that the config
     gives it now. device: "cpu" or "cuda". threads: processors. memory: the share of this machine's
     memory that inputs may take. root: the project's folder. inputs: path → sha256 of every manifest
     read so far. script, uses: what `code` is the digest of, see `code_digest`; without a script, it
@@ -39,19 +39,19 @@ class Job:
 
     @property
     def path(self) -> Path:
-        """The manifest that this job writes last."""
+        """The path of the manifest that this job writes last."""
         return self.root / paths.manifest(self.stage, self.identity)
 
     @property
     def folder(self) -> Path:
-        """Where that manifest lies."""
+        """The folder of that manifest."""
         return self.path.parent
 
     def read(self, stage: str, identity: Mapping[str, Any]) -> manifests.Manifest:
         """Return the manifest of an earlier stage, and count it among the inputs.
 
         Raises CorruptFile for a damaged one. Raises StaleFile for one that was made from another
-        recipe, other code or other inputs than stand now.
+        recipe, other code or other inputs than the current ones.
         """
         place = paths.manifest(stage, identity)
         path = self.root / place
@@ -64,16 +64,18 @@ class Job:
         self.inputs[place] = files.sha256(path)
         return manifest
 
-    def publish(self, made: dict[str, dict[str, Any]], info: dict[str, Any] | None = None) -> Path:
+    def publish(
+        self, entries: dict[str, dict[str, Any]], info: dict[str, Any] | None = None
+    ) -> Path:
         """Write the manifest of this job; return its path.
 
-        made: name of a file, relative to the manifest → its entry. info: for later stages. Raises
+        entries: name of a file, relative to the manifest → its entry. info: for later stages. Raises
         StaleFile if the code was edited since: the files would stand under a digest that is not
         that of what made them.
         """
         self.refuse_edited_code()
         manifest = manifests.Manifest(
-            self.stage, self.identity, self.recipe, self.code, self.inputs, made, info or {}
+            self.stage, self.identity, self.recipe, self.code, self.inputs, entries, info or {}
         )
         manifest.write(self.path)
         return self.path

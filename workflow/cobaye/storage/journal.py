@@ -1,7 +1,7 @@
 """A journal: a line per epoch of a group of runs, each sealed with the one before it.
 
-It needs no fsync: a line that a kill or a power failure left torn, or that names files which are
-not what it says, ends what is used of it, and training goes on from the epoch before.
+It needs no fsync. A line that a kill or a power failure left torn, or whose files are not those it
+names, is dropped with all lines after it; training goes on from the epoch before.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ Record = dict[str, Any]
 
 
 class Journal:
-    """The lines of a resume folder.
+    """The journal of a resume folder.
 
-    start: the digest of what is trained; a journal of anything else is removed, and all with it.
+    start: the digest of what is trained; the resume state of anything else is removed.
     """
 
     def __init__(self, folder: Path, start: str):
         self.folder, self.path, self.seal = folder, folder / NAME, start
 
     def restore(self, is_right: Callable[[Record], bool]) -> list[Record]:
-        """Return the lines that can be used, and forget those after them.
+        """Return the records that can be used, and drop those after them.
 
-        is_right: tells of a line whether what it names is there.
+        is_right: whether the files that a record names are there, unchanged.
         """
-        found, end = [], 0
+        records, end = [], 0
         for record, seal, after in self._lines():
             if not is_right(record):
                 break
-            found.append(record)
+            records.append(record)
             self.seal, end = seal, after
-        if found:
+        if records:
             os.truncate(self.path, end)
         else:
             _clear(self.folder)
-        return found
+        return records
 
     def append(self, record: Record) -> None:
         """Add a line."""
@@ -55,17 +55,17 @@ class Journal:
             file.write(line.encode())
 
     def _lines(self) -> Iterator[tuple[Record, str, int]]:
-        """Yield record, seal and where it ends, of each line, up to the first that is not whole."""
+        """Yield the record, seal and end of each line, up to the first that is not whole."""
         seal, end = self.seal, 0
         for line in self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []:
             end += len(line)
             try:
                 record = json.loads(line)
-                found = record.pop("seal")
+                expected = record.pop("seal")
             except (ValueError, KeyError, AttributeError):
                 return
             seal = _seal(seal, record)
-            if found != seal or not line.endswith(b"\n"):
+            if expected != seal or not line.endswith(b"\n"):
                 return
             yield record, seal, end
 
@@ -86,7 +86,7 @@ def is_whole(path: Path, entry: dict[str, Any]) -> bool:
 
 
 def sync(paths: list[Path]) -> None:
-    """Have files on the disk for good. After all are written: the first fsync takes most along."""
+    """Fsync files, once all are written: the first fsync takes most along."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY)
         try:

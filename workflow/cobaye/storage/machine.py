@@ -12,13 +12,13 @@ from typing import Any
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that results depend on."""
     packages = ["numpy", "pandas", "pyarrow", "safetensors", "torch", "torchvision"]
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for package in packages:
         try:
-            found[package] = importlib.metadata.version(package)
+            numbers[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return numbers
 
 
 def machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Manifests: what a stage made, from what, and the sha256 of every file."""
+"""Manifests: the outputs of a stage, what they were made from, and the sha256 of every file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FORMAT = 2
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """What a stage made, from what, and the sha256 of every file of it. Holds no time.
+    """The outputs of a stage, with the sha256 of each file, and what they were made from; no time.
 
-    stage: the rule's name. identity: what its path says. recipe, code: what the config and the
-    library gave. inputs: path → sha256 of each manifest it read. files: path relative to the
+    stage: the rule's name. identity: the wildcards of the path. recipe, code: from the config and
+    the library. inputs: path → sha256 of each manifest that was read. files: path relative to the
     manifest → {"sha256", "bytes"}. info: whatever the next stage needs to know.
     """
 
@@ -40,19 +40,19 @@ class Manifest:
         write_json(path, {**content, "seal": digest(content)})
 
     def check(self, folder: Path | str, name: str) -> Path:
-        """Return the path of a file of this manifest once its bytes are known to be right."""
+        """Return the path of a file of this manifest once its bytes are checked."""
         path, expected = Path(folder) / name, self.files[name]
         # A file that another stage made is mended by that stage: its entry names the manifest.
-        own = Path(paths.manifest(self.stage, self.identity)).name
-        mend = repair(Path(folder) / expected.get("manifest", own))
+        manifest = Path(paths.manifest(self.stage, self.identity)).name
+        mend = repair(Path(folder) / expected.get("manifest", manifest))
         if not path.is_file():
             raise CorruptFile(f"{path}: missing\n{mend}")
         size = path.stat().st_size
         if size != expected["bytes"]:
             raise CorruptFile(f"{path}: expected {expected['bytes']} bytes, found {size}\n{mend}")
-        if (found := sha256(path)) != expected["sha256"]:
+        if (actual := sha256(path)) != expected["sha256"]:
             raise CorruptFile(
-                f"{path}: expected sha256 {expected['sha256']}, found {found}\n{mend}"
+                f"{path}: expected sha256 {expected['sha256']}, found {actual}\n{mend}"
             )
         return path
 
@@ -67,13 +67,13 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
     except CorruptFile as error:
         raise CorruptFile(f"{error}\n{repair(path)}") from None
     version = content.pop("format")
-    for what, expected, found in [
+    for what, expected, actual in [
         ("format version", FORMAT, version),
         ("stage", stage, content.get("stage")),
         ("identity", dict(identity), content.get("identity")),
     ]:
-        if expected != found:
-            raise CorruptFile(f"{path}: expected {what} {expected}, found {found}\n{repair(path)}")
+        if expected != actual:
+            raise CorruptFile(f"{path}: expected {what} {expected}, found {actual}\n{repair(path)}")
     return Manifest(**content)
 
 
@@ -94,7 +94,7 @@ def read_sealed(path: Path | str) -> dict[str, Any]:
 
 
 def training_recipe(trained: Manifest) -> dict[str, Any]:
-    """Return the whole recipe of a training, wherever it came from, as a plain `Training`."""
+    """Return the whole recipe of a training, whatever its origin, as a plain `Training`."""
     return trained.info.get("recipe", trained.recipe)
 
 
@@ -105,23 +105,23 @@ def trained_model(trained: Manifest) -> tuple[recipes.Kind, str]:
 
 
 def require_fresh(path: Path | str, manifest: Manifest, fingerprint: str) -> None:
-    """Raise StaleFile unless a manifest was made from the recipe and code the config gives."""
-    if fingerprint != (found := stage_fingerprint(manifest.recipe, manifest.code)):
+    """Raise StaleFile unless a manifest has the fingerprint of the config's recipe and code."""
+    if fingerprint != (actual := stage_fingerprint(manifest.recipe, manifest.code)):
         raise StaleFile(
             f"{path}: made from another recipe or code than the config gives now "
-            f"(fingerprint {found[:12]}, expected {fingerprint[:12]})\n{repair(path)}"
+            f"(fingerprint {actual[:12]}, expected {fingerprint[:12]})\n{repair(path)}"
         )
 
 
 def require_inputs(path: Path | str, manifest: Manifest, root: Path = Path()) -> None:
-    """Raise StaleFile unless the manifests that a stage read are those that stand now."""
+    """Raise StaleFile if a manifest that a stage read has changed since."""
     for name, expected in manifest.inputs.items():
         if (root / name).exists() and sha256(root / name) != expected:
             raise StaleFile(f"{path}: made from another {name} than stands now\n{repair(path)}")
 
 
 def stage_fingerprint(recipe: Mapping[str, Any], code: str) -> str:
-    """Return the sha256 of what a stage is made from, its inputs aside."""
+    """Return the sha256 of a stage's recipe and code, its inputs aside."""
     return digest({"recipe": recipe, "code": code})
 
 
@@ -131,5 +131,5 @@ def describe(path: Path | str, known_sha256: str | None = None) -> dict[str, Any
 
 
 def repair(target: Path | str) -> str:
-    """Return the command that makes a file again, and nothing else."""
+    """Return the command that makes a file again."""
     return f"to repair: snakemake --cores all {target} --forcerun {target}"

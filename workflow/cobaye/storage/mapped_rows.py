@@ -14,7 +14,7 @@ from cobaye.storage.arrays import load_array
 class MappedRows:
     """The rows of .npy files one after another, (N, D), by memory map: the system keeps what fits.
 
-    What it gives is what a tensor of the same rows would give, bit for bit.
+    Results equal those of a tensor of the same rows, bit for bit.
     """
 
     device = torch.device("cpu")
@@ -36,7 +36,7 @@ class MappedRows:
         return self.dtype.is_floating_point
 
     def new_empty(self, *shape: int, **options: object) -> Tensor:
-        """Return an uninitialised tensor of the dtype of the rows, as a tensor does."""
+        """Return an uninitialised tensor of the rows' dtype, as a tensor does."""
         return self.parts[0].new_empty(*shape, **options)
 
     def flatten(self, start_dim: int = 1) -> MappedRows:
@@ -47,9 +47,9 @@ class MappedRows:
         """Copy rows, (n,) int64, to `out`, (n, D) of the same dtype."""
         owners = torch.bucketize(rows, self.ends, right=True)
         for number in owners.unique().tolist():
-            mine = (owners == number).nonzero()[:, 0]
+            inside = (owners == number).nonzero()[:, 0]
             start = int(self.ends[number]) - len(self.parts[number])
-            out[mine] = self.parts[number].index_select(0, rows[mine] - start)
+            out[inside] = self.parts[number].index_select(0, rows[inside] - start)
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Yield the rows in order, at most `size` at a time, as `Tensor.split` does."""

@@ -8,7 +8,7 @@ from typing import Any
 from cobaye.recipes import Data
 
 SPLITS = ("train", "val", "test")
-# What may be looked at of a run: before its first epoch, and after its last.
+# States of a run that analyses look at: before the first epoch, and after the last.
 STATES = ("initial", "trained")
 
 DATASET = "resources/datasets/{dataset}"
@@ -64,12 +64,12 @@ def manifest(stage: str, identity: Mapping[str, Any]) -> str:
 
 
 def shard_label(number: int) -> str:
-    """Return a shard's number, or their count, in two digits, as it stands in a path."""
+    """Return a shard's number, or the count of shards, in two digits, as paths have it."""
     return f"{number:02d}"
 
 
 def split_folder(data: Data, split: str) -> str:
-    """Return the folder of a split's images, or of a backbone's features of them."""
+    """Return the folder of a split's images, or of its features by a backbone."""
     if data.backbone is None:
         return f"{DATASET}/{split}".format(dataset=data.dataset)
     return FEATURES.format(dataset=data.dataset, backbone=data.backbone, split=split)

@@ -1,7 +1,7 @@
 """Resume state: what a killed training needs to go on from its last complete epoch.
 
-It lies in ``seed-<n>/.resume/``, which Snakemake does not know of and so never deletes. It is used
-only by the very run that wrote it (recipe, code, data, format), one process at a time.
+It lies in ``seed-<n>/.resume/``, unknown to Snakemake, which so never deletes it. It is used only
+by the run that wrote it (same recipe, code, data and format), one process at a time.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _holder(folder: Path) -> str:
 
 
 def forget(run: Path) -> None:
-    """Remove a run's resume state (evaluate does, once it has begun)."""
+    """Remove a run's resume state; `evaluate` calls this at its start."""
     if (run / FOLDER).exists():
         with lock(run) as folder:
             shutil.rmtree(folder)
@@ -92,10 +92,10 @@ def forget(run: Path) -> None:
 
 @dataclasses.dataclass
 class Progress:
-    """How far a run has come. rows: lines of history.csv; checkpoints: file name → manifest entry.
+    """A run's progress. rows: lines of history.csv. checkpoints: file name → manifest entry.
 
     seconds: per epoch. resumed_from: the epochs after which a killed process was followed.
-    certificate: what the engine proves of the last weights.
+    certificate: what the engine proves about the last weights.
     """
 
     epoch: int = -1
@@ -128,7 +128,7 @@ def load(
 ) -> tuple[Progress, dict[str, torch.Tensor]]:
     """Return the progress and optimizer state to go on from; a fresh start if there is none.
 
-    State of another recipe, code, data or format, or that is damaged, is said, removed, not used.
+    State of another recipe, code, data or format, and damaged state, is reported and removed.
     """
     try:
         content = _read(folder)

@@ -1,4 +1,4 @@
-"""Whether what stands was made from what the config gives now, read off its manifest."""
+"""Staleness: whether existing outputs were made from another recipe, other code or inputs."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from typing import Any
 from cobaye.errors import CobayeError
 from cobaye.storage import files, manifests
 
-# Sources of a dataset may be gigabytes, or a million names: what was found of them is kept beside
-# the manifest, and read again only when their times change.
+# Sources of a dataset may be gigabytes, or a million names: their sha256 is kept beside the
+# manifest, and computed again only when their times change.
 SEEN = ".sources.json"
 LARGE = 1_000_000
 
 
 def is_stale(manifest: str, fingerprint: str) -> bool:
-    """Tell whether a manifest stands that was made from another recipe, other code or other inputs.
+    """Tell whether a manifest exists that was made from another recipe, other code or inputs.
 
     fingerprint: of the recipe and code that the config gives now.
 
     Snakemake's own records do not travel with results/, so this is how an edited recipe is noticed
-    in a copy. An unreadable manifest counts as stale: making it again mends it. Inputs that are no
-    longer there are not missed.
+    in a copy. An unreadable manifest counts as stale: making it again mends it. Inputs that no
+    longer exist are not compared.
     """
     if not Path(manifest).exists():
         return False
     try:
-        found = manifests.read_sealed(manifest)
-        made_from = manifests.stage_fingerprint(found["recipe"], found["code"])
-        inputs = found["inputs"].items()
+        content = manifests.read_sealed(manifest)
+        made_from = manifests.stage_fingerprint(content["recipe"], content["code"])
+        inputs = content["inputs"].items()
     except (CobayeError, KeyError, TypeError, AttributeError, OSError):
         return True
     return made_from != fingerprint or any(
@@ -53,21 +53,21 @@ def _sha256(path: str, changed: int, folder: Path) -> str:
         return known["sha256"]
     if os.path.isdir(path):
         times = {place: _time(place) for place, _, _ in os.walk(path)}
-        found = listing_sha256(path)
+        sha256 = listing_sha256(path)
     else:
         times = {path: _time(path)}
-        found = files.sha256(path)
+        sha256 = files.sha256(path)
     with contextlib.suppress(OSError):  # a folder that may not be written to is only slower
-        files.write_json(folder / SEEN, {**seen, path: {"times": times, "sha256": found}})
-    return found
+        files.write_json(folder / SEEN, {**seen, path: {"times": times, "sha256": sha256}})
+    return sha256
 
 
 def listing_sha256(folder: Path | str) -> str:
     """Return the sha256 of the relative names of all files below a folder, in hex."""
     names = (
         os.path.relpath(os.path.join(place, name), folder)
-        for place, _, found in os.walk(folder)
-        for name in found
+        for place, _, children in os.walk(folder)
+        for name in children
     )
     return hashlib.sha256("\n".join(sorted(names)).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -83,7 +83,7 @@ def _seen(folder: Path) -> dict[str, Any]:
 def _time(path: str) -> list[int] | None:
     """Return a file's size and time of change, in ns; None if it is gone."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return [found.st_size, found.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns]

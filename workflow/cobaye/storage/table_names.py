@@ -1,7 +1,7 @@
-"""A study's tables, their files, and the stage that makes each; for the rules as well: no pandas.
+"""The names of a study's tables, their files, and the stage that makes each; no pandas.
 
-Tables of one study have names of their own, whoever makes them: `tabulate`, or an analysis, which
-states its own in ``TABLES``.
+A name is unique in a study, whether `tabulate` makes the table or an analysis, which states its
+tables in ``TABLES``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from cobaye.errors import ConfigError, nearest
 
 # The manifest of `tabulate` is tables.json; that of the analysis `classes`, classes.json.
 TABULATE = "tables"
-# So that of `tabulate_derived`.
+# The manifest of `tabulate_derived` is derived.json.
 DERIVED = "derived"
 
 # What describe_models writes beside those of tabulate.
@@ -32,7 +32,7 @@ FILES = {
     "optimality-gap": "optimality-gap.csv",
     "grid": "grid.csv",
 }
-# The tables of a study's derived runs, which never stand in those that they take a value from.
+# The tables of a study's derived runs, apart from the tables that these take a value from.
 DERIVED_FILES = {
     "derived": "derived.csv",
     "derived-history": "derived-history.csv",
@@ -49,8 +49,8 @@ STORY = (
 
 def made_by(maker: str) -> dict[str, str]:
     """Return the tables of `tabulate`, of `tabulate_derived` or of an analysis: name → file."""
-    own = {TABULATE: FILES, DERIVED: DERIVED_FILES}
-    return own[maker] if maker in own else kinds.constant("analyses", maker, "TABLES")
+    tables = {TABULATE: FILES, DERIVED: DERIVED_FILES}
+    return tables[maker] if maker in tables else kinds.constant("analyses", maker, "TABLES")
 
 
 def read_by(family: str, kind: str) -> list[str]:
@@ -68,35 +68,35 @@ def read_by(family: str, kind: str) -> list[str]:
 
 @functools.cache
 def makers() -> dict[str, str]:
-    """Return who makes each table: name → ``tables`` or the name of an analysis.
+    """Return the maker of each table: name → ``tables``, ``derived`` or the name of an analysis.
 
     Raises ConfigError, naming the analysis's file, for a table that another one makes, and for
     ``COLUMNS`` of other tables than those it makes.
     """
-    found: dict[str, str] = {}
+    maker_of: dict[str, str] = {}
     for maker in (TABULATE, DERIVED, *kinds.names("analyses")):
         tables = made_by(maker)
         for table in tables:
-            if table in found:
+            if table in maker_of:
                 file = kinds.path("analyses", maker)
-                raise ConfigError(f"{file}: TABLES: {table!r} is a table of {found[table]!r}")
-            found[table] = maker
+                raise ConfigError(f"{file}: TABLES: {table!r} is a table of {maker_of[table]!r}")
+            maker_of[table] = maker
         if maker in kinds.names("analyses"):
             columns = kinds.constant("analyses", maker, "COLUMNS", tables)
             for table in sorted({*columns} ^ {*tables}):
                 file = kinds.path("analyses", maker)
                 raise ConfigError(f"{file}: COLUMNS and TABLES: {table!r} is in one of them only")
-    return found
+    return maker_of
 
 
 def lacking(figure_kind: str, analyses: Iterable[str]) -> str | None:
-    """Return an analysis whose tables a kind of figure needs, and that is not among these."""
+    """Return an analysis that a kind of figure needs and that `analyses` lacks; None if none."""
     needed = read_by("figures", figure_kind)
     return min({makers()[table] for table in needed} - {TABULATE, *analyses}, default=None)
 
 
 def stage(maker: str) -> str:
-    """Return the stage that makes tables, as it stands in their manifest."""
+    """Return the stage that makes tables, by its name in their manifest."""
     return "tabulate" if maker in (TABULATE, DERIVED) else "analyse"
 
 

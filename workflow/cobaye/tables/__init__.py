@@ -1,5 +1,5 @@
-"""A study's tables.
+"""Tables of a study.
 
-In: the files of its evaluated runs. Out: small CSV and parquet files, the only thing that figures
-and stories read.
+In: the files of the evaluated runs. Out: small CSV and parquet files, all that figures and stories
+read.
 """

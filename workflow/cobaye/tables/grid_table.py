@@ -1,4 +1,4 @@
-"""The table of a study's grid: a row per trial, and which is best on validation."""
+"""The table of a study's grid: a row per trial, ranked on validation."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def table(raw: Mapping[str, pd.DataFrame], grid: Mapping[str, Any] | None) -> pd
 
 
 def whole_numbers(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with columns of whole numbers as integers, missing values or not."""
+    """Return the table with columns of whole numbers as integers; values may be missing."""
     measured = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
     whole = [
         column
@@ -64,7 +64,7 @@ def whole_numbers(trials: pd.DataFrame) -> pd.DataFrame:
 def _read(
     run: Mapping[str, Any], history: pd.DataFrame, val: pd.DataFrame, epochs: int
 ) -> dict[str, Any]:
-    """Return the results of a training for so many epochs, read off one for as many or more."""
+    """Return the results of a training for `epochs`, from one of as many epochs or more."""
     epoch = min(epochs, run["epochs"])
     whole = epoch < run["epochs"]
     while_training = history.loc[history["epoch"] == epoch].iloc[-1]

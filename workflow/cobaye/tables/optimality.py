@@ -1,4 +1,4 @@
-"""How far runs stopped from the optimum of their own objective, where a study has `exact` too."""
+"""The gap between runs and the optimum of their objective, where a study has `exact` too."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def _disagreement(table: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFram
     """Return the share of test images that a run and its optimum give different classes."""
     keys = [*RUN[:1], "optimizer", *RUN[1:]]
     test = predictions.loc[predictions["split"] == "test", [*keys, "image", "predicted"]]
-    own = test.merge(table[[*keys, "exact"]], on=keys)
-    both = own.merge(
+    paired = test.merge(table[[*keys, "exact"]], on=keys)
+    both = paired.merge(
         test.rename(columns={"optimizer": "exact"}),
         on=[*RUN, "exact", "image"],
         suffixes=("", "_exact"),

@@ -14,7 +14,7 @@ from cobaye.errors import CorruptFile
 from cobaye.storage import files, manifests, paths, table_names
 from cobaye.storage.jobs import Job
 
-# What names a run within a study; and a configuration, which has runs of several λ and seeds.
+# The names of a run within a study, and of a configuration, which has runs of several λ and seeds.
 KEYS = ["model", "optimizer", "weight_decay", "seed"]
 CONFIGURATION = ["model", "optimizer"]
 MEASURES = ["split", "loss", "accuracy", "top5"]
@@ -29,13 +29,13 @@ _TEXT_OF = {"class-gains": ("shrunk",)}
 
 
 def read(folder: Path, table: str, manifest: manifests.Manifest) -> pd.DataFrame:
-    """Read one table of a study, checked against the manifest."""
+    """Return one table of a study, checked against the manifest."""
     path = manifest.check(folder, table_names.file(table))
     return read_file(path)
 
 
 def read_file(path: Path) -> pd.DataFrame:
-    """Read a table that was checked; anything else raises CorruptFile."""
+    """Return the table in a checked file; anything else raises CorruptFile."""
     if path.suffix == ".parquet":
         return read_checked(pd.read_parquet, path)
     # Only an empty field is missing: a class may be named "NA".
@@ -44,7 +44,7 @@ def read_file(path: Path) -> pd.DataFrame:
 
 
 def read_checked(reader: Callable[..., pd.DataFrame], path: Path, **options: Any) -> pd.DataFrame:
-    """Read a table; anything else raises CorruptFile, whatever its manifest says."""
+    """Return the table in a file; anything else raises CorruptFile."""
     try:
         return reader(path, **options)
     except (ValueError, OSError) as error:
@@ -53,7 +53,7 @@ def read_checked(reader: Callable[..., pd.DataFrame], path: Path, **options: Any
 
 
 def read_tables(job: Job, tables: Iterable[str]) -> dict[str, pd.DataFrame]:
-    """Return tables of the study of a job, by name, whoever made them."""
+    """Return tables of a job's study, by name, of any maker."""
     study, frames, known = job.identity["study"], {}, {}
     for table in tables:
         maker = table_names.makers()[table]

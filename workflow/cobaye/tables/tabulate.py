@@ -1,4 +1,4 @@
-"""A study's tables: small, checked, the only thing that figures read."""
+"""The tables of a study's runs: small, checked, all that figures read."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def tabulate(job: Job) -> Path:
     job.identity: {"study", "maker"}: `tables`, of all runs that the config states, or `derived`, of
     those that take their recipe from the table `grid`. job.recipe: {"runs": the identities of the
     runs, in the order of the config}; of `tables` also "dataset", "baseline": whether the study has
-    one, and "grid": what it varies, if it does (see `grid_table`).
+    one, and "grid": the hyperparameters of a grid (see `grid_table`) or None.
     """
     raw = _collected(job)
     files = table_names.made_by(job.identity["maker"])
     tables = _derived(job, raw) if job.identity["maker"] == "derived" else _tables(job, raw)
-    made = {files[name]: write(job.folder / files[name], table) for name, table in tables.items()}
-    return job.publish(made)
+    entries = {files[name]: write(job.folder / files[name], rows) for name, rows in tables.items()}
+    return job.publish(entries)
 
 
 _READ = ("runs", "history", "metrics", "classes", "predictions", "facts")
 
 
 def _collected(job: Job) -> dict[str, pd.DataFrame]:
-    """Return what the files of all runs say, each table with the columns that name the run."""
+    """Return the tables of all runs together, each with the columns that name the run."""
     collected: dict[str, list[pd.DataFrame]] = {name: [] for name in _READ}
     for run in job.recipe["runs"]:
         for name, frame in _read_run(job, run).items():
@@ -45,7 +45,7 @@ def _collected(job: Job) -> dict[str, pd.DataFrame]:
 
 
 def _read_run(job: Job, run: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """Return a run's frames, once its files and what they were made from are known to be right."""
+    """Return the tables of one run, once its files are checked (`finished_runs`)."""
     done = finished_runs.finished(job, run)
     folder, trained, evaluated = done.folder, done.trained, done.evaluated
     classes = read_checked(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
@@ -88,19 +88,19 @@ def _derived(job: Job, raw: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFram
 
 
 def _derived_row(job: Job, run: Mapping[str, Any], raw: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return a run's row of the table `derived`: its hyperparameters are those that it took."""
-    own = {}
+    """Return a run's row of the table `derived`, with the hyperparameters that it took."""
+    frames = {}
     for name in ("runs", "history", "metrics"):
         frame = raw[name]
-        own[name] = frame[(frame[KEYS] == pd.Series(run)[KEYS]).all(axis=1)]
+        frames[name] = frame[(frame[KEYS] == pd.Series(run)[KEYS]).all(axis=1)]
     info = job.read("train", {"study": job.identity["study"], **run}).info
     taken, known = info["origin"], {*KEYS, *grid_table.RESULTS}
     grid = {
-        "models": {run["model"]: {key: each for key, each in taken.items() if key not in known}},
+        "models": {run["model"]: {key: value for key, value in taken.items() if key not in known}},
         "optimizers": {run["optimizer"]: {}},
         "epochs": {run["optimizer"]: [info["recipe"]["optimizer"]["epochs"]]},
     }
-    return grid_table.table(own, grid).assign(taken=f"{taken['model']}/{taken['optimizer']}")
+    return grid_table.table(frames, grid).assign(taken=f"{taken['model']}/{taken['optimizer']}")
 
 
 def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
@@ -144,10 +144,10 @@ def lowest(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
 
 
 def best_lambda(final: pd.DataFrame) -> pd.DataFrame:
-    """Return, per configuration, the λ of lowest mean validation cross-entropy, and its test.
+    """Return, per configuration, the λ of lowest mean validation loss, and its test scores.
 
     Columns: model, optimizer, weight_decay, val_loss, test_loss, test_accuracy, test_top5, means
-    over the finite seeds; those of test are empty where it was not evaluated.
+    over the finite seeds. The test columns are empty where test was not evaluated.
     """
     measures = ["loss", "accuracy", "top5"]
     means = mean_over_seeds(final, [*CONFIGURATION, "weight_decay", "split"], measures)
@@ -161,7 +161,7 @@ def best_lambda(final: pd.DataFrame) -> pd.DataFrame:
 def best_lambda_per_class(
     classes: pd.DataFrame, runs: pd.DataFrame, best: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return, per class, the λ chosen on val, its test loss, and what the overall best costs it.
+    """Return, per class, the λ chosen on val, its test loss, and the cost of the overall best λ.
 
     Columns: model, optimizer, class, name, weight_decay, test_loss, overall_test_loss, and paid =
     overall_test_loss − test_loss, in nats; a class loses by the compromise where paid > 0.
@@ -172,7 +172,7 @@ def best_lambda_per_class(
     means = mean_over_seeds(finite, [*keys, "weight_decay", "split"], ["loss"])
     val, test = (means[means["split"] == split] for split in ("val", "test"))
     chosen = lowest(val.dropna(subset="loss"), keys, "loss")[[*keys, "weight_decay"]]
-    own = chosen.merge(
+    at_chosen = chosen.merge(
         test[[*keys, "weight_decay", "loss"]].rename(columns={"loss": "test_loss"}),
         on=[*keys, "weight_decay"],
     )
@@ -180,7 +180,7 @@ def best_lambda_per_class(
         best[[*CONFIGURATION, "weight_decay"]], on=[*CONFIGURATION, "weight_decay"]
     )
     overall = overall[[*keys, "loss"]].rename(columns={"loss": "overall_test_loss"})
-    table = own.merge(overall, on=keys)
+    table = at_chosen.merge(overall, on=keys)
     return table.assign(paid=table["overall_test_loss"] - table["test_loss"])
 
 

@@ -13,17 +13,17 @@ from cobaye.storage.jobs import Job
 
 
 def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
-    """Write the tables of an analysis, all that it states and no other; return their manifest."""
+    """Write the tables of an analysis, exactly those that it states; return their manifest."""
     kind = job.identity["maker"]
     names = table_names.made_by(kind)
     if set(tables) != set(names):
         raise ValueError(f"analysis {kind!r} states the tables {sorted(names)}")
-    made = {}
+    entries = {}
     for table, file in names.items():
         path = job.folder / file
         data = _encoded(tables[table], file)
-        made[file] = manifests.describe(path, files.write_bytes(path, data))
-    return job.publish(made)
+        entries[file] = manifests.describe(path, files.write_bytes(path, data))
+    return job.publish(entries)
 
 
 def _encoded(table: pd.DataFrame, file: str) -> bytes:

@@ -1,7 +1,9 @@
 """Ways to choose a λ for each class, one kind per file: from finished runs, never from test.
 
-A kind states ``TABLES`` (those it reads beside `best-lambda`), ``SPLITS`` (of what a study learns
-from, if it reads any), ``Options`` and ``choose(given, options) -> Choice``.
+In: a `Given`, the tables and splits of one configuration. Out: a `Choice`, λ by class.
+
+A kind states ``TABLES`` (those it reads beside `best-lambda`), ``SPLITS`` (those it reads of the
+study's data), ``Options`` and ``choose(given, options) -> Choice``.
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Given:
-    """What is known of one configuration.
+    """The inputs of a way, for one configuration.
 
-    tables: its rows. best: the label of the best single λ. classes: K. training: its recipe, the λ
-    aside. images: split → its inputs as the model takes them, and labels. unseen: whether the
-    backbone never saw the training images. device: where to compute.
+    tables: the rows of the configuration. best: the label of the best single λ. classes: K.
+    training: the recipe, whose λ does not count. images: split → inputs as the model takes them,
+    and labels. unseen: whether the backbone never saw the training images. device: where to
+    compute.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -39,7 +42,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Choice:
-    """weight_decays: (K,) float64. info: how they were found, JSON-ready."""
+    """weight_decays: (K,) float64. info: facts on the choice, JSON-ready."""
 
     weight_decays: np.ndarray
     info: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Each class's λ by descent along the hypergradient, cross-fitted and shrunk: `class_decay`."""
+"""Each class's λ by descent along the hypergradient, cross-fitted: `class_decay.descent`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def choose(given: Given, options: Options) -> Choice:
     if len(val) < options.folds:
         raise DataError(f"val has {len(val)} images: too few for {options.folds} folds")
     parts = descent.folds(train, val, options.folds, options.seed, train_too=given.unseen)
-    found = descent.choose(
+    chosen = descent.choose(
         parts,
         given.classes,
         float(given.best),
@@ -48,9 +48,9 @@ def choose(given: Given, options: Options) -> Choice:
         report=lambda done: print(done, flush=True),
     )
     info = {
-        "shrinkage": found.shrinkage,
-        "steps": found.steps,
+        "shrinkage": chosen.shrinkage,
+        "steps": chosen.steps,
         "train_joins": given.unseen,
-        "left_out_loss": found.losses.mean(axis=0).tolist(),
+        "left_out_loss": chosen.losses.mean(axis=0).tolist(),
     }
-    return Choice(found.weight_decays, info)
+    return Choice(chosen.weight_decays, info)

@@ -1,6 +1,6 @@
 """Each class's λ at the lowest point of its validation curve, shrunk towards the other classes.
 
-The curves are those of the analysis `classes` (`inference.shrinkage`), a joint model of all λ.
+The curves are those of the analysis `classes` (`statistics.shrinkage`), a joint model of all λ.
 """
 
 from __future__ import annotations

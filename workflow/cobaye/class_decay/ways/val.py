@@ -1,4 +1,4 @@
-"""Each class's λ of lowest validation loss, as it is seen."""
+"""Each class's λ of lowest validation loss, not shrunk."""
 
 from __future__ import annotations
 

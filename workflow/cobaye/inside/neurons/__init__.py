@@ -1,6 +1,6 @@
-"""Statistics of a network's activations, computed from tensors; nothing here reads a file.
+"""Statistics of a network's activations (S2.11–S2.18).
 
-`capture` runs a network and hands over each layer's activations. `bits`, `neighbours` and
-`similarity` compute from them the statistics S2.11–S2.18. N is the number of images and n the
-number of a layer's neurons.
+In: a network and images, as tensors; `capture` computes each layer's activations. Out: arrays and
+numbers, by `bits`, `neighbours` and `similarity`. Nothing here reads a file. N is the number of
+images and n the number of a layer's neurons.
 """

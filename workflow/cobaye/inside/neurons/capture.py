@@ -43,7 +43,7 @@ class _Chunk:
 class Layer:
     """A layer's activations for N images; neurons are counted channel by channel, row by row.
 
-    number: from 1. name: of its module. inputs: what its kernel receives, (N, C, H, W) or (N, d).
+    number: from 1. name: of the module. inputs: of the kernel, (N, C, H, W) or (N, d).
     activations: (N, n), after normalisation and activation function; of the last layer, which has
     none, the softmax. decisive: (N, n), above zero where a neuron is active: the activations, and
     of the last layer its logits.
@@ -62,7 +62,7 @@ class Layer:
         return self.kernel.weight.detach()[neuron // positions].flatten()
 
     def vectors(self, neuron: int, images: int) -> Tensor:
-        """Return what a neuron receives for the first images, (images, d); padding is zeros."""
+        """Return the inputs of a neuron for the first images, (images, d); padding is zeros."""
         inputs = self.inputs[:images]
         if isinstance(self.kernel, nn.Linear):
             return inputs
@@ -150,7 +150,7 @@ def _is_plain(kernel: nn.Conv2d) -> bool:
 
 
 def _shell(network: nn.Module) -> nn.Module:
-    """Return what a network's forward pass does before its first layer (resize, flatten)."""
+    """Return the part of a network's forward pass before the first layer (resize, flatten)."""
     shell = copy.copy(network)
     shell._modules = {name: nn.Identity() for name in network._modules}
     return shell

@@ -1,4 +1,4 @@
-"""How the inputs of one neuron lie: those that activate it, and those that do not (S2.16, S2.17).
+"""Clusters of one neuron's inputs: those that activate it, and those that do not (S2.16, S2.17).
 
 A neuron's inputs are vectors x, one per image, and its weights w say how much each number counts:
 
@@ -134,9 +134,9 @@ def silhouettes(around: Neighbourhoods, centres: float, sizes: Tensor) -> Tensor
     a = (distances * is_active).cumsum(dim=1)[:, at] / n_active.clamp(min=1)
     b = (distances * ~is_active).cumsum(dim=1)[:, at] / n_inactive.clamp(min=1)
     largest = torch.maximum(a, b)
-    each = torch.where(largest > 0, (b - a) / torch.where(largest > 0, largest, 1), 0)
+    values = torch.where(largest > 0, (b - a) / torch.where(largest > 0, largest, 1), 0)
     mixed = (n_active > 0) & (n_inactive > 0)
-    return (each * mixed).sum(dim=0) / torch.where(mixed.any(dim=0), mixed.sum(dim=0), torch.nan)
+    return (values * mixed).sum(dim=0) / torch.where(mixed.any(dim=0), mixed.sum(dim=0), torch.nan)
 
 
 def active_around(around: Neighbourhoods, centres: float, size: int) -> float:

@@ -1,11 +1,11 @@
-"""How alike two layers are on the same images: SVCCA (S2.18).
+"""Similarity of two layers on the same images: SVCCA (S2.18).
 
 Singular vector canonical correlation analysis (Raghu et al., 2017): of each layer, centred, the
 directions in image space that hold 99 % of its variance; the canonical correlations of two layers
 are the singular values of the product of their orthonormal bases, and their similarity is the mean.
 
-It is 1 of layers that are linear maps of each other, but as well of any two layers whose directions
-together outnumber the images. What chance gives is `by_chance`; few directions keep that low.
+It is 1 for layers that are linear maps of each other, but also for any two layers whose directions
+together outnumber the images. `by_chance` is its value by chance; few directions keep that low.
 """
 
 from __future__ import annotations
