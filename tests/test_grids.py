@@ -16,7 +16,7 @@ from cobaye.evaluation import best
 from cobaye.planning import hyperparameters, runs
 from cobaye.planning.plan import Plan
 from cobaye.storage import manifests, paths
-from cobaye.tables import grid_table, reading
+from cobaye.tables import grid_table, reading, writing
 from cobaye.training import loop
 from cobaye.training.origins import grid as grid_origin
 from tests.conftest import ROOT
@@ -262,7 +262,7 @@ def test_ranks_go_by_accuracy_then_loss_then_order():
 def test_whole_numbers_stay_whole(tmp_path):
     grid = {**GRID, "models": {"m": {"width_1": 8, "width_2": None}}}
     found = grid_table.table(raw(), grid)
-    reading.write(tmp_path / "grid.csv", found)
+    writing.write_csv(tmp_path / "grid.csv", found)
     again = grid_table.whole_numbers(pd.read_csv(tmp_path / "grid.csv"))
     assert again["width_1"].tolist() == [8, 8, 8]
     assert "8.0" not in (tmp_path / "grid.csv").read_text()
@@ -288,7 +288,7 @@ def test_only_the_best_on_validation_is_scored_on_test(root, monkeypatch):  # no
     metrics = pd.read_parquet(folder / "metrics.parquet")
 
     row = {**{key: IDENTITY[key] for key in reading.KEYS}, "epochs": 3, "epoch": 3, "finite": True}
-    entry = reading.write(
+    entry = writing.write_csv(
         root / "results/s/tables/grid.csv",
         pd.DataFrame([{**row, "epoch": 1, "rank": 2}, {**row, "rank": 1}]),
     )
@@ -315,7 +315,7 @@ def test_a_derived_run_takes_the_row_of_its_place(tmp_path):
     grid = pd.DataFrame(rows, columns=["model", "epochs", "rank"])
     grid = grid.assign(optimizer="o", weight_decay="0", seed=0).astype({"rank": "Int64"})
     folder = tmp_path / "results/s/tables"
-    entry = reading.write(folder / "grid.csv", grid)
+    entry = writing.write_csv(folder / "grid.csv", grid)
     identity = {"study": "s", "maker": "tables"}
     made = manifests.Manifest("tabulate", identity, {}, "", {}, {"grid.csv": entry})
     made.write(folder / "tables.json")

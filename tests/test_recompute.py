@@ -93,7 +93,9 @@ def test_comments_docstrings_and_new_kinds_rerun_nothing(copied):
 @pytest.mark.parametrize("records", [True, False])
 def test_an_edited_library_function_reruns_what_depends_on_it(built, tmp_path, records):
     clone = built.clone(tmp_path / "clone", records=records)
-    clone.edit("workflow/cobaye/tables/reading.py", 'compression="zstd"', 'compression="gzip"')
+    clone.edit(
+        "workflow/cobaye/tables/writing.py", 'sink, compression="zstd"', 'sink, compression="gzip"'
+    )
     jobs = clone.jobs("tiny")
     assert stages(jobs) == {"evaluate": 2, "evaluate_baseline": 1, **AFTER}
     assert plots(jobs) == FIGURES

@@ -21,7 +21,7 @@ from cobaye.evaluation import evaluate
 from cobaye.models import backbones, networks, scoring
 from cobaye.objective import full_batch
 from cobaye.storage import checkpoints, files, manifests, paths, resume, table_names
-from cobaye.tables import reading, tabulate
+from cobaye.tables import reading, tabulate, writing
 from cobaye.training import engines, loop, optimizers
 from cobaye.training.history import COLUMNS
 from tests.jobs import job
@@ -510,7 +510,7 @@ def test_tables_keep_labels_and_names_and_the_last_epoch(root, study):
 def test_a_class_may_be_named_na(tmp_path):
     names = ["c", "NA", "1", "null"]
     path, table = tmp_path / "best-lambda-per-class.csv", pd.DataFrame({"name": names})
-    entry = reading.write(path, table.assign(weight_decay="1e-2"))
+    entry = writing.write_csv(path, table.assign(weight_decay="1e-2"))
     made = manifests.Manifest(
         "tabulate", {"study": "s", "maker": "tables"}, {}, "", {}, {path.name: entry}
     )

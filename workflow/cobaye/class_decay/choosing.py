@@ -21,7 +21,7 @@ from cobaye.data import datasets, splits
 from cobaye.data.normalization import fit_normalization
 from cobaye.storage import paths
 from cobaye.storage.jobs import Job
-from cobaye.tables import reading
+from cobaye.tables import reading, writing
 
 
 def choose_weight_decay(job: Job) -> Path:
@@ -64,7 +64,7 @@ def choose_weight_decay(job: Job) -> Path:
     columns = [*reading.CONFIGURATION, "class", "name", "weight_decay"]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     path = job.root / paths.CHOSEN.format(**job.identity)
-    return job.publish({path.name: reading.write(path, table[columns])}, info)
+    return job.publish({path.name: writing.write_csv(path, table[columns])}, info)
 
 
 def _of(table: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:

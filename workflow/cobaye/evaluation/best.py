@@ -15,7 +15,8 @@ from cobaye.storage import checkpoints, paths
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import Manifest, trained_model
 from cobaye.tables import grid_table
-from cobaye.tables.reading import KEYS, read_tables, write
+from cobaye.tables.reading import KEYS, read_tables
+from cobaye.tables.writing import write_csv
 
 CHOSEN_ON = "highest val accuracy of {count}; ties: lower val loss"
 
@@ -41,7 +42,7 @@ def evaluate_best(job: Job) -> Path:
         scores = _score(job.read("train", run), folder, chosen["epoch"], split, job.device)
     row = row.assign(chosen_on=CHOSEN_ON.format(count=int(table["finite"].sum())))
     row = row.assign(**{f"{name}_{measure}": value for measure, value in scores.items()})
-    return job.publish({"best.csv": write(job.folder / "best.csv", row)})
+    return job.publish({"best.csv": write_csv(job.folder / "best.csv", row)})
 
 
 def _score(

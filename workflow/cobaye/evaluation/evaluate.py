@@ -18,7 +18,7 @@ from cobaye.models.scoring import BLOCK, Forward, Scores, scores
 from cobaye.storage import checkpoints, paths, resume
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import trained_model
-from cobaye.tables.reading import write_table
+from cobaye.tables.writing import write_parquet
 
 
 def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
@@ -143,7 +143,7 @@ class Tables:
             "classes.parquet": _stacked(self.by_class),
             "predictions.parquet": _stacked(self.predictions),
         }
-        return {name: write_table(folder / name, table) for name, table in tables.items()}
+        return {name: write_parquet(folder / name, table) for name, table in tables.items()}
 
 
 def _stacked(parts: list[dict[str, np.ndarray]]) -> pa.Table:

@@ -20,7 +20,7 @@ from cobaye.inside.opened_run import Inside
 from cobaye.storage import paths, table_names
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import trained_model
-from cobaye.tables import reading
+from cobaye.tables import reading, writing
 
 RUN = tuple(reading.KEYS)
 
@@ -55,7 +55,7 @@ def _write(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
             raise ValueError(f"the table {name!r} has the columns {list(frame.columns)}")
         file = job.folder / f"{name}.parquet"
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        entries[file.name] = reading.write_table(file, table)
+        entries[file.name] = writing.write_parquet(file, table)
     return job.publish(entries)
 
 

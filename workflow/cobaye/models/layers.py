@@ -19,7 +19,7 @@ from cobaye import recipes
 from cobaye.models import networks, starts
 from cobaye.storage import paths, table_names
 from cobaye.storage.jobs import Job
-from cobaye.tables import reading
+from cobaye.tables import writing
 
 # Modules that only hold others or do nothing are not layers.
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.Identity)
@@ -60,7 +60,7 @@ def describe_models(job: Job) -> Path:
         ]
         frame = pd.concat(frames, ignore_index=True)
         frame.insert(0, "model", frame.pop("model"))
-        made[name] = reading.write(job.folder / name, frame)
+        made[name] = writing.write_csv(job.folder / name, frame)
     return job.publish(made)
 
 

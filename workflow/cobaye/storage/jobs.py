@@ -69,9 +69,9 @@ class Job:
     ) -> Path:
         """Write the manifest of this job; return its path.
 
-        entries: name of a file, relative to the manifest → its entry. info: for later stages. Raises
-        StaleFile if the code was edited since: the files would stand under a digest that is not
-        that of what made them.
+        entries: name of a file, relative to the manifest → its entry. info: for later stages.
+        Raises StaleFile if the code was edited since the job was planned: its files would stand
+        under a digest that is not that of the code that made them.
         """
         self.refuse_edited_code()
         manifest = manifests.Manifest(

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cobaye.errors import CorruptFile
-from cobaye.storage import files, manifests, paths, table_names
+from cobaye.storage import manifests, paths, table_names
 from cobaye.storage.jobs import Job
 
 # The names of a run within a study, and of a configuration, which has runs of several λ and seeds.
@@ -69,16 +67,3 @@ def read_chosen(job: Job, way: str) -> pd.DataFrame:
     manifest = job.read("choose_weight_decay", identity)
     path = job.root / paths.CHOSEN.format(**identity)
     return read_file(manifest.check(path.parent, path.name))
-
-
-def write(path: Path, table: pd.DataFrame) -> dict[str, Any]:
-    """Write a table as CSV, whole or not at all; return its manifest entry."""
-    data = table.to_csv(index=False, lineterminator="\n").encode()
-    return manifests.describe(path, files.write_bytes(path, data))
-
-
-def write_table(path: Path, table: pa.Table) -> dict[str, Any]:
-    """Write a table as parquet, whole or not at all; return its manifest entry."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    return manifests.describe(path, files.write_bytes(path, sink.getvalue().to_pybytes()))

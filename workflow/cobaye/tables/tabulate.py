@@ -13,7 +13,8 @@ from cobaye.storage import finished_runs, paths, table_names
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import training_recipe
 from cobaye.tables import grid_table, optimality
-from cobaye.tables.reading import CONFIGURATION, KEYS, MEASURES, read_checked, write
+from cobaye.tables.reading import CONFIGURATION, KEYS, MEASURES, read_checked
+from cobaye.tables.writing import write_csv
 
 
 def tabulate(job: Job) -> Path:
@@ -27,7 +28,9 @@ def tabulate(job: Job) -> Path:
     raw = _collected(job)
     files = table_names.made_by(job.identity["maker"])
     tables = _derived(job, raw) if job.identity["maker"] == "derived" else _tables(job, raw)
-    entries = {files[name]: write(job.folder / files[name], rows) for name, rows in tables.items()}
+    entries = {
+        files[name]: write_csv(job.folder / files[name], rows) for name, rows in tables.items()
+    }
     return job.publish(entries)
 
 

@@ -1,15 +1,30 @@
-"""The tables of an analysis, written with their manifest."""
+"""Tables written: CSV, parquet, and those of an analysis with their manifest."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from cobaye.storage import files, manifests, table_names
 from cobaye.storage.jobs import Job
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> dict[str, Any]:
+    """Write a table as CSV, whole or not at all; return its manifest entry."""
+    data = table.to_csv(index=False, lineterminator="\n").encode()
+    return manifests.describe(path, files.write_bytes(path, data))
+
+
+def write_parquet(path: Path, table: pa.Table) -> dict[str, Any]:
+    """Write a table as parquet, whole or not at all; return its manifest entry."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return manifests.describe(path, files.write_bytes(path, sink.getvalue().to_pybytes()))
 
 
 def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
@@ -19,16 +34,10 @@ def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
     if set(tables) != set(names):
         raise ValueError(f"analysis {kind!r} states the tables {sorted(names)}")
     entries = {}
-    for table, file in names.items():
-        path = job.folder / file
-        data = _encoded(tables[table], file)
-        entries[file] = manifests.describe(path, files.write_bytes(path, data))
+    for name, file in names.items():
+        path, table = job.folder / file, tables[name]
+        if path.suffix == ".csv":
+            entries[file] = write_csv(path, table)
+        else:
+            entries[file] = write_parquet(path, pa.Table.from_pandas(table, preserve_index=False))
     return job.publish(entries)
-
-
-def _encoded(table: pd.DataFrame, file: str) -> bytes:
-    if file.endswith(".csv"):
-        return table.to_csv(index=False, lineterminator="\n").encode()
-    buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False, compression="zstd")
-    return buffer.getvalue()
