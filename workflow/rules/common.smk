@@ -1,6 +1,5 @@
 # The config, checked; what each job is told, and what it asks for.
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -28,7 +27,7 @@ except CobayeError as error:
     raise WorkflowError(str(error)) from None
 PLAN = Plan(CONFIG, WORKFLOW / "scripts")
 # What jobs compare with the code that they find: see `Job.refuse_edited_code`.
-os.environ["COBAYE_TREE"] = code_digest.tree_digest()
+code_digest.announce_tree()
 
 STUDIES = CONFIG.studies.values()
 TOGETHER = [(study.name, group) for study in STUDIES for group in runs.groups(study)]

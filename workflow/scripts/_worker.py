@@ -18,6 +18,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cobaye.errors import CobayeError
+from cobaye.storage import code_digest
 from cobaye.storage.jobs import Job
 
 SHELLS = ("bash", "dash", "sh", "zsh")
@@ -39,7 +40,7 @@ def job_of(snakemake: Any, stage: str) -> Iterator[Job]:
                 threads=snakemake.threads,
                 memory=snakemake.config.get("memory_share", 0.5),
                 script=Path(snakemake.scriptdir) / f"{stage}.py",
-                tree=os.environ.get("COBAYE_TREE"),
+                tree=os.environ.get(code_digest.TREE),
             )
             if not stage.endswith("_together"):
                 job.refuse_edited_code()

@@ -10,12 +10,15 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from cobaye import kinds
 
 ROOT = Path(__file__).parents[1]
+# Set by Snakemake's own process, read by its jobs.
+TREE = "COBAYE_TREE"
 
 
 def code_digest(script: Path | str, named_kinds: Iterable[tuple[str, str]] = ()) -> str:
@@ -34,6 +37,11 @@ def tree_digest() -> str:
         total.update(f"{file.relative_to(ROOT.parent)}\0".encode())
         total.update(file.read_bytes())
     return total.hexdigest()
+
+
+def announce_tree() -> None:
+    """Let the processes that this one starts know the digest of the code that stands now."""
+    os.environ[TREE] = tree_digest()
 
 
 def read_again() -> None:

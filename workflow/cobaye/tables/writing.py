@@ -14,6 +14,13 @@ from cobaye.storage import files, manifests, table_names
 from cobaye.storage.jobs import Job
 
 
+def write(path: Path, table: pd.DataFrame) -> dict[str, Any]:
+    """Write a table in the format of its file's name; return its manifest entry."""
+    if path.suffix == ".csv":
+        return write_csv(path, table)
+    return write_parquet(path, pa.Table.from_pandas(table, preserve_index=False))
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> dict[str, Any]:
     """Write a table as CSV, whole or not at all; return its manifest entry."""
     data = table.to_csv(index=False, lineterminator="\n").encode()
@@ -35,9 +42,5 @@ def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
         raise ValueError(f"analysis {kind!r} states the tables {sorted(names)}")
     entries = {}
     for name, file in names.items():
-        path, table = job.folder / file, tables[name]
-        if path.suffix == ".csv":
-            entries[file] = write_csv(path, table)
-        else:
-            entries[file] = write_parquet(path, pa.Table.from_pandas(table, preserve_index=False))
+        entries[file] = write(job.folder / file, tables[name])
     return job.publish(entries)
