@@ -1,4 +1,4 @@
-"""The config files: checked, one clear message per mistake, before anything is computed.
+"""Config files, checked before anything is computed, with one clear message per mistake.
 
 In: YAML. Out: plain dataclasses of `recipes`; pydantic stays in this package. The Snakefile is
 parsed again in every job of a cluster, so nothing here imports torch.

@@ -1,4 +1,6 @@
-"""Figures, one kind per file: small tables in; SVG, PDF and PNG out, the same bytes every time.
+"""Figures, one kind per file.
+
+In: tables of a study. Out: SVG, PDF and PNG, the same bytes every time.
 
 A kind states ``NAMES`` (the figures it draws, with the options that each starts from), ``TABLES``
 (those it reads; ``OPTIONAL_TABLES``: if the study makes them), ``Options`` and
@@ -65,10 +67,10 @@ def plot(job: Job) -> Path:
     """
     from cobaye.tables import reading
 
-    recipe, made = job.recipe, {}
+    recipe, entries = job.recipe, {}
     tables = reading.read_tables(job, recipe["tables"])
     options = recipes.parse(kinds.options("figures", recipe["kind"]), recipe["options"])
     for suffix, data in render(recipe["kind"], tables, options).items():
         path = job.path.with_name(f"{job.identity['figure']}.{suffix}")
-        made[path.name] = manifests.describe(path, files.write_bytes(path, data))
-    return job.publish(made)
+        entries[path.name] = manifests.describe(path, files.write_bytes(path, data))
+    return job.publish(entries)

@@ -1,4 +1,4 @@
-"""The loss of each class against λ: its panels, and which λ suits which class."""
+"""The loss of each class against λ: its panels, and the λ of the lowest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cobaye.figures import _lambda_axis, _panels
 
 
 class Row(NamedTuple):
-    """The panel of one configuration. classes: rows of that table, of runs that stayed finite."""
+    """The panel of one configuration. classes: rows of the table `classes`, finite runs."""
 
     ax: Axes
     configuration: _panels.Configuration
@@ -31,14 +31,14 @@ def rows(
     classes = classes[classes["split"] == split]
     configurations = _panels.configurations(classes)
     fig, axes = _panels.grid(len(configurations), size=size)
-    found = []
+    panels = []
     for ax, configuration in zip(axes[:, 0], configurations, strict=False):
         best = _panels.best(tables, configuration)
         _panels.title(ax, configuration, best)
         axis = _lambda_axis.LambdaAxis(tuple(_panels.lambdas(tables, configuration)))
         finite = _panels.without_diverged(classes, tables, configuration)
-        found.append(Row(ax, configuration, axis, best, finite))
-    return fig, found
+        panels.append(Row(ax, configuration, axis, best, finite))
+    return fig, panels
 
 
 def class_losses(classes: pd.DataFrame, labels: Iterable[str]) -> pd.DataFrame:

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 
 from cobaye.figures import _epoch_curves, _lambda_axis, _panels, _style
 
-# A loss that goes so many times higher than the usual one's does not stretch the axis.
+# A loss so many times higher than the median curve's highest does not stretch the axis.
 _FAR = 5.0
 
 
 def names(configurations: Sequence[_panels.Configuration]) -> dict[_panels.Configuration, str]:
-    """Return what tells each pair from the others: its model, its optimizer, or both."""
+    """Return configuration → name: the model, the optimizer, or both, whichever differ."""
     models, optimizers = (
         {configuration[part] for configuration in configurations} for part in (0, 1)
     )
@@ -32,17 +32,17 @@ def names(configurations: Sequence[_panels.Configuration]) -> dict[_panels.Confi
 
 
 def weight_decay(tables: Mapping[str, pd.DataFrame], configuration: _panels.Configuration) -> str:
-    """Return the λ that a pair is shown at: the best overall; its smallest if no run is finite."""
-    own = _lambda_axis.order(_panels.of(tables["runs"], configuration)["weight_decay"])
-    return _panels.best(tables, configuration) or own[0]
+    """Return the λ shown for a configuration: the best overall, or the smallest if all diverged."""
+    labels = _lambda_axis.order(_panels.of(tables["runs"], configuration)["weight_decay"])
+    return _panels.best(tables, configuration) or labels[0]
 
 
 def at_its_best(
     table: pd.DataFrame, tables: Mapping[str, pd.DataFrame], configuration: _panels.Configuration
 ) -> pd.DataFrame:
-    """Return the rows of a pair's runs at the λ that it is shown at."""
-    mine, label = _panels.of(table, configuration), weight_decay(tables, configuration)
-    return mine[[_lambda_axis.same(own, label) for own in mine["weight_decay"].astype(str)]]
+    """Return the rows of a configuration's runs at the λ of `weight_decay`."""
+    rows, label = _panels.of(table, configuration), weight_decay(tables, configuration)
+    return rows[[_lambda_axis.same(other, label) for other in rows["weight_decay"].astype(str)]]
 
 
 def curves(
@@ -51,36 +51,36 @@ def curves(
     configurations: Sequence[_panels.Configuration],
     quantity: _epoch_curves.Quantity,
 ) -> dict[_panels.Configuration, _epoch_curves.Curve]:
-    """Return each pair's curve of a column of ``table`` (a row per run and epoch)."""
-    found = {}
+    """Return each configuration's curve of a column of ``table`` (a row per run and epoch)."""
+    by_configuration = {}
     for configuration in configurations:
-        mine, label = at_its_best(table, tables, configuration), weight_decay(tables, configuration)
+        rows, label = at_its_best(table, tables, configuration), weight_decay(tables, configuration)
         bad = {
             seed
-            for own, seed in _panels.diverged(tables, configuration)
-            if _lambda_axis.same(own, label)
+            for other, seed in _panels.diverged(tables, configuration)
+            if _lambda_axis.same(other, label)
         }
-        wide = mine.pivot(index="epoch", columns="seed", values=quantity.column)
-        found[configuration] = _epoch_curves.curve(wide, bad, quantity.factor)
-    return found
+        wide = rows.pivot(index="epoch", columns="seed", values=quantity.column)
+        by_configuration[configuration] = _epoch_curves.curve(wide, bad, quantity.factor)
+    return by_configuration
 
 
 def draw(
     ax: Axes,
-    found: Mapping[_panels.Configuration, _epoch_curves.Curve],
+    by_configuration: Mapping[_panels.Configuration, _epoch_curves.Curve],
     quantity: _epoch_curves.Quantity,
 ) -> None:
     """Draw the curves of a panel, with the range over seeds; a cross ends one that diverged.
 
     Losses far above the others' run along the upper edge.
     """
-    shown = list(found.values())
+    shown = list(by_configuration.values())
     if quantity.column == "loss":
         highest = [one.high.max(initial=0) for one in shown if one.whole]
         far = _FAR * np.median(highest) if highest else np.inf
         shown = [one for one in shown if one.high.max(initial=0) <= far]
     _epoch_curves.frame(ax, quantity, *_epoch_curves.limits(shown, quantity.log))
-    for index, one in enumerate(found.values()):
+    for index, one in enumerate(by_configuration.values()):
         _epoch_curves.plot(ax, one, _style.category(index))
 
 
@@ -90,9 +90,9 @@ def legend(
     accuracies: Mapping[_panels.Configuration, _epoch_curves.Curve],
     split: str,
 ) -> None:
-    """Name the curves, each with where its accuracy on a split ends, its λ where λ varies.
+    """Add the legend: each curve's name, its last accuracy on a split, its λ where λ varies.
 
-    Of runs that diverged it says why they ended.
+    Where runs diverged, it says why they ended.
     """
     varies = tables["runs"]["weight_decay"].nunique() > 1
     handles = []
@@ -105,7 +105,7 @@ def legend(
         runs = at_its_best(tables["runs"], tables, configuration)
         reasons = runs.loc[~runs["finite"].astype(bool), "stopped"]
         if len(reasons):
-            of = f" ({len(reasons)} of {len(runs)} seeds)" if len(runs) > 1 else ""
-            label += f"\n× {reasons.iloc[0]}{of}"
+            share = f" ({len(reasons)} of {len(runs)} seeds)" if len(runs) > 1 else ""
+            label += f"\n× {reasons.iloc[0]}{share}"
         handles.append(Line2D([], [], label=label, **_style.category(index)))
     _panels.legend(fig, handles, title=f"accuracy on {split} at the end")

@@ -1,4 +1,4 @@
-"""A quantity against epochs, one curve per λ: what the figures of chapter 4 have in common."""
+"""Quantities against epochs, one curve per λ (S0, chapter 4)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean over seeds with its range, and where runs that diverged were last seen finite."""
+    """Mean over seeds with its range. ends: the last finite points of runs that diverged."""
 
     epochs: np.ndarray
     mean: np.ndarray
@@ -47,8 +47,8 @@ class Curve:
 def curve(values: pd.DataFrame, bad: set[int], factor: float = 1.0) -> Curve:
     """Return the curve of one λ from ``values`` (epoch × seed); ``bad``: seeds that diverged.
 
-    Runs that diverged count only where no other run is left. The curve goes as far as all the runs
-    that count, so that no step in it comes from a run that ends.
+    Runs that diverged count only if all did. The curve ends with the shortest of the runs that
+    count, so that none of its steps comes from a run that ends.
     """
     epochs = values.index.to_numpy(float)
     runs = values.to_numpy(float) * factor
@@ -87,10 +87,10 @@ def figure(
         _lambda_axis.order(table["weight_decay"]),
     )
     fig, axes = _panels.grid(len(configurations), len(quantities), size)
-    crosses, own = False, {}
+    crosses, baselines = False, {}
     for row, configuration in zip(axes, configurations, strict=False):
         best, bad = _panels.best(tables, configuration), _panels.diverged(tables, configuration)
-        mine = _panels.of(table, configuration)
+        rows = _panels.of(table, configuration)
         _panels.title(row[0], configuration, best)
         for ax, quantity in zip(row, quantities, strict=True):
             curves = {
@@ -100,24 +100,24 @@ def figure(
                     quantity.factor,
                 )
                 for label in labels
-                if len(runs := mine[mine["weight_decay"] == label])
+                if len(runs := rows[rows["weight_decay"] == label])
             }
             level = split and _panels.baseline(tables, split, quantity.column)
             level = None if level is None else level * quantity.factor
             title = quantity.title.format(**_panels.loss_words(tables, configuration))
             _draw(ax, curves, labels, best, replace(quantity, title=title), level)
-            own |= {handle.get_label(): handle for handle in _panels.mark_baseline(ax, level)}
+            baselines |= {handle.get_label(): handle for handle in _panels.mark_baseline(ax, level)}
             crosses |= any(one.ends for one in curves.values())
     if configurations:
-        _legend(fig, labels, len(configurations), crosses, list(own.values()))
+        _legend(fig, labels, len(configurations), crosses, list(baselines.values()))
     return fig
 
 
 def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a quantity of one λ, epoch × seed.
 
-    Runs of a solver have rows where its steps ended, which differ from seed to seed: between two
-    of them, the weights are those of the first.
+    A solver's run has a row per finished step, and seeds differ in these epochs. Until the next row
+    the weights stay the same.
     """
     wide = runs.pivot(index="epoch", columns="seed", values=column)
     return wide.ffill().where(wide.bfill().notna())
@@ -179,9 +179,9 @@ def _log_tick(value: float, _: int) -> str:
 
 
 def limits(curves: Sequence[Curve], log: bool, level: float | None = None) -> tuple[float, float]:
-    """Return the limits of the runs that stayed finite: one that explodes must not hide them.
+    """Return the limits of the y axis: those of the finite runs, so that no other run hides them.
 
-    level: one more value that is shown.
+    level: one more value to show.
     """
     shown = [one for one in curves if one.whole] or list(curves)
     values = np.concatenate([np.concatenate([one.low, one.high]) for one in shown] or [[]])
@@ -197,7 +197,7 @@ def limits(curves: Sequence[Curve], log: bool, level: float | None = None) -> tu
 
 
 def _legend(
-    fig: Figure, labels: Sequence[str], rows: int, crosses: bool, own: Sequence[Line2D]
+    fig: Figure, labels: Sequence[str], rows: int, crosses: bool, baselines: Sequence[Line2D]
 ) -> None:
     handles = [
         Line2D([], [], label=label, **_style.look(index, len(labels)))
@@ -208,6 +208,6 @@ def _legend(
     handles.append(
         Line2D([], [], color=_style.GREY, linewidth=_BEST_WIDTH, label="best overall\n(on val)")
     )
-    handles += own
+    handles += baselines
     columns = math.ceil(len(handles) / (_LEGEND_ROWS * rows)) or 1
     _panels.legend(fig, handles, title=_lambda_axis.AXIS_TITLE, ncols=columns)

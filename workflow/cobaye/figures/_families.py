@@ -25,7 +25,7 @@ INITIAL = {"color": _style.GREY, "linestyle": (0, (2, 1.2)), "linewidth": 1.3}
 
 
 class Member(NamedTuple):
-    """The runs of one (model, optimizer, λ), all seeds; place: its level; of: how many levels."""
+    """The runs of one (model, optimizer, λ), all seeds; place: the level; levels: their number."""
 
     model: str
     optimizer: str
@@ -33,31 +33,31 @@ class Member(NamedTuple):
     label: str
     number: int
     place: int
-    of: int
+    levels: int
 
     def rows(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return its rows of a table."""
-        found = table["model"] == self.model
-        found &= table["optimizer"] == self.optimizer
-        return table[found & (table["weight_decay"].astype(str) == self.weight_decay)]
+        """Return the member's rows of a table."""
+        matching = table["model"] == self.model
+        matching &= table["optimizer"] == self.optimizer
+        return table[matching & (table["weight_decay"].astype(str) == self.weight_decay)]
 
     @property
     def color(self) -> str:
-        """The colour of its family."""
+        """The colour of the family."""
         return _COLOURS[self.number % len(_COLOURS)]
 
     @property
     def marker(self) -> str:
-        """The marker of its family."""
+        """The marker of the family."""
         return _MARKERS[self.number % len(_MARKERS)]
 
     def look(self) -> dict[str, Any]:
-        """Return colour, dashes and width of its lines."""
-        dashes = _DASHES[(self.of - 1 - self.place) % len(_DASHES)]
+        """Return colour, dashes and width of the member's lines."""
+        dashes = _DASHES[(self.levels - 1 - self.place) % len(_DASHES)]
         return {"color": self.color, "linestyle": dashes, "linewidth": 1.2}
 
     def handle(self) -> Line2D:
-        """Return its legend entry."""
+        """Return the member's legend entry."""
         return Line2D([], [], label=self.label, **self.look())
 
 
@@ -65,45 +65,45 @@ Families = dict[str, list[Member]]
 
 
 def families(table: pd.DataFrame, wanted: str = "") -> Families:
-    """Return family → members, as a table with one row or more per run has them; wanted: one alone.
+    """Return family → members, from a table with one row or more per run; wanted: one family alone.
 
-    Where a study has several models, each has families of its own, named with it. A table that says
-    which runs are ``finite`` has those of which none is called diverged.
+    Where a study has several models, a family is of one model and its name says which. Members
+    whose runs all diverged are named so, if the table has the column ``finite``.
     """
-    found: dict[str, list[tuple[str, str, str]]] = {}
+    groups: dict[str, list[tuple[str, str, str]]] = {}
     keys = [tuple(map(str, key)) for key in table[RUN].drop_duplicates().itertuples(index=False)]
     several = len({model for model, _, _ in keys}) > 1
     for model, optimizer, weight_decay in keys:
         matched = LEVEL.fullmatch(optimizer)
         family = matched[1] if matched else optimizer
         name = f"{model} · {family}" if several else family
-        found.setdefault(name, []).append((model, optimizer, weight_decay))
+        groups.setdefault(name, []).append((model, optimizer, weight_decay))
     lost = _diverged(table)
-    made = {
+    members = {
         name: [
-            Member(*key, _label(key, own, several) + lost.get(key, ""), number, place, len(own))
-            for place, key in enumerate(own)
+            Member(*key, _label(key, group, several) + lost.get(key, ""), number, place, len(group))
+            for place, key in enumerate(group)
         ]
-        for number, (name, own) in enumerate(found.items())
+        for number, (name, group) in enumerate(groups.items())
     }
-    return {name: own for name, own in made.items() if wanted in ("", name)}
+    return {name: family for name, family in members.items() if wanted in ("", name)}
 
 
 def _diverged(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
-    """Return what is added to the names of those of which every run diverged."""
+    """Return the addition to the names of members whose runs all diverged."""
     if "finite" not in table:
         return {}
     finite = table["finite"].astype(bool).groupby([table[key].astype(str) for key in RUN]).any()
     return dict.fromkeys(finite.index[~finite], " (diverged)")
 
 
-def _label(key: tuple[str, str, str], own: list[tuple[str, str, str]], several: bool) -> str:
+def _label(key: tuple[str, str, str], family: list[tuple[str, str, str]], several: bool) -> str:
     model, optimizer, weight_decay = key
     label = f"{model} · {optimizer}" if several else optimizer
-    alike = sum(each[1] == optimizer for each in own) > 1
+    alike = sum(other == optimizer for _, other, _ in family) > 1
     return f"{label}, λ = {weight_decay}" if alike else label
 
 
-def handles(found: Mapping[str, list[Member]]) -> list[Line2D]:
+def handles(families: Mapping[str, list[Member]]) -> list[Line2D]:
     """Return the legend entries of all members, family by family."""
-    return [member.handle() for own in found.values() for member in own]
+    return [member.handle() for members in families.values() for member in members]

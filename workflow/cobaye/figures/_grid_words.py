@@ -1,4 +1,4 @@
-"""The grid's table as figures take it: what was varied, how it is called, who is best and worst."""
+"""The table of a grid, in words: names of hyperparameters and values, and trials by rank."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHORT = {"learning_rate": "lr", "batch_size": "batch", "width": "h", "epochs": "
 
 
 def hyperparameters(table: pd.DataFrame) -> list[str]:
-    """Return the columns of what a grid varies, in its order, the epochs last."""
+    """Return the columns of a grid's hyperparameters, in its order, the epochs last."""
     return [*table.columns[len(KEYS) : list(table.columns).index("epochs")], "epochs"]
 
 
@@ -22,7 +22,7 @@ def varied(table: pd.DataFrame) -> list[str]:
 
 
 def name(column: str) -> str:
-    """Return what an axis calls a hyperparameter."""
+    """Return the name of a hyperparameter on an axis."""
     head, _, place = column.rpartition("_")
     if place.isdigit():
         return f"units in hidden layer {place}" if head == "width" else f"{head} {place}"
@@ -30,7 +30,7 @@ def name(column: str) -> str:
 
 
 def text(value: object) -> str:
-    """Return a value of a hyperparameter as it stands in a label."""
+    """Return a value of a hyperparameter as text for a label."""
     if pd.isna(value):
         return "–"
     return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
@@ -47,7 +47,7 @@ def described(row: pd.Series, columns: list[str]) -> str:
 
 
 def ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows, the best first; those that diverged are last, by how soon they did."""
+    """Return the rows, best first; trials that diverged come last, the earliest at the end."""
     last = table["rank"].max()
     place = table["rank"].astype(float).fillna((0 if pd.isna(last) else int(last)) + 1)
     order = table.assign(_place=place, _late=-table["epoch"].astype(int))

@@ -1,4 +1,4 @@
-"""What indicators are called."""
+"""The names of indicators in figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""λ as labels and as an axis."""
+"""The axis of λ, and the order of λ labels."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LambdaAxis:
         return [math.log10(float(label)) for label in self.labels if float(label) > 0]
 
     def positions(self) -> np.ndarray:
-        """Return where each label stands, in decades."""
+        """Return the place of each label, in decades."""
         exponents = self._exponents
         if len(exponents) == len(self.labels):
             return np.array(exponents)
@@ -55,9 +55,9 @@ class LambdaAxis:
         return np.array([exponents[0] - gap, *exponents])
 
     def place(self, label: str | None) -> float | None:
-        """Return where one label stands, or None if it is not on this axis."""
-        found = [same(own, label) for own in self.labels]
-        return float(self.positions()[found.index(True)]) if any(found) else None
+        """Return the place of one label, or None if it is not on this axis."""
+        matches = [same(other, label) for other in self.labels]
+        return float(self.positions()[matches.index(True)]) if any(matches) else None
 
     def dress(self, ax: Axes) -> None:
         """Give ``ax`` ticks (decades, and 0), small ticks at every λ, the break and the title."""

@@ -28,24 +28,24 @@ def columns(
     if untrained:
         first = next(iter(states.values()))[1]
         return [
-            (title, UNTRAINED, {name: _of(rows, own) for name, (_, rows) in states.items()})
-            for title, own in _layer_panels.networks(first)
+            (title, UNTRAINED, {name: _of(rows, first_rows) for name, (_, rows) in states.items()})
+            for title, first_rows in _layer_panels.networks(first)
         ]
-    found = _families.families(runs, family)
+    families = _families.families(runs, family)
     return [
         (
             member.label,
             {"color": member.color},
             {name: member.rows(trained) for name, (trained, _) in states.items()},
         )
-        for members in found.values()
+        for members in families.values()
         for member in members
     ]
 
 
-def _of(rows: pd.DataFrame, own: pd.DataFrame) -> pd.DataFrame:
+def _of(rows: pd.DataFrame, model_rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one model."""
-    return rows[rows["model"] == own["model"].iloc[0]]
+    return rows[rows["model"] == model_rows["model"].iloc[0]]
 
 
 def grid(
@@ -75,22 +75,23 @@ def grid(
 def shares(table: pd.DataFrame, layer: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the share of each bin of a layer, and the edges; seeds are added up.
 
-    Bins of one network are of one width; where seeds' differ, by a power of two, the widest counts.
+    All bins of a network have one width. Where the widths of seeds differ, by powers of two, the
+    widest is used.
     """
-    own = table[table["layer"] == layer]
-    widths = own["upper"] - own["lower"]
-    if len(own) and widths.max() > 1.5 * widths.min():
+    rows = table[table["layer"] == layer]
+    widths = rows["upper"] - rows["lower"]
+    if len(rows) and widths.max() > 1.5 * widths.min():
         width = widths.max()
-        lower = np.floor(own["lower"] / width) * width
-        own = own.assign(lower=lower, upper=lower + width)
-    counts = own.groupby(["lower", "upper"])["count"].sum()
+        lower = np.floor(rows["lower"] / width) * width
+        rows = rows.assign(lower=lower, upper=lower + width)
+    counts = rows.groupby(["lower", "upper"])["count"].sum()
     edges = counts.index.get_level_values("lower").to_numpy(float)
     upper = counts.index.get_level_values("upper").to_numpy(float)
     return counts.to_numpy(float) / max(counts.sum(), 1), np.append(edges, upper[-1:])
 
 
 def bars(ax: Axes, table: pd.DataFrame, layer: int, **look: Any) -> None:
-    """Draw the shares of a layer's bins in %, on an axis that shows a single one of them too."""
+    """Draw the shares of a layer's bins in %, on an axis that also shows very small ones."""
     heights, edges = shares(table, layer)
     if len(heights):
         ax.stairs(heights * 100, edges, fill=True, **look)
@@ -99,18 +100,18 @@ def bars(ax: Axes, table: pd.DataFrame, layer: int, **look: Any) -> None:
     ax.set_yticks([1, 100], ["1", "100"])
 
 
-def each(
-    axes: np.ndarray, layers: Sequence[int], found: Sequence[Column]
+def panels(
+    axes: np.ndarray, layers: Sequence[int], columns: Sequence[Column]
 ) -> Iterator[tuple[Axes, int, Any, dict[str, pd.DataFrame]]]:
-    """Yield every panel with its layer, look and tables; name the layers at the left."""
-    for row, layer in zip(axes, layers if found else (), strict=False):
-        for ax, (_, look, own) in zip(row, found, strict=True):
-            yield ax, layer, look, own
+    """Yield every panel's axes, layer, look and tables; number the layers at the left."""
+    for row, layer in zip(axes, layers if columns else (), strict=False):
+        for ax, (_, look, frames) in zip(row, columns, strict=True):
+            yield ax, layer, look, frames
         row[0].set_ylabel(f"{layer}", rotation=0, ha="right", va="center")
 
 
 def label(figure: Figure, x: str, y: str) -> None:
-    """Name what all panels show."""
+    """Name the axes that all panels share."""
     width, height = figure.get_size_inches()
     figure.supxlabel(x, y=0.06 / height, fontsize=8)
     figure.supylabel(y, x=0.06 / width, fontsize=8)

@@ -17,31 +17,31 @@ MANY_LAYERS = 8
 
 
 def panels(
-    found: _families.Families, rows: int = 1, height: float = 2.3
+    families: _families.Families, rows: int = 1, height: float = 2.3
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [row, family], each row with one y axis."""
-    count = max(len(found), 1)
+    count = max(len(families), 1)
     figure = Figure(figsize=(1.2 + 2.2 * count, height * rows), layout="constrained")
     axes = figure.subplots(rows, count, squeeze=False, sharex=True, sharey="row")
-    if not found:
+    if not families:
         empty(axes[0, 0])
-    for ax, name in zip(axes[0], found, strict=False):
+    for ax, name in zip(axes[0], families, strict=False):
         ax.set_title(name, loc="left")
     return figure, axes
 
 
 def members(
-    found: _families.Families,
+    families: _families.Families,
     ylabel: str,
     draw_member: Callable[[Axes, _families.Member], None],
     panel: tuple[float, float],
     margin: tuple[float, float],
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure with a row of panels per family and a panel per member, each drawn."""
-    figure, axes = by_member(list(found.values()), panel, margin)
-    for row, own in zip(axes, found.values(), strict=False):
+    figure, axes = by_member(list(families.values()), panel, margin)
+    for row, family in zip(axes, families.values(), strict=False):
         row[0].set_ylabel(ylabel)
-        for ax, member in zip(row, own, strict=False):
+        for ax, member in zip(row, family, strict=False):
             ax.set_axis_on()
             ax.set_title(member.label, loc="left")
             draw_member(ax, member)
@@ -55,7 +55,7 @@ def by_member(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [row, column], one for each member of each row, all of them off.
 
-    panel, margin: width and height of one, and beside and above all, in inches.
+    panel: width and height of one. margin: room beside and above all. Both in inches.
     """
     count, columns = max(len(rows), 1), max(map(len, rows), default=1)
     size = (margin[0] + panel[0] * columns, margin[1] + panel[1] * count)
@@ -86,15 +86,17 @@ def line(ax: Axes, table: pd.DataFrame, value: str, look: Mapping[str, Any]) -> 
         ax.fill_between(layers, low, high, color=look["color"], alpha=0.18, linewidth=0)
 
 
-def draw(row: Sequence[Axes], table: pd.DataFrame, found: _families.Families, value: str) -> bool:
+def draw(
+    row: Sequence[Axes], table: pd.DataFrame, families: _families.Families, value: str
+) -> bool:
     """Draw one row of panels; return whether the untrained network is in it.
 
     table: rows of trained networks and, if it has the column "state", of untrained ones.
     """
     trained, untrained = by_state(table)
-    for ax, own in zip(row, found.values(), strict=False):
-        line(ax, of_model(untrained, own), value, _families.INITIAL)
-        for member in own:
+    for ax, family in zip(row, families.values(), strict=False):
+        line(ax, of_model(untrained, family), value, _families.INITIAL)
+        for member in family:
             line(ax, member.rows(trained), value, member.look())
         number_layers(ax, table["layer"])
     return not untrained[value].dropna().empty
@@ -107,17 +109,17 @@ def by_state(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table[table["state"] == "trained"], table[table["state"] == "initial"]
 
 
-def of_model(untrained: pd.DataFrame, own: Sequence[_families.Member]) -> pd.DataFrame:
-    """Return the rows of the untrained network that a family began as."""
-    return untrained[untrained["model"] == own[0].model]
+def of_model(untrained: pd.DataFrame, family: Sequence[_families.Member]) -> pd.DataFrame:
+    """Return the rows of the untrained network of a family's model."""
+    return untrained[untrained["model"] == family[0].model]
 
 
 def networks(untrained: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """Return the name and the rows of every untrained network."""
     models = list(untrained["model"].unique())
     return [
-        (f"{model} · untrained" if len(models) > 1 else "untrained", own)
-        for model, own in untrained.groupby("model", sort=False)
+        (f"{model} · untrained" if len(models) > 1 else "untrained", rows)
+        for model, rows in untrained.groupby("model", sort=False)
     ]
 
 
@@ -128,9 +130,9 @@ def number_layers(ax: Axes, layers: pd.Series) -> None:
     ax.set_xlim(0.5, last + 0.5)
 
 
-def legend(figure: Figure, found: _families.Families, *, untrained: bool) -> None:
+def legend(figure: Figure, families: _families.Families, *, untrained: bool) -> None:
     """Put the legend of all members, and of the untrained network, right of the panels."""
-    handles = _families.handles(found)
+    handles = _families.handles(families)
     if untrained:
         handles.append(Line2D([], [], label="untrained", **_families.INITIAL))
     if handles:

@@ -1,4 +1,4 @@
-"""Panels: one row per configuration, its title, its legend, and what its runs did."""
+"""Panels: a row per configuration, with title, legend, and marks of best, baseline, diverged."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def diverged(
 
 
 def lambdas(tables: Mapping[str, pd.DataFrame], configuration: Configuration) -> list[str]:
-    """Return the λ that a row's runs were trained with, from the smallest λ up."""
+    """Return the λ of a configuration's runs, from the smallest up."""
     return _lambda_axis.order(of(tables["runs"], configuration)["weight_decay"])
 
 
@@ -71,9 +71,9 @@ def without_diverged(
     table: pd.DataFrame, tables: Mapping[str, pd.DataFrame], configuration: Configuration
 ) -> pd.DataFrame:
     """Return the rows of a configuration that come from runs that stayed finite."""
-    mine, bad = of(table, configuration), diverged(tables, configuration)
-    runs = zip(mine["weight_decay"].astype(str), mine["seed"], strict=True)
-    return mine[np.array([run not in bad for run in runs], dtype=bool)]
+    rows, bad = of(table, configuration), diverged(tables, configuration)
+    runs = zip(rows["weight_decay"].astype(str), rows["seed"], strict=True)
+    return rows[np.array([run not in bad for run in runs], dtype=bool)]
 
 
 def grid(
@@ -121,10 +121,10 @@ BASELINE_LINE = {"color": _style.GREY, "linewidth": 1.3, "linestyle": (0, (6, 3)
 
 
 def baseline(tables: Mapping[str, pd.DataFrame], split: str, column: str) -> float | None:
-    """Return what the backbone's own last layer scores on a split, if the study has it."""
+    """Return the score of the backbone's original last layer on a split, if the study has it."""
     table = tables["baseline"]
-    found = table.loc[table["split"] == split, column] if column in table else ()
-    return float(found.iloc[0]) if len(found) else None
+    values = table.loc[table["split"] == split, column] if column in table else ()
+    return float(values.iloc[0]) if len(values) else None
 
 
 def mark_baseline(ax: Axes, value: float | None) -> list[Line2D]:

@@ -71,7 +71,7 @@ def house() -> Iterator[None]:
 
 
 def lay_out(figure: Figure) -> None:
-    """Place everything once, so that all formats share one layout (and its cost)."""
+    """Compute the layout once, for all formats."""
     figure.align_ylabels()
     if engine := figure.get_layout_engine():
         engine.execute(figure)
@@ -95,7 +95,7 @@ _COLOURS = (INK, "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
 def category(index: int) -> dict[str, Any]:
-    """Return colour, dashes and width of one of up to twelve things that have no order."""
+    """Return colour, dashes and width of one of up to twelve curves without an order."""
     return {
         "color": _COLOURS[index % len(_COLOURS)],
         "linestyle": _DASHES[index % len(_DASHES)],

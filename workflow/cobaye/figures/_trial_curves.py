@@ -25,15 +25,15 @@ def panel(
     varied: Sequence[str],
 ) -> bool:
     """Draw a trial's losses; return whether it diverged."""
-    mine = [_of(frame, row) for frame in (history[history["epoch"] > 0], metrics)]
-    on_val = mine[1][mine[1]["split"] == "val"]
+    train, scores = (_of(frame, row) for frame in (history[history["epoch"] > 0], metrics))
+    on_val = scores[scores["split"] == "val"]
     finite = []
-    for frame, style in ((mine[0], TRAIN), (on_val, VAL)):
+    for frame, style in ((train, TRAIN), (on_val, VAL)):
         loss = frame["loss"].to_numpy(float)
         loss = np.where(np.abs(loss) < 1e30, loss, np.nan)
         ax.plot(frame["epoch"], loss, **style)
         finite.append(loss[np.isfinite(loss)])
-    _limit(ax, [each for each in finite if len(each)])
+    _limit(ax, [losses for losses in finite if len(losses)])
     lowest = on_val[on_val["epoch"] == row["lowest_val_loss_epoch"]]
     ax.plot(lowest["epoch"], lowest["loss"], zorder=4, **LOWEST)
     diverged = not bool(row["finite"])
@@ -48,26 +48,26 @@ def panel(
     ax.set_xlabel("epoch")
     ax.set_xlim(left=0)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if not any(len(each) for each in finite):
+    if not any(len(losses) for losses in finite):
         ax.set_yticks([])
     return diverged
 
 
 def _limit(ax: Axes, losses: Sequence[np.ndarray]) -> None:
-    """Leave the peaks of single epochs out: the rest is to be seen."""
+    """Limit the y axis without the peaks of single epochs."""
     if losses:
-        tops = [max(each[0], each[-1], np.quantile(each, 0.95)) for each in losses]
-        low, high = min(each.min() for each in losses), max(tops)
+        tops = [max(loss[0], loss[-1], np.quantile(loss, 0.95)) for loss in losses]
+        low, high = min(loss.min() for loss in losses), max(tops)
         pad = 0.06 * (high - low) or 0.05 * abs(high) or 0.05
         ax.set_ylim(low - pad, high + pad)
 
 
 def _of(frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Return a run's epochs, as far as a trial goes."""
-    mine = frame["epoch"] <= row["epoch"]
+    """Return the rows of a run up to the last epoch of the trial."""
+    within = frame["epoch"] <= row["epoch"]
     for key in _grid_words.KEYS:
-        mine &= frame[key] == row[key]
-    return frame[mine]
+        within &= frame[key] == row[key]
+    return frame[within]
 
 
 def legend(fig: Figure, crosses: bool) -> None:

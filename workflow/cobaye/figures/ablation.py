@@ -1,4 +1,4 @@
-"""Accuracy on test of each step, in order, beside train's and the change that it makes (S1.9)."""
+"""Accuracy on test of each step of an ablation, beside train's, and its change (S1.9)."""
 
 from __future__ import annotations
 
@@ -50,18 +50,18 @@ class Step:
 
 
 def names(configurations: Sequence[_panels.Configuration]) -> list[str]:
-    """Return what each step changes: the model or optimizer that the one before had not."""
-    found = [f"{configurations[0].model} · {configurations[0].optimizer}"]
+    """Return the name of each step: the model or optimizer that differs from the step before."""
+    steps = [f"{configurations[0].model} · {configurations[0].optimizer}"]
     for before, configuration in itertools.pairwise(configurations):
-        new = [own for own, old in zip(configuration, before, strict=True) if own != old]
-        found.append("+ " + " · ".join(new))
-    return found
+        new = [part for part, old in zip(configuration, before, strict=True) if part != old]
+        steps.append("+ " + " · ".join(new))
+    return steps
 
 
 def step(
     tables: Mapping[str, pd.DataFrame], configuration: _panels.Configuration, epochs: int
 ) -> Step:
-    """Return what a configuration reached at the λ that it is shown at."""
+    """Return a configuration's accuracies at the λ of `_configuration_curves.weight_decay`."""
     runs = _configuration_curves.at_its_best(tables["runs"], tables, configuration)
     finite = runs[runs["finite"].astype(bool)]
     if finite.empty:

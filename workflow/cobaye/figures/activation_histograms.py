@@ -30,15 +30,15 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a column per network."""
-    own = {name: tables[name] for name in TABLES[:1]}
-    found = _layer_histograms.columns(
-        own, tables["runs"], options.family, untrained=options.untrained
+    frames = {name: tables[name] for name in TABLES[:1]}
+    columns = _layer_histograms.columns(
+        frames, tables["runs"], options.family, untrained=options.untrained
     )
     layers = sorted(tables["activation-histograms"]["layer"].unique())
-    figure, axes = _layer_histograms.grid([title for title, *_ in found], layers)
-    for ax, layer, look, own in _layer_histograms.each(axes, layers, found):
-        _layer_histograms.bars(ax, own["activation-histograms"], layer, **look)
-    if found:
+    figure, axes = _layer_histograms.grid([title for title, *_ in columns], layers)
+    for ax, layer, look, frames in _layer_histograms.panels(axes, layers, columns):
+        _layer_histograms.bars(ax, frames["activation-histograms"], layer, **look)
+    if columns:
         _layer_histograms.label(
             figure, "mean activation of a neuron", "layer: share of its neurons (%)"
         )

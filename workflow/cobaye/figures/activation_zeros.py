@@ -25,10 +25,12 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a table, a row per network and a column per layer, shaded by its numbers."""
     table = tables["activations"]
-    found = _families.families(tables["runs"], options.family)
+    families = _families.families(tables["runs"], options.family)
     trained, untrained = _layer_panels.by_state(table)
     rows = _layer_panels.networks(untrained)
-    rows += [(each.label, each.rows(trained)) for own in found.values() for each in own]
+    rows += [
+        (member.label, member.rows(trained)) for family in families.values() for member in family
+    ]
     layers = sorted(table["layer"].unique())
     figure = Figure(
         figsize=(1.6 + 0.42 * max(len(layers), 4), 0.9 + 0.24 * max(len(rows), 2)),
@@ -39,7 +41,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         _layer_panels.empty(ax)
         return figure
     shares = np.array(
-        [own.groupby("layer")["zeros"].mean().reindex(layers).to_numpy(float) for _, own in rows]
+        [part.groupby("layer")["zeros"].mean().reindex(layers).to_numpy(float) for _, part in rows]
     )
     image = ax.imshow(np.ma.masked_invalid(shares), cmap="Greys", aspect="auto")
     for (row, column), share in np.ndenumerate(shares):

@@ -1,4 +1,4 @@
-"""How many classes have their lowest loss at each λ: bars (S0, figs. 5.1a and 5.2a)."""
+"""The number of classes with their lowest loss at each λ: bars (S0, figs. 5.1a and 5.2a)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             # A band well above a bar leaves room for the share right above the bar.
             near = low < tops + 0.15 * np.nanmax([*tops, *high])
             tops, room = np.where(near, np.fmax(tops, high), tops), np.nanmax(high)
-        _bars(ax, counts, tops, [same(own, best) for own in labels])
+        _bars(ax, counts, tops, [same(label, best) for label in labels])
         ax.set_ylim(0, max(*tops, room, 1) * 1.15)
         _name(ax, labels, best)
         if best is not None:
@@ -77,18 +77,18 @@ def _null(
     split: str,
     labels: Sequence[str],
 ) -> pd.DataFrame | None:
-    """Return what noise alone would count at each λ, or None if the study does not say."""
+    """Return the counts expected from noise alone, or None if the study has no such table."""
     if "null-best-lambda" not in tables:
         return None
-    mine = _panels.of(tables["null-best-lambda"], configuration)
-    if mine.empty:
+    rows = _panels.of(tables["null-best-lambda"], configuration)
+    if rows.empty:
         return None
-    mine = mine[mine["split"] == split].set_index("weight_decay")
-    return mine[["expected", "low", "high"]].reindex(list(labels))
+    rows = rows[rows["split"] == split].set_index("weight_decay")
+    return rows[["expected", "low", "high"]].reindex(list(labels))
 
 
 def _band(ax: Axes, null: pd.DataFrame) -> Patch:
-    """Draw the counts that noise alone would make, and their band; return the legend entry."""
+    """Draw the counts expected from noise alone, and their band; return the legend entry."""
     places = np.arange(len(null))
     low, high = null["low"].to_numpy(float), null["high"].to_numpy(float)
     ax.bar(places, high - low, 0.5, bottom=low, linewidth=0.6, zorder=3, **_NULL)
@@ -101,8 +101,8 @@ def _band(ax: Axes, null: pd.DataFrame) -> Patch:
 
 
 def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]) -> None:
-    """Draw the bars, and each share of all classes above whatever stands at its λ."""
-    colours = [_style.INK if own else _BAR for own in chosen]
+    """Draw the bars, and above each the share of all classes."""
+    colours = [_style.INK if is_best else _BAR for is_best in chosen]
     ax.bar(range(len(counts)), counts, 0.72, color=colours, edgecolor=_style.INK, linewidth=0.5)
     for place in np.flatnonzero(counts):
         percent = 100 * counts[place] / counts.sum()

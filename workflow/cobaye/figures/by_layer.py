@@ -1,4 +1,4 @@
-"""What activations say, layer by layer, of every network (S2.12, S2.13, S2.15–S2.17; 8.2–8.10)."""
+"""Statistics of activations, layer by layer (S2.12, S2.13, S2.15–S2.17; figures 8.2–8.10)."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw one panel per family; below, for silhouettes, how many neurons counted."""
     table = tables["activations"]
-    found = _families.families(tables["runs"], options.family)
+    families = _families.families(tables["runs"], options.family)
     counted = f"{options.value}_neurons"
     rows = 2 if counted in table else 1
-    figure, axes = _layer_panels.panels(found, rows)
-    if not found:
+    figure, axes = _layer_panels.panels(families, rows)
+    if not families:
         return figure
     table = table.assign(pathological=table["off"] + table["on"])
     factor = 100 if options.value in SHARES else 1
     table[options.value] *= factor
-    untrained = _layer_panels.draw(axes[0], table, found, options.value)
+    untrained = _layer_panels.draw(axes[0], table, families, options.value)
     axes[0, 0].set_ylabel(TITLES[options.value])
     if rows == 2:
-        _layer_panels.draw(axes[1], table, found, counted)
+        _layer_panels.draw(axes[1], table, families, counted)
         axes[1, 0].set_ylabel("neurons\nthat counted")
         axes[1, 0].set_ylim(bottom=0)
         axes[1, 0].yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -79,5 +79,5 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             ax.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
-    _layer_panels.legend(figure, found, untrained=untrained)
+    _layer_panels.legend(figure, families, untrained=untrained)
     return figure

@@ -1,4 +1,4 @@
-"""How much classes differ in what λ does to them, beside sampling noise; and its reliability."""
+"""The spread over classes of the effect of λ, beside sampling noise; and its reliability."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     configurations = _panels.configurations(table)
     fig, axes = _panels.grid(len(configurations), 2, size=(8.2, 2.8))
     for row, configuration in zip(axes, configurations, strict=False):
-        mine, test = (
+        effects, test = (
             _panels.of(table, configuration),
             _panels.of(tables["class-tests"], configuration).iloc[0],
         )
-        axis = _lambda_axis.LambdaAxis(tuple(mine["weight_decay"]))
+        axis = _lambda_axis.LambdaAxis(tuple(effects["weight_decay"]))
         _panels.title(
             row[0], configuration, test["best"], f"λ acts alike on all: p = {test['p']:.2g}"
         )
-        _deviations(row[0], axis, mine, options.log)
-        _reliability(row[1], axis, mine, test)
+        _deviations(row[0], axis, effects, options.log)
+        _reliability(row[1], axis, effects, test)
         for ax in row:
             _panels.mark_best(ax, axis.place(test["best"]))
             axis.dress(ax)
@@ -61,28 +61,28 @@ def _handles() -> list[Line2D]:
     ]
 
 
-def _deviations(ax: Axes, axis: _lambda_axis.LambdaAxis, mine: pd.DataFrame, log: bool) -> None:
+def _deviations(ax: Axes, axis: _lambda_axis.LambdaAxis, effects: pd.DataFrame, log: bool) -> None:
     places = axis.positions()
-    ax.plot(places, mine["between_sd"], zorder=3, **_BETWEEN)
-    low, high = mine["between_sd_low"], mine["between_sd_high"]
+    ax.plot(places, effects["between_sd"], zorder=3, **_BETWEEN)
+    low, high = effects["between_sd_low"], effects["between_sd_high"]
     ax.fill_between(places, low, high, color=_style.INK, alpha=0.15, linewidth=0)
-    ax.plot(places, mine["noise_sd"], zorder=3, **_NOISE)
+    ax.plot(places, effects["noise_sd"], zorder=3, **_NOISE)
     if log:
         ax.set_yscale("log", nonpositive="mask")
     ax.set_ylabel("sd of the difference in\ntest loss from the best λ (nats)")
 
 
 def _reliability(
-    ax: Axes, axis: _lambda_axis.LambdaAxis, mine: pd.DataFrame, test: pd.Series
+    ax: Axes, axis: _lambda_axis.LambdaAxis, effects: pd.DataFrame, test: pd.Series
 ) -> None:
     places = axis.positions()
-    known = np.isfinite(mine["reliability"].to_numpy(float))
+    known = np.isfinite(effects["reliability"].to_numpy(float))
     if known.any():
-        ax.plot(places[known], mine["reliability"][known], zorder=3, **_BETWEEN)
-        ends = mine["reliability_low"][known], mine["reliability_high"][known]
+        ax.plot(places[known], effects["reliability"][known], zorder=3, **_BETWEEN)
+        ends = effects["reliability_low"][known], effects["reliability_high"][known]
         ax.fill_between(places[known], *ends, color=_style.INK, alpha=0.15, linewidth=0)
     ax.axhline(0, color=_style.GREY, linewidth=0.6)
-    ax.set_ylim(min(0, np.nanmin([0, *mine["reliability_low"]])) - 0.05, 1.05)
+    ax.set_ylim(min(0, np.nanmin([0, *effects["reliability_low"]])) - 0.05, 1.05)
     ax.set_ylabel("split-half reliability\nof a class's difference")
     if np.isfinite(test["kappa"]):
         ends = f"{test['kappa_low']:.2f} to {test['kappa_high']:.2f}"

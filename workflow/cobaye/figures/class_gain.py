@@ -1,4 +1,4 @@
-"""What each class gains on test by a λ of its own, chosen in three ways, ranked."""
+"""The gain of each class on test by a λ for each class, chosen in three ways, ranked."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a panel per way of choosing, all with one axis; classes by their gain in it."""
+    """Draw a panel per way of choosing, all with one y axis, classes ranked by gain."""
     table = tables["class-gains"]
     configurations = _panels.configurations(table)
     fig, axes = _panels.grid(len(configurations), 3, size=(8.6, 2.9))
     for row, configuration in zip(axes, configurations, strict=False):
-        mine, mean = (
+        gains, mean = (
             _panels.of(table, configuration),
             _panels.of(tables["compromise"], configuration),
         )
-        estimates = mine[[f"{way}_gain" for way in _WAYS]].to_numpy(float)
+        estimates = gains[[f"{way}_gain" for way in _WAYS]].to_numpy(float)
         shown = np.abs(estimates[np.isfinite(estimates)])
         limit = 1.15 * max(np.quantile(shown, options.inside), 1e-3) if len(shown) else 1
         for ax, (way, name) in zip(row, _WAYS.items(), strict=True):
-            _ranked(ax, mine, way)
+            _ranked(ax, gains, way)
             ax.set(ylim=(-limit, limit), xlabel="classes, ranked by gain")
             ax.set_title(f"{name}\n{_mean(mean, way)}", loc="left")
         row[0].set_ylabel(
@@ -68,14 +68,14 @@ def _mean(table: pd.DataFrame, way: str) -> str:
 def _ranked(ax: Axes, table: pd.DataFrame, way: str) -> None:
     """Draw the gains in falling order with their intervals, coloured where 0 is outside."""
     known = table.dropna(subset=f"{way}_gain")
-    own = known.sort_values(f"{way}_gain", ascending=False, kind="stable")
-    gain, low, high = (own[f"{way}_{end}"].to_numpy(float) for end in ("gain", "low", "high"))
-    places = np.arange(len(own))
+    ranked = known.sort_values(f"{way}_gain", ascending=False, kind="stable")
+    gain, low, high = (ranked[f"{way}_{end}"].to_numpy(float) for end in ("gain", "low", "high"))
+    places = np.arange(len(ranked))
     surely = {True: low > 0, False: high < 0}
     surely[None] = ~(surely[True] | surely[False])
     for which, colour in _COLOURS.items():
-        mine = surely[which]
-        ax.vlines(places[mine], low[mine], high[mine], color=colour, linewidth=0.5, alpha=0.8)
+        mask = surely[which]
+        ax.vlines(places[mask], low[mask], high[mask], color=colour, linewidth=0.5, alpha=0.8)
     ax.plot(places, gain, ".", color=_style.INK, markersize=2.2, zorder=4)
     ax.axhline(0, color=_style.INK, linewidth=0.6)
     counts = f"{surely[True].sum()} above 0, {surely[False].sum()} below"

@@ -1,4 +1,4 @@
-"""The loss of every class against λ, and what summarises it (S0, figs. 5.1b and 5.2b)."""
+"""The loss of every class against λ, with mean and spread (S0, figs. 5.1b and 5.2b)."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def _lines(ax: Axes, places: np.ndarray, losses: pd.DataFrame) -> list[Line2D]:
         Line2D([], [], label="mean of all classes", **_MEAN),
         Line2D([], [], label="mean ± standard deviation\nacross classes", **_SPREAD),
     ]
-    own = _class_losses.lowest(losses)
-    largest = own.value_counts().reindex(losses.columns[::-1]).idxmax()
-    group = losses.loc[own.index[own == largest]].to_numpy(float)[:, known]
+    lowest = _class_losses.lowest(losses)
+    largest = lowest.value_counts().reindex(losses.columns[::-1]).idxmax()
+    group = losses.loc[lowest.index[lowest == largest]].to_numpy(float)[:, known]
     ax.plot(places, np.nanmean(group, axis=0), zorder=5, **_LARGEST)
     name = f"mean of the {len(group)} classes with their\nlowest loss at {largest} (largest group)"
     return [*handles, Line2D([], [], label=name, **_LARGEST)]

@@ -1,4 +1,4 @@
-"""Which classes are taken for which, at the best λ, on test: two windows (S0, fig. 5.3)."""
+"""The confusion matrix at the best λ, on test: two windows (S0, fig. 5.3)."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def rates(confusion: pd.DataFrame, shown: range) -> np.ndarray:
     number = confusion["n"].to_numpy(float)
     matrix, totals = np.zeros((len(shown), len(shown))), np.zeros(len(shown))
     row, column = label - shown.start, predicted - shown.start
-    mine = (row >= 0) & (row < len(shown))
-    np.add.at(totals, row[mine], number[mine])
-    inside = mine & (column >= 0) & (column < len(shown))
+    in_row = (row >= 0) & (row < len(shown))
+    np.add.at(totals, row[in_row], number[in_row])
+    inside = in_row & (column >= 0) & (column < len(shown))
     np.add.at(matrix, (row[inside], column[inside]), number[inside])
     totals[totals == 0] = np.nan
     return matrix / totals[:, None]

@@ -24,37 +24,36 @@ class Options:
 def maps(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return title → accuracy on val, a row per width of the last hidden layer but one.
 
-    The columns are the last one's widths. One map for the networks of two hidden layers, and one
-    per width of the first for those of three. Of several trials of equal widths the best
-    counts.
+    The columns are the widths of the last hidden layer. Networks of two hidden layers give one
+    map, those of three a map per width of the first. Of trials with equal widths the best counts.
     """
     widths = [column for column in table.columns if column.startswith("width_")]
-    found: dict[str, pd.DataFrame] = {}
+    by_title: dict[str, pd.DataFrame] = {}
     depth = table[widths].notna().sum(axis=1)
     for layers in sorted(set(depth[depth >= 2])):
-        own, *before = widths[:layers][-2:], *widths[: layers - 2]
-        mine = table[depth == layers]
-        for first, rows in mine.groupby(before) if before else [((), mine)]:
+        last, *before = widths[:layers][-2:], *widths[: layers - 2]
+        trials = table[depth == layers]
+        for first, rows in trials.groupby(before) if before else [((), trials)]:
             head = " × ".join([*map(_grid_words.text, first), "rows", "columns"])
-            found[f"{layers} hidden layers: {head}"] = rows.pivot_table(
-                index=own[0], columns=own[1], values="val_accuracy", aggfunc="max"
+            by_title[f"{layers} hidden layers: {head}"] = rows.pivot_table(
+                index=last[0], columns=last[1], values="val_accuracy", aggfunc="max"
             )
-    return found
+    return by_title
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the maps, all of one depth on one scale of colours."""
     table = tables["grid"]
-    found = maps(table) if len(table) else {}
-    columns = min(len(found), 3) or 1
-    lines = -(-len(found) // columns)
+    by_title = maps(table) if len(table) else {}
+    columns = min(len(by_title), 3) or 1
+    lines = -(-len(by_title) // columns)
     fig, axes = _panels.grid(lines, columns, (max(3.3 * columns, 4.2), 3.1))
-    for ax in axes.flat[len(found) :]:
+    for ax in axes.flat[len(by_title) :]:
         ax.set_axis_off()
-    depths = {title: title.split(":")[0] for title in found}
-    for ax, (title, values) in zip(axes.flat, found.items(), strict=False):
-        alike = [found[other].to_numpy() for other in found if depths[other] == depths[title]]
-        every = 100 * np.concatenate([each.ravel() for each in alike])
+    depths = {title: title.split(":")[0] for title in by_title}
+    for ax, (title, values) in zip(axes.flat, by_title.items(), strict=False):
+        alike = [by_title[other].to_numpy() for other in by_title if depths[other] == depths[title]]
+        every = 100 * np.concatenate([accuracies.ravel() for accuracies in alike])
         _map(ax, title, 100 * values, (np.nanpercentile(every, 5), np.nanmax(every)))
     return fig
 

@@ -1,4 +1,4 @@
-"""Loss against epochs of the best of a grid, trained again for more epochs (S3, fig. 3.1)."""
+"""Loss against epochs: a grid's best configurations, trained for more epochs (S3, fig. 3.1)."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     ax.set(xlim=(0, len(heads)), ylim=(-len(cells) - 0.2, 1.4))
     for column, head in enumerate(heads):
         ax.text(column + 0.5, 0.25, head, ha="center", va="bottom", fontweight="bold")
-        for row, each in enumerate(cells):
+        for row, texts in enumerate(cells):
             colour = _style.INK if row <= options.best else _style.ACCENT
-            ax.text(column + 0.5, -row - 0.5, each[column], ha="center", va="center", color=colour)
+            ax.text(column + 0.5, -row - 0.5, texts[column], ha="center", va="center", color=colour)
     ax.axhline(0, color=_style.INK, linewidth=0.8)
     return fig

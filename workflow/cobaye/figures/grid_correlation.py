@@ -33,15 +33,15 @@ def correlations(table: pd.DataFrame) -> pd.DataFrame:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the matrix, each number in its cell."""
-    found = correlations(tables["grid"]) if len(tables["grid"]) else pd.DataFrame()
-    names = ["accuracy on val" if c == ACCURACY else _grid_words.name(c) for c in found.columns]
-    side = 1.6 + 0.62 * max(len(found), 2)
-    fig, axes = _panels.grid(int(len(found) > 0), 1, (side + 0.6, side))
-    if not len(found):
+    matrix = correlations(tables["grid"]) if len(tables["grid"]) else pd.DataFrame()
+    names = ["accuracy on val" if c == ACCURACY else _grid_words.name(c) for c in matrix.columns]
+    side = 1.6 + 0.62 * max(len(matrix), 2)
+    fig, axes = _panels.grid(int(len(matrix) > 0), 1, (side + 0.6, side))
+    if not len(matrix):
         return fig
     ax = axes[0, 0]
-    image = ax.imshow(found, cmap="RdBu_r", vmin=-1, vmax=1)
-    for (row, column), value in np.ndenumerate(found.to_numpy()):
+    image = ax.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+    for (row, column), value in np.ndenumerate(matrix.to_numpy()):
         shown = "–" if np.isnan(value) else f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
         dark = abs(value) > 0.6
         ax.text(column, row, shown, ha="center", va="center", color="white" if dark else _style.INK)

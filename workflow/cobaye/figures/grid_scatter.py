@@ -55,12 +55,12 @@ def _panel(ax: Axes, table: pd.DataFrame, column: str, other: str) -> None:
         offset = _SPREAD * ((shade + 0.5) / len(names) - 0.5)
         colour = matplotlib.colormaps["plasma"](0.88 * shade / max(len(names) - 1, 1))
         look = {"color": colour, "linestyle": "none", "markersize": 3.2}
-        mine = (shades == shade).to_numpy()
+        shaded = (shades == shade).to_numpy()
         for which, marker in ((finite, _MARKERS[shade % len(_MARKERS)]), (~finite, "x")):
-            x = places.to_numpy()[mine & which] + offset
+            x = places.to_numpy()[shaded & which] + offset
             edge = {"markeredgewidth": 0.25 if marker != "x" else 1.2}
             rim = {"markeredgecolor": _style.INK} if marker != "x" else {}
-            ax.plot(x, accuracy[mine & which], marker=marker, **look, **edge, **rim)
+            ax.plot(x, accuracy[shaded & which], marker=marker, **look, **edge, **rim)
         handles.append(Line2D([], [], marker=_MARKERS[shade % len(_MARKERS)], label=label, **look))
     ax.set_xticks(np.arange(len(labels)), labels)
     ax.set(xlabel=_grid_words.name(column), ylim=(-3, 103))

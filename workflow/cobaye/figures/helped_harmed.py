@@ -23,7 +23,7 @@ _PICTURE = (0.2, 0.26)  # width and height of an image, in those of a panel
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: how many classes of each end; images are kept of `shown` (4)."""
+    """What a study may set: the number of classes at each end; `shown` (4) of them have images."""
 
     classes: int = 4
 
@@ -39,11 +39,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     columns = options.classes
     fig, axes = _panels.grid(2 * len(configurations), columns, (9.2, 2.6))
     for number, configuration in enumerate(configurations):
-        mine = _panels.of(ranked, configuration).sort_values("rank", kind="stable")
-        half = min(columns, max(1, len(mine) // 2))
-        ends = mine.head(half), mine.tail(half).iloc[::-1]
-        for row, own in zip(axes[2 * number : 2 * number + 2], ends, strict=True):
-            _row(row, own, tables, configuration)
+        classes = _panels.of(ranked, configuration).sort_values("rank", kind="stable")
+        half = min(columns, max(1, len(classes) // 2))
+        ends = classes.head(half), classes.tail(half).iloc[::-1]
+        for row, classes_shown in zip(axes[2 * number : 2 * number + 2], ends, strict=True):
+            _row(row, classes_shown, tables, configuration)
         word = f"{configuration.model} · {configuration.optimizer}\ndifference in test loss (nats)"
         titles = ("helped most", "harmed most, or helped least")
         for ax, end in zip(axes[2 * number : 2 * number + 2, 0], titles, strict=True):
@@ -53,16 +53,16 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 def _row(
     row: np.ndarray,
-    own: pd.DataFrame,
+    classes: pd.DataFrame,
     tables: Mapping[str, pd.DataFrame],
     configuration: _panels.Configuration,
 ) -> None:
     curves = _panels.of(tables["shrunk-curves"], configuration)
     curves = curves[curves["split"] == "test"]
     images = _panels.of(tables["typical-images"], configuration)
-    for ax in row[len(own) :]:
+    for ax in row[len(classes) :]:
         ax.set_axis_off()
-    for ax, (_, one) in zip(row, own.iterrows(), strict=False):
+    for ax, (_, one) in zip(row, classes.iterrows(), strict=False):
         curve = curves[curves["class"] == one["class"]]
         axis = _lambda_axis.LambdaAxis(tuple(curve["weight_decay"]))
         _curve(ax, axis, curve)
@@ -79,7 +79,7 @@ def _row(
 
 
 def _probability(one: pd.Series) -> str:
-    """Return the probability that the change is to the side it is shown on."""
+    """Return the probability, in words, that the change has the sign shown."""
     value = one["helped"] if one["change"] < 0 else one["harmed"]
     return "P > 0.999" if value > 0.999 else f"P = {value:.3f}"
 

@@ -29,7 +29,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     columns = ["all", *map(str, numbers)]
     square = ranks.pivot_table(index="indicator", columns="layer", values="spearman", dropna=False)
     square = square.reindex(columns=columns)
-    square = square.reindex([each for each in WORDS if each in square.index])
+    square = square.reindex([name for name in WORDS if name in square.index])
     figure = Figure(
         figsize=(2.4 + 0.4 * max(len(columns), 4), 0.9 + 0.3 * max(len(square), 2)),
         layout="constrained",

@@ -31,7 +31,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     values, ranks = (
         tables[name][tables[name]["layer"].astype(str) == options.layer] for name in TABLES[:2]
     )
-    shown = [each for each in WORDS if values.loc[values["indicator"] == each, "value"].count()]
+    shown = [name for name in WORDS if values.loc[values["indicator"] == name, "value"].count()]
     rows = max(math.ceil(len(shown) / COLUMNS), 1)
     figure = Figure(figsize=(8.4, 0.3 + 1.75 * rows), layout="constrained")
     axes = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True)
@@ -40,11 +40,12 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     if not shown:
         _layer_panels.empty(axes[0, 0])
         return figure
-    found = _families.families(tables["runs"])
+    families = _families.families(tables["runs"])
+    members = [member for family in families.values() for member in family]
     for ax, indicator in zip(axes.flat, shown, strict=False):
-        own = values[values["indicator"] == indicator]
-        for member in (each for family in found.values() for each in family):
-            dots = member.rows(own)
+        selected = values[values["indicator"] == indicator]
+        for member in members:
+            dots = member.rows(selected)
             ax.plot(dots["value"], dots["test_accuracy"] * 100, **_dot(member))
         rho = ranks.loc[ranks["indicator"] == indicator, "spearman"]
         said = f"ρ = {rho.iloc[0]:+.2f}".replace("-", "−") if rho.notna().any() else "ρ: none"
@@ -53,18 +54,14 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         ax.locator_params(axis="x", nbins=4)
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (%)")
-    handles = [
-        Line2D([], [], label=member.label, **_dot(member))
-        for family in found.values()
-        for member in family
-    ]
+    handles = [Line2D([], [], label=member.label, **_dot(member)) for member in members]
     _panels.legend(figure, handles)
     return figure
 
 
 def _dot(member: _families.Member) -> dict[str, object]:
     """Return the marker of a family's member, the fuller the higher its level."""
-    fill = np.linspace(0, 1, max(member.of, 2))[member.place + (member.of == 1)]
+    fill = np.linspace(0, 1, max(member.levels, 2))[member.place + (member.levels == 1)]
     return {
         "linestyle": "none",
         "marker": member.marker,

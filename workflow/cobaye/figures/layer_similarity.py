@@ -1,4 +1,4 @@
-"""How much each layer shares with each other one: SVCCA and mutual information (S2.18)."""
+"""Similarity of every two layers: SVCCA and mutual information (S2.18)."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     value = table[options.value]
     table = table.assign(shown=value - table["svcca_null"] if options.value == "svcca" else value)
     trained, untrained = _layer_panels.by_state(table)
-    found = _families.families(tables["runs"], options.family)
-    maps = [[(member.label, member.rows(trained)) for member in own] for own in found.values()]
+    families = _families.families(tables["runs"], options.family)
+    maps = [
+        [(member.label, member.rows(trained)) for member in family] for family in families.values()
+    ]
     if len(untrained):
         maps.insert(0, _layer_panels.networks(untrained))
     figure, axes = _layer_panels.by_member(maps, (1.9, 1.95), (1.4, 0.3))
@@ -46,34 +48,36 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     low, high = (min(0.0, off_diagonal.min()), off_diagonal.max()) if len(off_diagonal) else (0, 1)
     image = None
     for row, members in zip(axes, maps, strict=True):
-        for ax, (label, own) in zip(row, members, strict=False):
+        for ax, (label, rows) in zip(row, members, strict=False):
             ax.set_axis_on()
             ax.set_title(label, loc="left")
             ax.tick_params(labelbottom=True, labelleft=True)
             ax.set_xlabel("layer")
             ax.set_ylabel("layer" if ax is row[0] else "")
-            if len(own):
-                image = ax.imshow(_square(own), vmin=low, vmax=high, cmap="viridis", **_place(own))
-                _number(ax, own)
+            if len(rows):
+                image = ax.imshow(
+                    _square(rows), vmin=low, vmax=high, cmap="viridis", **_place(rows)
+                )
+                _number(ax, rows)
     if image is not None:
         figure.colorbar(image, ax=axes, label=TITLES[options.value], fraction=0.03, pad=0.02)
     return figure
 
 
-def _square(own: pd.DataFrame) -> np.ma.MaskedArray:
+def _square(table: pd.DataFrame) -> np.ma.MaskedArray:
     """Return layers × layers, means over seeds; masked where a layer has nothing to compare."""
-    means = own.groupby(["layer", "other"])["shown"].mean().unstack()
-    layers = range(1, int(own["layer"].max()) + 1)
+    means = table.groupby(["layer", "other"])["shown"].mean().unstack()
+    layers = range(1, int(table["layer"].max()) + 1)
     return np.ma.masked_invalid(means.reindex(index=layers, columns=layers).to_numpy(float))
 
 
-def _place(own: pd.DataFrame) -> dict[str, tuple[float, ...]]:
-    last = int(own["layer"].max()) + 0.5
+def _place(table: pd.DataFrame) -> dict[str, tuple[float, ...]]:
+    last = int(table["layer"].max()) + 0.5
     return {"extent": (0.5, last, last, 0.5)}
 
 
-def _number(ax: Axes, own: pd.DataFrame) -> None:
-    last = int(own["layer"].max())
+def _number(ax: Axes, table: pd.DataFrame) -> None:
+    last = int(table["layer"].max())
     ticks = range(1, last + 1, 1 if last < _layer_panels.MANY_LAYERS else 4)
     ax.set_xticks(ticks)
     ax.set_yticks(ticks)

@@ -1,4 +1,4 @@
-"""How far each run is from the optimum of its own objective, against λ."""
+"""The gap between each run and the optimum of its objective, against λ."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a row of panels per configuration that has `exact` runs beside its own."""
+    """Draw a row of panels per configuration whose model has `exact` runs too."""
     table = tables["optimality-gap"]
     table = table[table["weight_decay"].isin(_lambda_axis.order(table["weight_decay"]))]
     configurations = _panels.configurations(table)
     fig, axes = _panels.grid(len(configurations), len(_QUANTITIES), (7.2, 3.0))
     for row, configuration in zip(axes, configurations, strict=False):
-        mine = _panels.of(table, configuration)
-        axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(mine["weight_decay"])))
-        shrinkage = mine.groupby("weight_decay")["shrinkage"].mean().reindex(axis.labels)
+        runs = _panels.of(table, configuration)
+        axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(runs["weight_decay"])))
+        shrinkage = runs.groupby("weight_decay")["shrinkage"].mean().reindex(axis.labels)
         for ax, quantity in zip(row, _QUANTITIES, strict=True):
-            _draw(ax, mine, axis, *quantity)
+            _draw(ax, runs, axis, *quantity)
             _mark_shrinkage(ax, axis, shrinkage.to_numpy(float))
-        _panels.title(row[0], configuration, note=f"against {mine['exact'].iloc[0]}")
+        _panels.title(row[0], configuration, note=f"against {runs['exact'].iloc[0]}")
     if configurations:
         handles = [
             Line2D(
@@ -94,7 +94,7 @@ def _draw(
 
 
 def _parts(axis: _lambda_axis.LambdaAxis) -> list[slice]:
-    """Return λ = 0 by itself, left of the axis break, and the others."""
+    """Return the slices of λ = 0, left of the axis break, and of the other λ."""
     zero = int(bool(axis.labels) and float(axis.labels[0]) == 0)
     return [part for part in (slice(0, zero), slice(zero, None)) if axis.labels[part]]
 

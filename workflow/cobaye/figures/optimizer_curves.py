@@ -36,7 +36,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     )
     shown = {"train": history, options.split: metrics[metrics["split"] == options.split]}
     words = [_panels.loss_words(tables, configuration) for configuration in configurations]
-    one = words[0] if all(each == words[0] for each in words) else {"loss": "loss", "unit": ""}
+    one = words[0] if all(curves == words[0] for curves in words) else {"loss": "loss", "unit": ""}
     for row, (split, table) in zip(axes, shown.items(), strict=True):
         quantities = [
             _epoch_curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
@@ -44,11 +44,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
                 "loss", f"mean {one['loss']}\non {split}{one['unit']}", log=options.log_loss
             ),
         ]
-        found = [
+        columns = [
             _configuration_curves.curves(table, tables, configurations, quantity)
             for quantity in quantities
         ]
-        for ax, quantity, each in zip(row, quantities, found, strict=True):
-            _configuration_curves.draw(ax, each, quantity)
-    _configuration_curves.legend(fig, tables, found[0], options.split)
+        for ax, quantity, curves in zip(row, quantities, columns, strict=True):
+            _configuration_curves.draw(ax, curves, quantity)
+    _configuration_curves.legend(fig, tables, columns[0], options.split)
     return fig

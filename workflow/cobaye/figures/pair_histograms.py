@@ -38,19 +38,19 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a column per network, the two means upright."""
-    own = {name: tables[name] for name in TABLES[:2]}
-    found = _layer_histograms.columns(
-        own, tables["runs"], options.family, untrained=options.untrained
+    frames = {name: tables[name] for name in TABLES[:2]}
+    columns = _layer_histograms.columns(
+        frames, tables["runs"], options.family, untrained=options.untrained
     )
     layers = sorted(tables["pair-histograms"]["layer"].unique())
-    figure, axes = _layer_histograms.grid([title for title, *_ in found], layers, "all")
-    for ax, layer, look, own in _layer_histograms.each(axes, layers, found):
-        _layer_histograms.bars(ax, own["pair-histograms"], layer, alpha=0.75, **look)
-        of_layer = own["activations"][own["activations"]["layer"] == layer]
+    figure, axes = _layer_histograms.grid([title for title, *_ in columns], layers, "all")
+    for ax, layer, look, frames in _layer_histograms.panels(axes, layers, columns):
+        _layer_histograms.bars(ax, frames["pair-histograms"], layer, alpha=0.75, **look)
+        of_layer = frames["activations"][frames["activations"]["layer"] == layer]
         for column, (_, line) in MEANS.items():
             ax.axvline(of_layer[column].mean(), **line)
         ax.set_xlim(0, 1)
-    if found:
+    if columns:
         _layer_histograms.label(
             figure, "normalised mutual information of a pair", "layer: share of its pairs (%)"
         )

@@ -35,15 +35,15 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per family, a panel per level."""
     trained, _ = _layer_panels.by_state(tables["activations"])
-    found = _families.families(tables["runs"], options.family)
+    families = _families.families(tables["runs"], options.family)
     figure, _ = _layer_panels.members(
-        found,
+        families,
         "share (%)",
         lambda ax, member: _panel(ax, member.rows(trained)),
         (2.0, 1.5),
         (1.9, 0.4),
     )
-    if not found:
+    if not families:
         return figure
     handles = [
         Line2D([], [], label="neurons that never change", **NEURONS),

@@ -1,4 +1,4 @@
-"""The λ chosen for each class, against its size, accuracy and norm, a row per way of choosing."""
+"""The λ chosen for each class against the class's size, accuracy and weight norm, by way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TRAITS = (
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. spread: how far dots move sideways, as a share of the panel."""
+    """What a study may set. spread: the sideways shift of dots, as a share of the panel."""
 
     spread: float = 0.012
 
@@ -47,16 +47,16 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     ]
     fig, axes = _panels.grid(len(rows), len(_TRAITS), (7.2, 2.3))
     for row, (configuration, way) in zip(axes, rows, strict=False):
-        mine = _panels.of(table, configuration)
-        heights = _heights(mine["weight_decay"])
+        choices = _panels.of(table, configuration)
+        heights = _heights(choices["weight_decay"])
         limits = _padded(heights, 0.06)
-        own = mine["choice"] == way
-        best = _heights(mine["best"], foot=heights.min())[0]
+        chosen = choices["choice"] == way
+        best = _heights(choices["best"], foot=heights.min())[0]
         for ax, trait in zip(row, _TRAITS, strict=True):
-            _dots(ax, mine[own], heights[own.to_numpy()], trait, options.spread)
+            _dots(ax, choices[chosen], heights[chosen.to_numpy()], trait, options.spread)
             ax.axhline(best, zorder=0.5, **_panels.BEST_LINE)
             ax.set_ylim(limits)
-            _ticks(ax, limits, mine)
+            _ticks(ax, limits, choices)
         row[0].set_ylabel(f"λ chosen by\n{way}")
         _panels.title(
             row[0], configuration, note=_gain(_panels.of(tables["per-class"], configuration), way)
@@ -118,18 +118,18 @@ def _dots(
 def _correlation(places: np.ndarray, heights: np.ndarray) -> str:
     if len(places) < 3 or np.ptp(places) == 0 or np.ptp(heights) == 0:
         return ""
-    found = stats.spearmanr(places, heights).statistic
-    return f"ρ = {found:+.2f}".replace("-", "−")
+    rho = stats.spearmanr(places, heights).statistic
+    return f"ρ = {rho:+.2f}".replace("-", "−")
 
 
 def _ticks(ax: Axes, limits: tuple[float, float], table: pd.DataFrame) -> None:
     """Label decades; where fewer than two are in sight, a few λ of the panel."""
     low, high = limits
     decades = np.arange(np.ceil(low), np.floor(high) + 1)
-    ticks = {float(each): _style.power_of_ten(int(each)) for each in decades}
+    ticks = {float(decade): _style.power_of_ten(int(decade)) for decade in decades}
     if len(ticks) < 2:
         inside = np.linspace(low, high, 5)[1:-1]
-        ticks = {float(each): f"{10**each:.2g}" for each in inside}
+        ticks = {float(height): f"{10**height:.2g}" for height in inside}
     if (table["weight_decay"].astype(float) == 0).any():
         ticks[float(_heights(table["weight_decay"]).min())] = "0"
     ax.set_yticks(sorted(ticks), [ticks[place] for place in sorted(ticks)])

@@ -39,38 +39,38 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
     All panels of both ways and of all families have the same axes.
     """
-    found = _families.families(tables["runs"], options.family)
+    families = _families.families(tables["runs"], options.family)
     table = tables["pruning"]
-    count = max(len(found), 1)
+    count = max(len(families), 1)
     figure = Figure(figsize=(1.9 + 2.4 * count, 2.7), layout="constrained")
     axes = figure.subplots(1, count, squeeze=False, sharex=True, sharey=True)[0]
-    if not found:
+    if not families:
         _layer_panels.empty(axes[0])
         return figure
-    own = table[table["how"] == options.how] if len(table) else table
-    for ax, (name, members) in zip(axes, found.items(), strict=True):
+    pruned = table[table["how"] == options.how] if len(table) else table
+    for ax, (name, members) in zip(axes, families.items(), strict=True):
         ax.set_title(name, loc="left")
         ax.set_xlabel(WORDS[options.how])
         for member in members:
-            _curve(ax, member.rows(own), member)
+            _curve(ax, member.rows(pruned), member)
     axes[0].set_ylabel("accuracy on test (%)")
     if len(table):
         top = max(100 * table["fraction"].max(), 1)
         axes[0].set(
             xlim=(-0.015 * top, 1.015 * top), ylim=(0, min(100, 105 * table["accuracy"].max()))
         )
-    _panels.legend(figure, _families.handles(found))
+    _panels.legend(figure, _families.handles(families))
     return figure
 
 
 def _curve(ax: Axes, table: pd.DataFrame, member: _families.Member) -> None:
-    """Draw nothing of a network that diverged: it has no rows."""
+    """Draw a member's curve; a network that diverged has no rows and no curve."""
     if table.empty:
         return
-    found = table.groupby("fraction")["accuracy"].agg(["mean", "min", "max"]) * 100
-    places = found.index.to_numpy(float) * 100
+    accuracy = table.groupby("fraction")["accuracy"].agg(["mean", "min", "max"]) * 100
+    places = accuracy.index.to_numpy(float) * 100
     look = member.look()
-    ax.plot(places, found["mean"], marker=member.marker, markersize=2.6, **look)
-    if (found["max"] > found["min"]).any():
+    ax.plot(places, accuracy["mean"], marker=member.marker, markersize=2.6, **look)
+    if (accuracy["max"] > accuracy["min"]).any():
         band = {"color": look["color"], "alpha": 0.18, "linewidth": 0}
-        ax.fill_between(places, found["min"], found["max"], **band)
+        ax.fill_between(places, accuracy["min"], accuracy["max"], **band)

@@ -1,4 +1,4 @@
-"""What a random search over part of a grid may expect to find (S3, section 2.2.3)."""
+"""The best accuracy to expect of a random search over part of a grid (S3, section 2.2.3)."""
 
 from __future__ import annotations
 

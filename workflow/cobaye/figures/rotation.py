@@ -1,4 +1,4 @@
-"""Training and how far each layer turns meanwhile, network by network (S2.7; figures 6.4–6.6)."""
+"""Accuracy, learning rate and each layer's rotation by epoch (S2.7; figures 6.4–6.6)."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
     All networks of the study share their axes, those of other families included.
     """
-    found = _families.families(tables["runs"], options.family)
-    members = [member for own in found.values() for member in own]
+    families = _families.families(tables["runs"], options.family)
+    members = [member for family in families.values() for member in family]
     rows = max(len(members), 1)
     figure = Figure(figsize=(7.4, 0.7 + 1.6 * rows), layout="constrained")
     axes = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey="col")
@@ -74,7 +74,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 
 def _mean(table: pd.DataFrame, column: str) -> pd.Series:
-    """Return the mean over seeds by epoch, as far as all of them go."""
+    """Return the mean over seeds by epoch, for epochs that all seeds have."""
     return table.pivot(index="epoch", columns="seed", values=column).dropna().mean(axis=1)
 
 
@@ -101,7 +101,7 @@ def _training(ax: Axes, tables: Mapping[str, pd.DataFrame], member: _families.Me
 def _finite(
     tables: Mapping[str, pd.DataFrame], name: str, member: _families.Member
 ) -> pd.DataFrame:
-    """Return the rows of those seeds that stayed finite; of all, where none did."""
+    """Return the rows of the seeds that stayed finite, or of all seeds if none did."""
     runs = member.rows(tables["runs"])
     finite = runs.loc[runs["finite"].astype(bool), "seed"]
     rows = member.rows(tables[name])
@@ -130,8 +130,8 @@ def _colours(table: pd.DataFrame) -> dict[int, tuple[float, ...]]:
 def _layers(ax: Axes, table: pd.DataFrame, colours: Mapping[int, tuple[float, ...]]) -> None:
     ax.set_ylabel("cosine distance")
     ax.axhline(1, color="#bbbbbb", linewidth=0.6, zorder=0)
-    for layer, own in table.groupby("layer"):
-        distance = _mean(own, "cosine_distance")
+    for layer, rows in table.groupby("layer"):
+        distance = _mean(rows, "cosine_distance")
         ax.plot(distance.index, distance, color=colours[layer], linewidth=1.1)
     if table.empty:
         where = {"ha": "center", "va": "center", "transform": ax.transAxes}

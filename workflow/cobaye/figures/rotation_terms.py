@@ -39,12 +39,12 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per family, a panel per level, after the last epoch."""
-    found = _families.families(tables["runs"], options.family)
+    families = _families.families(tables["runs"], options.family)
     last = _last(tables["rotation"])
     figure, axes = _layer_panels.members(
-        found, "term", lambda ax, member: _panel(ax, member, last), (2.2, 1.5), (0.8, 0.8)
+        families, "term", lambda ax, member: _panel(ax, member, last), (2.2, 1.5), (0.8, 0.8)
     )
-    if not found:
+    if not families:
         return figure
     _limit(axes, last)
     handles = [
@@ -64,12 +64,12 @@ def _last(table: pd.DataFrame) -> pd.DataFrame:
 def _panel(ax: Axes, member: _families.Member, table: pd.DataFrame) -> None:
     for level in (0, 1):
         ax.axhline(level, color="#bbbbbb", linewidth=0.6, zorder=0)
-    own = member.rows(table)
-    means = own.groupby("layer")[[*_TERMS, "cosine_distance"]].mean()
+    rows = member.rows(table)
+    means = rows.groupby("layer")[[*_TERMS, "cosine_distance"]].mean()
     for column, (_, look) in _TERMS.items():
         ax.plot(means.index, means[column], color=member.color, linewidth=1.2, **look)
     ax.plot(means.index, means["cosine_distance"], **_DISTANCE)
-    if own.empty:
+    if rows.empty:
         where = {"ha": "center", "va": "center", "transform": ax.transAxes}
         ax.text(0.5, 0.5, "diverged", fontsize=7, **where)
     _layer_panels.number_layers(ax, table["layer"])

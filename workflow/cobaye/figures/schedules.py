@@ -1,4 +1,4 @@
-"""The learning rate against epochs, beside the accuracy that it gives (S1.6)."""
+"""The learning rate against epochs, beside the accuracy (S1.6)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         (held_out, _epoch_curves.Quantity("accuracy", f"accuracy on {options.split} (%)", 100)),
     ]
     for ax, (table, quantity) in zip(axes[0], shown, strict=True):
-        found = _configuration_curves.curves(table, tables, configurations, quantity)
-        _configuration_curves.draw(ax, found, quantity)
-    _configuration_curves.legend(fig, tables, found, options.split)
+        curves = _configuration_curves.curves(table, tables, configurations, quantity)
+        _configuration_curves.draw(ax, curves, quantity)
+    _configuration_curves.legend(fig, tables, curves, options.split)
     return fig

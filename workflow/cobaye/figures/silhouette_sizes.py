@@ -33,24 +33,24 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, a panel per family; bands: ± one deviation over neurons."""
     table = tables["silhouette-sizes"]
     table = table[table["distance"] == options.distance]
-    found = _families.families(tables["runs"], options.family)
+    families = _families.families(tables["runs"], options.family)
     layers = sorted(table["layer"].unique())
     half = (len(layers) + 1) // 2
     layers = layers[:half] if options.end == "first" else layers[half:]
-    figure, axes = _layer_panels.panels(found if layers else {}, max(len(layers), 1), 1.75)
+    figure, axes = _layer_panels.panels(families if layers else {}, max(len(layers), 1), 1.75)
     trained, untrained = _layer_panels.by_state(table)
     for row, layer in zip(axes, layers, strict=False):
-        for ax, own in zip(row, found.values(), strict=True):
-            before = _layer_panels.of_model(untrained, own)
+        for ax, family in zip(row, families.values(), strict=True):
+            before = _layer_panels.of_model(untrained, family)
             _line(ax, before[before["layer"] == layer], _families.INITIAL)
-            for member in own:
+            for member in family:
                 rows = member.rows(trained)
                 _line(ax, rows[rows["layer"] == layer], member.look())
             ax.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
         row[0].set_ylabel(f"layer {int(layer)}\nsilhouette ({options.distance})")
     for ax in axes[-1] if layers else ():
         ax.set_xlabel("neighbourhood (% of the images)")
-    _layer_panels.legend(figure, found, untrained=len(untrained) > 0)
+    _layer_panels.legend(figure, families, untrained=len(untrained) > 0)
     return figure
 
 

@@ -25,7 +25,7 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw what the checkpoint of each epoch scores."""
+    """Draw the scores of each epoch's checkpoint."""
     metrics, split = tables["metrics"], options.split
     wanted = (metrics["split"] == split) & (metrics["epoch"] >= options.first_epoch)
     quantities = [

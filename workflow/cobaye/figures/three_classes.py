@@ -40,10 +40,10 @@ class Options:
 
 
 def choose(per_class: pd.DataFrame) -> list[int]:
-    """Return three classes that the overall best λ suits badly, each in its own way.
+    """Return three classes that the overall best λ suits badly.
 
-    Of the tenth of the classes that pay most (at least three): one with the smallest λ of its own,
-    the one in the middle, and one with the largest; among equals, the one that pays most.
+    They are among the tenth of the classes that pay most (at least three): those whose best λ is
+    the smallest, the middle one and the largest. Among equals, the class that pays most.
 
     ``per_class`` is the table ``best-lambda-per-class`` of one configuration.
     """
@@ -71,8 +71,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         _panels.mark_best(ax, axis.place(best))
         handles = []
         for number, look in zip(numbers, _LOOKS, strict=False):
-            own = finite[finite["class"] == number]
-            handles += _line(ax, axis, own, look, _style.class_name(names[number], number))
+            class_rows = finite[finite["class"] == number]
+            handles += _line(ax, axis, class_rows, look, _style.class_name(names[number], number))
         seen = finite["weight_decay"].unique()
         lost = [label not in seen for label in axis.labels]
         handles += _panels.mark_diverged(ax, axis.positions()[lost])
@@ -92,7 +92,7 @@ def _numbers(
     configurations: Sequence[_panels.Configuration],
     wanted: Sequence[str],
 ) -> list[int]:
-    """Return the classes to draw: those asked for, else chosen in the first row that allows it."""
+    """Return the classes to draw: those wanted, or those chosen for the first row with a choice."""
     if not wanted:
         per_class = tables["best-lambda-per-class"]
         per_class = per_class[per_class["class"].isin(names)]
@@ -116,10 +116,10 @@ def _line(
     ax.plot(places, mean, markersize=3.5, linewidth=1.4, **look)
     if (high > low).any():
         ax.fill_between(places, low, high, color=look["color"], alpha=0.15, linewidth=0)
-    own = _class_losses.lowest(mean.to_frame().T)
-    if own.empty:
+    best = _class_losses.lowest(mean.to_frame().T)
+    if best.empty:
         return [Line2D([], [], label=f"“{name}”", **look)]
-    lowest = own.iloc[0]
+    lowest = best.iloc[0]
     star = {**_MINIMUM, "color": look["color"], "markeredgecolor": "black", "zorder": 5}
     ax.plot([axis.place(lowest)], [mean[lowest]], **star)
     return [Line2D([], [], markersize=3.5, label=f"“{name}”, lowest at {lowest}", **look)]

@@ -23,7 +23,7 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw the means over each epoch, as the history of each run has them."""
+    """Draw the means over each epoch, from the history of each run."""
     log = options.log_loss
     quantities = [
         _epoch_curves.Quantity("accuracy", "accuracy on train (%)", 100),

@@ -36,9 +36,9 @@ WORDS = {
     "weight": "weight wₙ",
 }
 _THIRDS = ("first", "middle", "last")
-# Of each network, so much lies beyond the axis at most; densities are shown down to so little.
+# The share of weights beyond the axis, at most; the decades of density that are shown.
 _BEYOND, _DECADES = 0.002, 3.5
-# Weights from which on all bins are shown; below, so many bins are joined.
+# Number of weights, at least → how many neighbouring bins are joined into one.
 _JOINED = ((10_000, 1), (1_000, 3), (0, 9))
 _INITIAL: dict[str, Any] = {"color": "#d5d5d5", "linewidth": 0}
 
@@ -54,25 +54,25 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per layer, of common axes, a column per family, a line per level."""
-    found = _families.families(tables["runs"], options.family)
+    families = _families.families(tables["runs"], options.family)
     table = tables["weight-histograms"]
     layers = third(sorted(table["layer"].unique()) if len(table) else [], options.layers)
-    rows, columns = max(len(layers), 1), max(len(found), 1)
+    rows, columns = max(len(layers), 1), max(len(families), 1)
     figure = Figure(figsize=(1.5 + 2.1 * columns, 0.7 + 1.15 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
-    if not layers or not found:
+    if not layers or not families:
         for ax in axes.flat:
             _layer_panels.empty(ax)
         return figure
-    for ax, name in zip(axes[0], found, strict=True):
+    for ax, name in zip(axes[0], families, strict=True):
         ax.set_title(name, loc="left")
     for row, layer in zip(axes, layers, strict=True):
         of_layer = table[table["layer"] == layer]
-        _row(row, of_layer, found, options.quantity)
+        _row(row, of_layer, families, options.quantity)
         row[0].set_ylabel(f"layer {layer}\n{of_layer['name'].iloc[0].removeprefix('body.')}")
     figure.supxlabel(WORDS[options.quantity], fontsize=8)
     figure.supylabel("probability density", fontsize=8)
-    handles: list[Any] = _families.handles(found)
+    handles: list[Any] = _families.handles(families)
     if options.quantity == "weight":
         handles.append(Patch(facecolor=_INITIAL["color"], label="before training"))
     _panels.legend(figure, handles)
@@ -89,7 +89,7 @@ def third(layers: Sequence[int], which: str) -> list[int]:
 def density(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return a layer's probability density by bin (B,), seeds added up, and the edges (B + 1,).
 
-    Of few weights, neighbouring bins are joined. No rows: two empty arrays.
+    Where weights are few, neighbouring bins are joined. No rows give two empty arrays.
     """
     counts = table.groupby(["lower", "upper"])["count"].sum()
     total = counts.sum()
@@ -103,29 +103,29 @@ def density(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _row(
-    row: Sequence[Axes], table: pd.DataFrame, found: _families.Families, quantity: str
+    row: Sequence[Axes], table: pd.DataFrame, families: _families.Families, quantity: str
 ) -> None:
     """Draw the panels of one layer."""
     of_quantity, initial = (table[table["quantity"] == name] for name in (quantity, "initial"))
     underneath = density(initial) if quantity == "weight" else (np.empty(0), np.empty(0))
     drawn = [underneath]
-    for ax, members in zip(row, found.values(), strict=True):
+    for ax, members in zip(row, families.values(), strict=True):
         if len(underneath[0]):
             ax.stairs(*underneath, fill=True, baseline=0, **_INITIAL)
         for member in members:
-            own = density(member.rows(of_quantity))
-            if len(own[0]):
-                ax.stairs(*own, baseline=None, **member.look())
-                drawn.append(own)
-    _limit(row[0], [own for own in drawn if len(own[0])])
+            line = density(member.rows(of_quantity))
+            if len(line[0]):
+                ax.stairs(*line, baseline=None, **member.look())
+                drawn.append(line)
+    _limit(row[0], [line for line in drawn if len(line[0])])
 
 
 def _limit(ax: Axes, drawn: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Give a row the axes that all its networks need."""
+    """Set the limits of a row's axes, so that they hold all its networks."""
     ax.set_yscale("log")
     if not drawn:
         return
-    reach = max(_reach(*own) for own in drawn)
+    reach = max(_reach(*line) for line in drawn)
     top = max(values.max() for values, _ in drawn)
     ax.set_xlim(-reach, reach)
     ax.set_ylim(top / 10**_DECADES, 2 * top)
@@ -135,7 +135,7 @@ def _limit(ax: Axes, drawn: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
 
 
 def _reach(values: np.ndarray, edges: np.ndarray) -> float:
-    """Return how far from zero all but a small share of the weights lie."""
+    """Return the distance from zero within which all but a small share of the weights lie."""
     order = np.argsort(size := np.maximum(np.abs(edges[:-1]), np.abs(edges[1:])))
     within = np.cumsum((values * np.diff(edges))[order])
     return float(size[order][min(np.searchsorted(within, 1 - _BEYOND), len(size) - 1)])

@@ -28,24 +28,24 @@ _PAIR: dict[str, Any] = {"color": _style.GREY, "marker": "D", "linewidth": 0.9}
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. chosen_on: which split says who is worst off; test always judges."""
+    """What a study may set. chosen_on: the split that picks the worst classes; test scores them."""
 
     chosen_on: Literal["val", "test"] = "test"
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a line per number of classes, and the share of images the worst pair loses."""
+    """Draw a line per number of classes, and the share of the worst pair's images mistaken."""
     table = tables["worst-classes"]
     configurations = _panels.configurations(table)
     fig, axes = _panels.grid(len(configurations), size=(7.0, 3.0))
     for ax, configuration in zip(axes[:, 0], configurations, strict=False):
-        mine = _panels.of(table, configuration)
-        mine = mine[mine["chosen_on"] == options.chosen_on]
-        axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(mine["weight_decay"])))
+        classes = _panels.of(table, configuration)
+        classes = classes[classes["chosen_on"] == options.chosen_on]
+        axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(classes["weight_decay"])))
         best = _panels.best(tables, configuration)
         _panels.title(ax, configuration, best)
         _panels.mark_best(ax, axis.place(best))
-        handles = _lines(ax, axis, mine)
+        handles = _lines(ax, axis, classes)
         pairs = _panels.of(tables["worst-pairs"], configuration).set_index("weight_decay")
         pairs = pairs.loc[list(axis.labels)]
         ax.plot(axis.positions(), 100 * pairs["rate"], markersize=2.5, **_PAIR)
@@ -58,15 +58,15 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 
 def _lines(ax: Axes, axis: _lambda_axis.LambdaAxis, table: pd.DataFrame) -> list[Line2D]:
-    """Draw the measures whose classes are not all there are; return their legend entries."""
+    """Draw the measures, each number of classes once; return the legend entries."""
     handles, drawn = [], set()
     for measure, look in _LOOKS.items():
-        mine = table[table["measure"] == measure].set_index("weight_decay").loc[list(axis.labels)]
-        count = int(mine["classes"].iloc[0])
+        rows = table[table["measure"] == measure].set_index("weight_decay").loc[list(axis.labels)]
+        count = int(rows["classes"].iloc[0])
         if count == 0 or count in drawn:
             continue
         drawn.add(count)
-        mean, low, high = (100 * mine[end] for end in ("accuracy", "low", "high"))
+        mean, low, high = (100 * rows[end] for end in ("accuracy", "low", "high"))
         places = axis.positions()
         ax.plot(places, mean, markersize=3, linewidth=1.3, **look)
         ax.fill_between(places, low, high, color=look["color"], alpha=0.13, linewidth=0)
@@ -76,7 +76,7 @@ def _lines(ax: Axes, axis: _lambda_axis.LambdaAxis, table: pd.DataFrame) -> list
 
 
 def _pair(pairs: pd.DataFrame, best: str | None) -> str:
-    """Return what the line of the worst pair is, with its names at the best λ."""
+    """Return the legend of the worst pair's line, with the names at the best λ."""
     text = "images of the worst pair\ntaken for the other of the two (%)"
     if best in pairs.index and isinstance(pairs.at[best, "first"], str):
         names = (_style.class_name(pairs.at[best, end], 0, 14) for end in ("first", "second"))

@@ -1,4 +1,4 @@
-"""Networks and their starting weights.
+"""Networks, backbones and starting weights.
 
-In: a kind and its options, or a backbone. Out: torch modules and tensors.
+In: a kind of network and its options, or a backbone. Out: torch modules and tensors.
 """

@@ -1,5 +1,8 @@
 """The objective, stated once: the mean loss of a model's outputs, plus a penalty.
 
+In: outputs, labels, parameters and λ. Out: losses, penalties, gradients and, for linear models, the
+optimum.
+
     J(θ) = (1/N) Σᵢ L(zᵢ, yᵢ) + λ/2 ‖θ‖² + λ₁ ‖θ‖₁,    for a linear model z = W x + b, θ = (W, b)
 
     cross-entropy   L(z, y) = −log softmax(z)_y = log Σ_k exp(z_k) − z_y    (in nats)

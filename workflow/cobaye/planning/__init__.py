@@ -1,5 +1,5 @@
-"""What each job of Snakemake gets.
+"""Plans of Snakemake's jobs.
 
-In: the checked config. Out: identity, recipe, code digest, files and resources of every job; no
-torch.
+In: the checked config. Out: identity, recipe, code digest, files and resources of every job.
+Nothing here imports torch.
 """

@@ -16,7 +16,7 @@ STEP = 2e-5
 SMALL_CHECKPOINT = 0.01
 # Parameters, gradients, rates, momenta, λ, velocities, and a product of two of them.
 COPIES = 7
-# Inputs and outputs of the batches that are held at once, as numbers (`engines.together.HELD`).
+# Inputs and outputs of the batches that are held at once, as numbers (`engines.batched.HELD`).
 HELD = 2 * 8_000_000
 
 

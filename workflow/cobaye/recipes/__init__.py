@@ -1,7 +1,7 @@
 """Recipes: the instructions of a stage, as plain frozen dataclasses.
 
 In: values that `config` checked. Out: plain dicts in Snakemake's params and in manifests, which
-:func:`parse` turns into dataclasses again. A recipe holds no names that only stand in paths:
+:func:`parse` turns into dataclasses again. A recipe holds no name that only paths need:
 renaming an optimizer moves its runs and leaves their recipes equal.
 """
 

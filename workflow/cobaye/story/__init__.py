@@ -1,4 +1,4 @@
-"""The story of a study in words.
+"""Stories: the results of a study in words.
 
-In: its tables. Out: story.md.
+In: the tables of a study. Out: story.md.
 """

@@ -1,14 +1,16 @@
-"""Datasets: images or features with integer labels and class names, prepared once as plain files.
+"""Datasets: images or features with integer labels and class names; one kind per file.
 
-A kind is a file here: ``FORM`` (what it gives: "images" unless it says "features" or "files"),
-``Options``, ``problems(options)`` (what would stop it, as sentences), ``prepare(options,
-progress)`` and, if it reads files, ``sources(options)`` (which; of folders, the names in them).
+In: a kind's options, and files or an archive. Out: arrays or an index, as plain files, made once.
+
+A kind is a file here: ``FORM`` ("images" unless it says "features" or "files"), ``Options``,
+``problems(options)`` (obstacles, as sentences), ``prepare(options, progress)`` and, if it reads
+files, ``sources(options)`` (their paths; a folder stands for the names in it).
 
 ``Options`` may have a method ``sizes()``, by which jobs ask for memory and time before the data are
 prepared. It returns a dict with some of ``images`` (split → how many, at most), ``shape`` (of one
 input), ``itemsize`` (bytes per number), ``classes``, and, per image of all splits, ``seconds`` to
-prepare it and bytes ``held`` while that goes on (default: twice the arrays). What it leaves out is
-assumed (`planning.resources.UNSTATED`): 70,000 images of 32×32, or features of 512 numbers.
+prepare it and bytes ``held`` meanwhile (default: twice the arrays). The rest defaults to
+`planning.resources.UNSTATED`: 70,000 images of 32×32, or features of 512 numbers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Networks: one kind per file, each a classifier whose last linear layer is its ``head``.
 
+In: a kind's options, the shape of an input, the number of classes. Out: a torch module.
+
 A kind is a file here: ``Options`` and ``build(options, shape, classes)``, a module from normalised
-float32 inputs (N, *shape) to logits (N, classes). What ``head`` receives are its penultimate
-features; a batch norm behind it, if there is one, is its ``norm``, without scale and shift.
+float32 inputs (N, *shape) to logits (N, classes). The inputs of ``head`` are the penultimate
+features. A batch norm after ``head``, if there is one, is ``norm``, without scale and shift.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Augmentations: random changes of training images, whole batches at a time; one kind per file.
 
+In: a batch of images and a random generator. Out: the changed batch.
+
 A kind is a file here: ``Options`` and ``augment(images, options, generator)``, from images
 (B, C, H, W) of 0 … 255, uint8 or float32, on any device, to such images of the same shape, never
-written to. Each image has draws of its own from ``generator``, one on the CPU, so that they are the
+written to. The draws differ from image to image. ``generator`` is on the CPU, so that they are the
 same wherever the images are.
 """
 

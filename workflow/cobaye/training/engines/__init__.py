@@ -1,8 +1,11 @@
-"""Engines: what carries out one epoch of training. They differ in how, never in what is minimised.
+"""Engines: each carries out epochs of training. All minimise the same objective.
 
-An engine is a file here with ``build(recipe, network, split, normalization, device)``: an `Engine`
-at the network's weights. ``SUPPORTS`` names those of `l1`, `max_norm`, `augment` and
-`phases` that it carries out. ``DEVICE``, if stated, is the only device that it computes on.
+In: a recipe, a network and the training split. Out: an `Engine`, with the loss of each epoch and
+the weights after it.
+
+An engine is a file here with ``build(recipe, network, split, normalization, device)``, an `Engine`
+at the network's weights. ``SUPPORTS`` names those of `l1`, `max_norm`, `augment` and `phases` that
+it carries out. ``DEVICE``, if stated, is the only device that it computes on.
 """
 
 from __future__ import annotations

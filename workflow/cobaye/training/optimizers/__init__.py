@@ -1,5 +1,7 @@
 """Optimizers: one kind per file, with ``Options`` and either ``TORCH`` or ``build``.
 
+In: options, parameter groups and a learning rate. Out: a torch optimizer.
+
 ``TORCH`` names a class of `torch.optim` whose arguments are the fields of ``Options`` (`beta1` and
 `beta2` are its pair ``betas``). ``build(groups, options, learning_rate)`` returns any other torch
 optimizer. ``groups`` are torch parameter groups; the penalty λ stands in them as torch's

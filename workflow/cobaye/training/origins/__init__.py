@@ -1,4 +1,6 @@
-"""Origins: where the recipe of a run comes from when the config does not state it, a kind per file.
+"""Origins of recipes that the config does not state, one kind per file.
+
+In: a job and finished tables. Out: the recipe of its training, and the origin for the manifest.
 
 A kind has ``resolve(job) -> (Training, Origin)``. A job whose recipe names no origin carries the
 whole recipe of its training.

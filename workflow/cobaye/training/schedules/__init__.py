@@ -1,8 +1,10 @@
-"""Schedules: the learning rate of an epoch, as a multiple of the first one's; one kind per file.
+"""Schedules of the learning rate, one kind per file.
+
+In: options and an epoch. Out: a factor of the first epoch's learning rate.
 
 A kind is a file here: ``Options`` and ``factor(options, epoch, epochs)``, a pure function of the
-epoch (1, 2, …), so that a resumed run needs no schedule state. One that states ``HISTORY = True``
-is given the rows of history.csv too, and names the column that it reads in its option `quantity`.
+epoch (1, 2, …), so that a resumed run needs no schedule state. A kind with ``HISTORY = True`` also
+takes the rows of history.csv; its option `quantity` names the column that it reads.
 """
 
 from __future__ import annotations
