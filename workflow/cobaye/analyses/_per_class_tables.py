@@ -105,13 +105,14 @@ def verdict(row: Mapping[str, Any], alpha: float) -> str:
 
 def _over_seeds(seen: Seen, way: str, level: float) -> tuple[float, float]:
     """Return the ends of the t interval of the test loss's difference over seeds; NaN: none."""
-    by_seed, one = seen.columns[way], seen.columns["one"]
-    shared = [seed for seed in one if seed in by_seed]
+    by_seed, single = seen.columns[way], seen.columns["one"]
+    shared = [seed for seed in single if seed in by_seed]
     if way == "one" or len(shared) < 2:
         return np.nan, np.nan
     differences = np.array(
         [
-            _value(by_seed[seed]["test"], "loss").mean() - _value(one[seed]["test"], "loss").mean()
+            _value(by_seed[seed]["test"], "loss").mean()
+            - _value(single[seed]["test"], "loss").mean()
             for seed in shared
         ]
     )

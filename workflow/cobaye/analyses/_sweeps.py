@@ -89,8 +89,8 @@ def read_predictions(path: Path) -> dict[str, Any]:
     try:
         table = pq.read_table(path, columns=columns)
     except (ValueError, OSError) as error:
-        said = str(error).splitlines()[0]
-        raise CorruptFile(f"{path}: expected predictions, found {said}") from None
+        reason = str(error).splitlines()[0]
+        raise CorruptFile(f"{path}: expected predictions, found {reason}") from None
     parts = {}
     for split in SPLITS:
         rows = table.filter(pc.equal(table["split"], split))

@@ -103,9 +103,9 @@ def _sample(run: Inside, images: int, seed: int) -> tuple[Tensor, np.ndarray]:
     order = np.random.default_rng(randomness.derived_seed("activations/images", seed))
     chosen = torch.from_numpy(order.permutation(len(run.split.labels))[:images])
     inputs = run.split.inputs
-    taken = inputs.new_empty(len(chosen), *inputs.shape[1:])
-    mapped_rows.take(inputs, chosen, taken)
-    return taken, run.split.labels[chosen].numpy()
+    drawn = inputs.new_empty(len(chosen), *inputs.shape[1:])
+    mapped_rows.take(inputs, chosen, drawn)
+    return drawn, run.split.labels[chosen].numpy()
 
 
 def _sizes_layers(chosen: Iterable[int], layers: dict[str, bool]) -> set[int]:

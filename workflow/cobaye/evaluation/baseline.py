@@ -44,11 +44,11 @@ def evaluate_baseline(job: Job) -> Path:
 def _refuse_other_classes(recipe: recipes.Data, backbone: backbones.Backbone, root: Path) -> None:
     """Raise DataError unless the head's outputs are the dataset's classes, in the same order."""
     classes = datasets.names(recipe.dataset, root)
-    said = f"baseline: the head of {recipe.backbone} cannot judge {recipe.dataset}"
+    refusal = f"baseline: the head of {recipe.backbone} cannot judge {recipe.dataset}"
     if backbone.classes != len(classes):
-        raise DataError(f"{said}: it tells {backbone.classes} classes apart, not {len(classes)}")
+        raise DataError(f"{refusal}: it tells {backbone.classes} classes apart, not {len(classes)}")
     names = zip(backbone.categories or classes, classes, strict=True)
-    other = [(number, *pair) for number, pair in enumerate(names) if pair[0] != pair[1]]
-    if other:
-        number, theirs, ours = other[0]
-        raise DataError(f"{said}: its class {number} is {theirs!r}, the dataset's is {ours!r}")
+    differing = [(number, *pair) for number, pair in enumerate(names) if pair[0] != pair[1]]
+    if differing:
+        number, theirs, ours = differing[0]
+        raise DataError(f"{refusal}: its class {number} is {theirs!r}, the dataset's is {ours!r}")

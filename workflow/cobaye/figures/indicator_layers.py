@@ -42,9 +42,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     image = ax.imshow(values, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
     for (row, column), rho in np.ndenumerate(square.to_numpy(float)):
         if np.isfinite(rho):
-            said = f"{rho:+.1f}".replace("-", "−")
+            text = f"{rho:+.1f}".replace("-", "−")
             ink = "white" if abs(rho) > 0.7 else "black"
-            ax.text(column, row, said, ha="center", va="center", fontsize=6, color=ink)
+            ax.text(column, row, text, ha="center", va="center", fontsize=6, color=ink)
     ax.set_xticks(range(len(columns)), ["mean", *columns[1:]])
     ax.set_yticks(range(len(square)), [WORDS[name].replace("\n", " ") for name in square.index])
     ax.axvline(0.5, color="white", linewidth=3)

@@ -48,8 +48,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             dots = member.rows(selected)
             ax.plot(dots["value"], dots["test_accuracy"] * 100, **_dot(member))
         rho = ranks.loc[ranks["indicator"] == indicator, "spearman"]
-        said = f"ρ = {rho.iloc[0]:+.2f}".replace("-", "−") if rho.notna().any() else "ρ: none"
-        ax.set_title(said, loc="left")
+        title = f"ρ = {rho.iloc[0]:+.2f}".replace("-", "−") if rho.notna().any() else "ρ: none"
+        ax.set_title(title, loc="left")
         ax.set_xlabel(WORDS[indicator])
         ax.locator_params(axis="x", nbins=4)
     for ax in axes[:, 0]:

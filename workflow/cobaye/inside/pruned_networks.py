@@ -46,9 +46,9 @@ def pruned(
             kernel.detach().copy_(piece.view_as(kernel))
 
     def prune(order: Tensor, count: int) -> None:
-        left = whole.clone()
-        left[order[:count]] = 0
-        write(left)
+        remaining = whole.clone()
+        remaining[order[:count]] = 0
+        write(remaining)
 
     try:
         yield whole, prune

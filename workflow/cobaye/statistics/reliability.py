@@ -100,8 +100,8 @@ def _agreement(
 
 
 def _kappa(same: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    left = 1 - np.asarray(chance)
-    return (np.asarray(same) - chance) / np.where(left > 1e-12, left, np.nan)
+    room = 1 - np.asarray(chance)
+    return (np.asarray(same) - chance) / np.where(room > 1e-12, room, np.nan)
 
 
 def _stepped_up(correlation: np.ndarray) -> np.ndarray:

@@ -100,8 +100,8 @@ def shrink(differences: Sample, reference: int) -> Shrunk:
         floor = 1e-9 * (np.trace(between + noise) / inner or 1.0) * np.eye(inner)
         rules = np.linalg.solve(between + pooled + floor, np.broadcast_to(between, pooled.shape))
         maps[known] = rules.swapaxes(1, 2)
-        left = np.eye(inner) - maps[known]
-        covariances[known] = left @ between @ left.swapaxes(1, 2) + maps[known] @ sampling @ rules
+        rest = np.eye(inner) - maps[known]
+        covariances[known] = rest @ between @ rest.swapaxes(1, 2) + maps[known] @ sampling @ rules
     means = np.tile(centre, (classes, 1))
     means[known] += np.einsum("kij,kj->ki", maps[known], observed - centre)
     square = np.ix_(others, others)

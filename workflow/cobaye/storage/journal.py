@@ -100,6 +100,6 @@ def _seal(before: str, record: Record) -> str:
 
 
 def _clear(folder: Path) -> None:
-    for left in folder.iterdir():
-        if left.name != resume.LOCK:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    for leftover in folder.iterdir():
+        if leftover.name != resume.LOCK:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()

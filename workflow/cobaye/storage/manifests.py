@@ -67,13 +67,13 @@ def read_manifest(path: Path | str, stage: str, identity: Mapping[str, Any]) -> 
     except CorruptFile as error:
         raise CorruptFile(f"{error}\n{repair(path)}") from None
     version = content.pop("format")
-    for what, expected, actual in [
+    for key, expected, actual in [
         ("format version", FORMAT, version),
         ("stage", stage, content.get("stage")),
         ("identity", dict(identity), content.get("identity")),
     ]:
         if expected != actual:
-            raise CorruptFile(f"{path}: expected {what} {expected}, found {actual}\n{repair(path)}")
+            raise CorruptFile(f"{path}: expected {key} {expected}, found {actual}\n{repair(path)}")
     return Manifest(**content)
 
 

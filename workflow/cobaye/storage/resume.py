@@ -139,9 +139,9 @@ def load(
             say("resume state not used, it is of another run: " + "; ".join(changed))
     except CorruptFile as error:
         say(f"resume state not used: {error}")
-    for left in folder.iterdir():
-        if left.name != LOCK:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    for leftover in folder.iterdir():
+        if leftover.name != LOCK:
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     return Progress(), {}
 
 

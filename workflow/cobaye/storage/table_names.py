@@ -61,8 +61,8 @@ def read_by(family: str, kind: str) -> list[str]:
     for constant in ("TABLES", "OPTIONAL_TABLES"):
         for table in kinds.constant(family, kind, constant, ()):
             if table not in makers():
-                said = f"{constant}: no table {table!r}: {nearest(table, makers())}"
-                raise ConfigError(f"{kinds.path(family, kind)}: {said}")
+                problem = f"{constant}: no table {table!r}: {nearest(table, makers())}"
+                raise ConfigError(f"{kinds.path(family, kind)}: {problem}")
     return list(kinds.constant(family, kind, "TABLES"))
 
 

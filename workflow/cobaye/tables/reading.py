@@ -46,8 +46,8 @@ def read_checked(reader: Callable[..., pd.DataFrame], path: Path, **options: Any
     try:
         return reader(path, **options)
     except (ValueError, OSError) as error:
-        said = str(error).splitlines()[0]
-        raise CorruptFile(f"{path}: expected a table ({path.suffix}), found {said}") from None
+        reason = str(error).splitlines()[0]
+        raise CorruptFile(f"{path}: expected a table ({path.suffix}), found {reason}") from None
 
 
 def read_tables(job: Job, tables: Iterable[str]) -> dict[str, pd.DataFrame]:
