@@ -70,7 +70,7 @@ def test_a_dry_run_says_what_each_job_asks_for(fresh, site):
         "cache_features": 6,
     }
     for rule, of_rule in jobs.items():
-        if rule in ("all", "tiny", "tiny-images"):
+        if rule in ("all", "default", "tiny", "tiny-images"):
             continue
         for job in of_rule:
             assert int(job["mem_mb"]) >= 1500

@@ -11,7 +11,7 @@ from cobaye.recipes.study import Grid, Study
 def of_study(study: Study) -> dict[str, Any] | None:
     """Return what a study varies, entry by entry, and the epochs read off its runs; None: nothing.
 
-    That is {"models": entry → column → value, "optimizers": likewise, "epochs": optimizer → numbers
+    That is {"models": entry → column → value, "optimizers": the same, "epochs": optimizer → numbers
     of epochs}.
     """
     if study.grid is None:

@@ -56,7 +56,7 @@ def train(config: Config, study: str, **run: Any) -> Needs:
 
 
 def evaluate(config: Config, study: str, **run: Any) -> Needs:
-    """Return the needs of the evaluation of a run, likewise."""
+    """Return the needs of the evaluation of a run too."""
     entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
     data, epochs = sizes(config, entry.data), max(each.epochs for each in optimizers)
     return _most(resources.evaluating(model, entry.train_epochs, epochs, data) for model in models)
