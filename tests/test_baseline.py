@@ -35,6 +35,8 @@ def test_the_baseline_is_the_whole_network_on_the_images(built):
     network.load_state_dict(own)
     table = pd.read_csv(built.path("results/tiny/tables/baseline.csv"), index_col="split")
     assert list(table.index) == ["train", "val", "test"]
+    metrics = pd.read_parquet(built.path("results/tiny/baseline/metrics.parquet"))
+    assert set(metrics["epoch"]) == {0}
     for name in table.index:
         split = splits.load(recipes.Data("tiny-glyphs", None), name, built.folder)
         with torch.inference_mode():

@@ -11,7 +11,7 @@ import yaml
 from cobaye import figures, kinds, recipes
 from cobaye.config import Config, output_keys
 from cobaye.errors import ConfigError
-from cobaye.planning import facts, runs, targets
+from cobaye.planning import facts, needs, runs, targets
 from cobaye.planning.plan import Plan, Stage
 from cobaye.recipes.study import Run
 from cobaye.storage import code_digest, manifests, paths, table_names
@@ -796,3 +796,16 @@ def test_a_warm_start_is_from_the_next_larger_lambda(folder):
     path.write_text(path.read_text().replace("warm_start: true", "warm_start: false"))
     cold = Plan(load(folder), SCRIPTS).stage("train", **by_label["0"])
     assert cold.recipe["warm_start"] is None
+
+
+def test_a_run_with_a_lambda_per_class_starts_from_no_neighbour_and_asks_for_every_fold(folder):
+    path = folder / STUDY
+    text = path.read_text().replace(EXACT, "    algorithm: {kind: exact, warm_start: true}\n")
+    path.write_text("per_class: {hypergradient: {folds: 3}}\n" + text)
+    config = load(folder)
+    plan, run = Plan(config, SCRIPTS), Run("linear", "sgd", "per-class-hypergradient", 0)
+    recipe = plan.stage("train", **runs.identity("tiny", run)).recipe
+    assert recipe["training"]["warm_start"] is None
+    asked = needs.choose_weight_decay(config, "tiny", "hypergradient")
+    alone = needs.train(config, "tiny", **vars(run))
+    assert asked == (2 * alone.megabytes, 3 * alone.minutes)

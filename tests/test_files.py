@@ -39,8 +39,8 @@ def test_a_manifest_is_read_back(made):
     assert manifest.recipe == {"r": 1}
 
 
-@pytest.mark.parametrize("size", [0, 1, 500, 999])
-def test_a_truncated_file_is_refused_by_name(made, size):
+@pytest.mark.parametrize("size", [0, 1, 500, 999, 1001])
+def test_a_file_of_another_length_is_refused_by_name(made, size):
     os.truncate(made / "a.bin", size)
     with pytest.raises(CorruptFile) as found:
         read(made).check(made, "a.bin")

@@ -60,6 +60,12 @@ def test_comments_docstrings_and_layout_do_not_count(library):
     assert digest(library) == before
 
 
+def test_the_texts_of_errors_do_not_count(library):
+    before, path = digest(library), library / "cobaye/storage/manifests.py"
+    path.write_text(path.read_text().replace("expected sha256", "awaited sha256"))
+    assert digest(library) == before
+
+
 def test_the_place_of_the_library_does_not_count(library):
     assert digest(library) == digest(library.parent / "workflow")
     copied = digest(library)
