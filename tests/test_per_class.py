@@ -16,12 +16,17 @@ from cobaye.analyses._sweeps import Predictions, Sweep
 from cobaye.class_decay import descent
 from cobaye.class_decay.descent import Images
 from cobaye.class_decay.ways import Given, hypergradient, shrunk, val
+from cobaye.errors import DataError
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
 from cobaye.statistics import choices, compared, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 from cobaye.storage import table_names
+from cobaye.tables import writing
+from cobaye.training import origins
+from tests.chain import BACKBONE_RUN, training_of
 from tests.examples import parsed
+from tests.jobs import job
 
 K, D = 8, 12
 GRID = 10.0 ** np.arange(-3, 0.1, 0.25)
@@ -396,3 +401,24 @@ def test_lambdas_stand_beside_what_their_class_is_like():
     assert list(table["weight_decay"]) == list(norms / 9)
     assert (table["accuracy"] == 1).all()
     assert (table["best"] == "1e-2").all()
+
+
+def test_a_run_takes_each_class_lambda_in_the_order_of_the_classes(tmp_path):
+    """Of its own configuration, whatever the order of the table's rows."""
+    identity = {"study": "s", "model": "m", "optimizer": "o", "weight_decay": "per-class-val"}
+    rows = [("m", "o", 1, "0.5"), ("other", "o", 0, "7"), ("m", "o", 0, "0.25"), ("m", "o", 2, "0")]
+    table = pd.DataFrame(rows, columns=["model", "optimizer", "class", "weight_decay"])
+    choosing = job("choose_weight_decay", {"study": "s", "way": "val"}, {}, tmp_path)
+    path = choosing.folder / "chosen-val.csv"
+    choosing.publish({path.name: writing.write_csv(path, table)})
+    recipe = {
+        "origin": "class-decay",
+        "way": "val",
+        "training": recipes.plain(training_of(BACKBONE_RUN)),
+    }
+    training, origin = origins.resolve(job("train", {**identity, "seed": 0}, recipe, tmp_path))
+    assert training.weight_decay == (0.25, 0.5, 0.0)
+    assert origin.values == {"way": "val", "weight_decay": [0.25, 0.5, 0.0]}
+    other = {**identity, "model": "without", "seed": 0}
+    with pytest.raises(DataError, match="no λ is chosen for without/o"):
+        origins.resolve(job("train", other, recipe, tmp_path))
