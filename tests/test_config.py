@@ -772,6 +772,11 @@ def test_a_figure_reads_a_table_it_likes_where_the_study_makes_it(folder):
     )
 
 
+def test_the_stage_of_a_table_is_that_of_its_maker():
+    stages = {maker: table_names.stage(maker) for maker in ("tables", "derived", "classes")}
+    assert stages == {"tables": "tabulate", "derived": "tabulate", "classes": "analyse"}
+
+
 def test_tables_have_names_and_files_of_their_own():
     everyone = [table_names.TABULATE, *kinds.names("analyses")]
     found = [pair for maker in everyone for pair in table_names.made_by(maker).items()]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cobaye import kinds, recipes
-from cobaye.planning import network_costs, resources
+from cobaye.planning import group_resources, network_costs, resources
 from cobaye.recipes.study import Dataset
 from tests.conftest import ROOT
 
@@ -299,3 +299,13 @@ def test_every_dataset_kind_has_sizes():
         sizes = resources.of_dataset(dataset, Path("nowhere"))
         assert min(sizes.images.values()) > 0
         assert resources.preparing(dataset, sizes).megabytes >= 1500
+
+
+def test_runs_trained_together_hold_their_parameters_seven_times():
+    """Ten networks of 784 × 5,000 × 10 parameters: 40 M, 4 bytes each, and the batches held."""
+    images = resources.Sizes({"train": 1000, "val": 0, "test": 0}, (1, 28, 28), 1, 10)
+    models = [recipes.Kind("mlp", {"widths": (5000,)})] * 10
+    needs = group_resources.training(models, optimizer(epochs=1, batch_size=100), images, 1)
+    parameters = 10 * (785 * 5000 + 5001 * 10)
+    held = 1000 * 784 + 4 * (7 * parameters + 2 * 8_000_000)
+    assert needs.megabytes == pytest.approx((1500e6 + 1.2 * held) / 1e6, abs=100)
