@@ -56,9 +56,13 @@ HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "sklearn"}
 
 def names(family: str) -> list[str]:
     """Return the names of all kinds of a family, sorted."""
-    files = os.listdir(ROOT / FAMILIES[family])
-    kinds = [file for file in files if file.endswith(".py") and file[0].islower()]
-    return sorted(file.removesuffix(".py").replace("_", "-") for file in kinds)
+    return list(_names(ROOT / FAMILIES[family]))
+
+
+@functools.cache
+def _names(folder: Path) -> tuple[str, ...]:
+    kinds = [file for file in os.listdir(folder) if file.endswith(".py") and file[0].islower()]
+    return tuple(sorted(kind.removesuffix(".py").replace("_", "-") for kind in kinds))
 
 
 def path(family: str, name: str) -> Path:
