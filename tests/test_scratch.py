@@ -16,7 +16,7 @@ from cobaye.data.normalization import normalization_of
 from cobaye.models import networks
 from cobaye.training import engines, loop, phases
 from cobaye.training.scratch import functions, initialization, lesson
-from cobaye.training.scratch.networks import DeepNetwork, LinearNetwork
+from cobaye.training.scratch.fully_connected import DeepNetwork, LinearNetwork
 from cobaye.training.scratch.sgd import SGD
 from cobaye.training.scratch.tensor import Module, Parameter, Tensor
 from tests import scratch_equations as equations

@@ -19,7 +19,7 @@ from cobaye.data.splits import Split
 from cobaye.training import engines
 from cobaye.training.engines import Epoch
 from cobaye.training.scratch import lesson
-from cobaye.training.scratch.networks import DeepNetwork, LinearNetwork
+from cobaye.training.scratch.fully_connected import DeepNetwork, LinearNetwork
 from cobaye.training.scratch.sgd import SGD
 
 # It computes on the processor, whatever the recipe's device.

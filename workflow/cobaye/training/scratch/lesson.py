@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from cobaye.training.scratch import functions
-from cobaye.training.scratch.networks import DeepNetwork, LinearNetwork
+from cobaye.training.scratch.fully_connected import DeepNetwork, LinearNetwork
 from cobaye.training.scratch.sgd import SGD
 from cobaye.training.scratch.tensor import Tensor
 
