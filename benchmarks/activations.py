@@ -26,7 +26,7 @@ import torch
 from _common import machine, table
 
 from cobaye import recipes
-from cobaye.analyses import _activations, activations
+from cobaye.analyses import _layer_numbers, activations
 from cobaye.data.splits import Split
 from cobaye.inside.neurons import bits, capture, similarity
 from cobaye.models import networks
@@ -35,9 +35,9 @@ SHAPE, CLASSES, IMAGES = (3, 32, 32), 10, 40_000
 # What is timed apart: names of functions, and what the table calls them.
 PARTS = {
     "forward pass": [(capture, "_batched")],
-    "bits, information": [(bits, "binarise"), (_activations, "information")],
-    "clusters": [(_activations, "clusters")],
-    "silhouette against size": [(_activations, "by_size")],
+    "bits, information": [(bits, "binarise"), (_layer_numbers, "information")],
+    "clusters": [(_layer_numbers, "clusters")],
+    "silhouette against size": [(_layer_numbers, "by_size")],
     "similarity": [(similarity, "directions"), (similarity, "svcca")],
 }
 
@@ -87,7 +87,7 @@ def measure(width: float, options: activations.Options, threads: int) -> dict[st
     run = SimpleNamespace(split=Split(images, labels, CLASSES, {}), forward=lambda: (own, prepare))
     before, wall, processor = peak(), time.perf_counter(), time.process_time()
     with timed() as spent:
-        activations.measure(run, options)
+        activations.inspect(run, options)
     return {
         "wall": time.perf_counter() - wall,
         "processor": time.process_time() - processor,

@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from _common import machine, table
-from tests.jobs import job
 
 from cobaye import recipes
 from cobaye.data import datasets
@@ -25,6 +24,7 @@ from cobaye.data.normalization import normalization_of
 from cobaye.features import caching
 from cobaye.models import networks
 from cobaye.storage import checkpoints, manifests, paths
+from cobaye.storage.jobs import Job
 
 MODEL = recipes.Kind("resnet-small", {})
 SIZE = 32
@@ -53,8 +53,9 @@ def prepare(root: Path, images: int) -> None:
     constants = normalization_of(torch.zeros(1, 1, 1, 1, dtype=torch.uint8), "global")
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, {**network.state_dict(), **constants.tensors()})
+    recipe = {"model": recipes.plain(MODEL)}
     backbone = manifests.Manifest(
-        "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": None}
+        "prepare_backbone", {"backbone": "b"}, recipe, "", {}, {path.name: entry}, {"resize": None}
     )
     backbone.write(path.with_suffix(".json"))
 
@@ -63,9 +64,8 @@ def cache(root: Path) -> None:
     """Cache the training split and print seconds and peak memory of this process."""
     identity = {"dataset": "d", "backbone": "b", "split": "train", "shard": 0, "shards": 1}
     start = time.perf_counter()
-    caching.cache_features(
-        job("cache_features", identity, recipes.Caching(256, "float32", "float32"), root)
-    )
+    recipe = recipes.plain(recipes.Caching(256, "float32", "float32"))
+    caching.cache_features(Job("cache_features", identity, recipe, "", root=root))
     seconds = time.perf_counter() - start
     # Not getrusage: its maximum includes the parent's, at the moment of the fork.
     status = Path("/proc/self/status").read_text()

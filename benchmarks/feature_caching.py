@@ -25,7 +25,6 @@ import numpy as np
 import torch
 from _common import machine, show, spread, table
 from PIL import Image
-from tests.jobs import job
 
 from cobaye import recipes
 from cobaye.data.normalization import normalization_of
@@ -33,6 +32,7 @@ from cobaye.features import caching, readers
 from cobaye.models import backbones
 from cobaye.models.networks import torchvision as zoo
 from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.storage.jobs import Job
 
 RESIZE = {"resize": 256, "crop": 224, "interpolation": "bilinear"}
 CACHING = {"batch_size": 32, "storage": "float32"}
@@ -68,8 +68,9 @@ def prepare(root: Path, name: str, count: int) -> None:
     constants = normalization_of(torch.zeros(1, 3, 1, 1, dtype=torch.uint8), "none")
     path = root / "resources/backbones/b.safetensors"
     entry = checkpoints.save(path, {**network.state_dict(), **constants.tensors()})
+    recipe, entries = {"model": recipes.plain(model_of(name))}, {path.name: entry}
     manifests.Manifest(
-        "prepare_backbone", {"backbone": "b"}, {}, "", {}, {path.name: entry}, {"resize": RESIZE}
+        "prepare_backbone", {"backbone": "b"}, recipe, "", {}, entries, {"resize": RESIZE}
     ).write(path.with_suffix(".json"))
 
 
@@ -87,10 +88,9 @@ def network_of(root: Path, name: str, device: str) -> backbones.Penultimate:
 def ours(root: Path, name: str, precision: str, device: str, workers: int) -> None:
     """Cache one shard."""
     identity = {"dataset": "d", "backbone": "b", "split": "train", "shard": 0, "shards": 1}
-    recipe = recipes.Caching(precision=precision, **CACHING)
-    caching.cache_features(
-        job("cache_features", identity, recipe, root, device=device, threads=workers)
-    )
+    recipe = recipes.plain(recipes.Caching(precision=precision, **CACHING))
+    job = Job("cache_features", identity, recipe, "", device=device, threads=workers, root=root)
+    caching.cache_features(job)
 
 
 def forward(root: Path, name: str, precision: str, device: str, count: int) -> Callable[[], None]:
