@@ -214,25 +214,28 @@ def test_one_lambda_and_one_image_per_class():
 
 def test_where_classes_differ_and_choosing_pays_the_story_says_so():
     text = told(opposite())
-    assert "does not act alike on all classes" in text
-    assert "more than noise alone makes" in text
+    assert "No: the change of loss from the best λ differs between classes by more" in text
+    assert "the curves differ in shape" in text
     assert (
-        "Choosing by each class's lowest on val and by the lowest of its shrunk curve pays" in text
-    )
+        "Choosing by each class's lowest loss and by its shrunk curve lowers the loss, "
+        "over other images and over other classes like these."
+    ) in text
 
 
 def test_where_nothing_beats_one_lambda_the_story_says_so():
     made = analysed(sweep(np.tile([0.1, 0.0, 0.1], (20, 1))))
     text = told(made)
-    assert "may act alike on all classes" in text
+    assert "no change of loss from the best λ differs between classes by more than noise" in text
     assert "no more than noise alone makes" in text
-    assert "Neither way is known to beat one λ for all" in text
-    assert "helps none and harms none" in text
+    assert "Neither way is known to lower the loss" in text
+    assert "At another λ of the study no class would surely be better off." in text
 
 
 def test_the_story_names_who_is_helped_and_who_is_harmed():
     """Half of the classes gain what the other half lose."""
-    helped, harmed = re.search(r"helps (.*) and harms (.*) with", told(opposite())).groups()
+    helped, harmed = re.search(
+        r"surely helps (.*) and surely harms (.*)\. At another", told(opposite())
+    ).groups()
     ranked = opposite()["helped-harmed"]
     for said, names in ((helped, ranked["name"].head(5)), (harmed, ranked["name"].tail(5)[::-1])):
         assert said == f"10 of 20 ({', '.join(f'“{name}”' for name in names)} …)"
@@ -408,21 +411,43 @@ def changed(table, column, value):
 @pytest.mark.parametrize(
     ("table", "column", "value", "said"),
     [
-        ("class-inference", "classes_bh", 0, "By a t test no class differs from 0 at any λ with"),
-        ("class-inference", "classes_bh", 1, "The most classes differ from 0 by a t test at λ = "),
+        (
+            "class-inference",
+            "classes_bh",
+            0,
+            "By a t test no class differs from the mean class at any λ with",
+        ),
+        (
+            "class-inference",
+            "classes_bh",
+            1,
+            "The most classes differ from the mean class by a t test at λ = ",
+        ),
         ("class-inference", "classes_bh", 20, ": 20 with the false discovery rate held at 5 %"),
         ("class-inference", "reliability", np.nan, "of noise. "),
         ("class-tests", "kappa", np.nan, "held there (Holm).\n"),
         ("class-tests", "kappa", -0.5, "κ = −0.50 ("),
-        ("class-tests", "p_welch", np.nan, "test over all λ, p = 0.0099)."),
+        ("class-tests", "p_between", np.nan, "There is nothing to compare"),
+        ("class-tests", "p_between", 0.05, "No: the change of loss"),
+        ("class-tests", "p_between", 0.051, "That it does not is not known"),
         ("null-best-lambda", "observed", 20, "0 % of the classes have their lowest test loss"),
         ("null-best-lambda", "observed", 19.95, "< 1 % of the classes have their lowest test"),
         ("null-best-lambda", "observed", 0, "100 % of the classes have their lowest test loss"),
         ("null-best-lambda", "classes", 19, "of the 19 classes with two or more test images have"),
-        ("helped-harmed", "helped", 0.0, "helps none and harms 10 of 20"),
-        ("helped-harmed", "harmed", 1.0, "and harms 20 of 20 (“"),
-        ("helped-harmed", "own_better", 0.0, "0 classes would be better off"),
-        ("compromise", "high", -1.0, "choosing by each class's lowest on val and by the lowest of"),
+        ("null-best-lambda", "shape_low", -1, "that they differ in which λ is best is not known"),
+        ("null-best-lambda", "low", -1, "That is no more than noise alone makes"),
+        ("helped-harmed", "surely", "neither", "surely helps none and surely harms none."),
+        ("helped-harmed", "surely", "harmed", "helps none and surely harms 20 of 20 (“"),
+        ("helped-harmed", "surely", "helped", "helps 20 of 20 (“"),
+        ("helped-harmed", "own_surely", False, "no class would surely be better off"),
+        ("helped-harmed", "own_surely", True, "20 classes would surely be better off"),
+        (
+            "compromise",
+            "high",
+            -1.0,
+            "choosing by each class's lowest loss and by its shrunk curve",
+        ),
+        ("compromise", "high", -1.0, "raises it."),
         ("runs", "loss_name", "squared-error", "Losses are mean squared errors at the last epoch"),
         ("worst-pairs", "rate", 0.0, "%.\n"),
         ("worst-pairs", "rate", 0.003, "< 1 % of whose images are taken for the other."),
@@ -439,8 +464,16 @@ def test_no_sentence_is_false_at_none_one_or_all(table, column, value, said):
 
 def test_a_way_that_may_be_worse_is_not_said_to_hurt():
     text = told(changed("compromise", "low", -1.0))
-    assert "Neither way is known to beat one λ" in text
-    assert "hurts" not in text
+    assert "Neither way is known to lower the loss." in text
+    assert "raises" not in text
+
+
+def test_a_gain_over_other_images_alone_is_not_said_of_other_classes():
+    tables = with_runs(opposite())
+    costs = tables["compromise"]
+    low = costs["low"].where(costs["resampled"] != "classes", -1.0)
+    text = told({**tables, "compromise": costs.assign(low=low)})
+    assert "lowers the loss, over other images of these classes." in text
 
 
 @pytest.mark.parametrize(("best", "near"), [("0", ["1e-3"]), ("1e-3", ["0", "1e-2"])])

@@ -78,32 +78,36 @@ def test_the_variance_between_classes_is_covered(truth, skewed):
     assert abs(np.mean(estimates) - truth**2) < 4 * error  # unbiased
 
 
-def test_the_permutation_test_keeps_its_size():
-    """Both statistics, at each λ and over all of them, skewed noise."""
+@pytest.mark.parametrize("unequal", [False, True])
+def test_the_common_curve_test_keeps_its_size(unequal):
+    """At one λ and over all, skewed noise, classes of one spread and of spreads from 0.3 to 2."""
     rng = np.random.default_rng(2)
-    rejected = np.zeros(4)
+    spread = np.geomspace(0.3, 2, 20) if unequal else np.ones(20)
+    rejected = np.zeros(2)
     for _ in range(SIMULATIONS):
-        sample = simulated(rng, curves(20), images=10, skewed=True).relative_to(1)
-        test = effects.permutation_test(sample, 99, rng)
-        found = [test.p[0], test.welch_p[2], test.overall, test.welch_overall]
-        rejected += np.array(found) <= 0.1
-    for count in rejected:
-        within(count, 0.1)
+        sample = simulated(rng, np.zeros((20, 3)), images=20, skewed=True)
+        sample = sample.with_values((sample.values - 1) * spread[sample.labels, None])
+        test = effects.common_curve_test(sample.relative_to(1), 99, rng)
+        rejected += np.array([test.p[0], test.overall]) <= 0.05
+    assert (rejected <= stats.binom.ppf(1 - 1e-4, SIMULATIONS, 0.06)).all(), rejected
 
 
-def test_welch_keeps_its_size_where_variances_differ():
+def test_the_verdict_keeps_its_size_and_finds_what_is_there():
+    """p of the variance between classes, all λ together: unequal spreads, one curve or many."""
     rng = np.random.default_rng(3)
-    labels = np.repeat(np.arange(12), np.tile([10, 60], 6))
-    rejected = {"f": 0, "welch": 0}
-    for _ in range(SIMULATIONS):
-        # The small classes are the noisy ones: the plain F rejects too often.
-        noise = rng.standard_normal((1, len(labels))) * np.where(labels % 2, 0.3, 1.5)
-        sample = by_class(np.concatenate([0 * noise, noise]), labels, 12)
-        test = effects.permutation_test(sample, 99, rng)
-        rejected["f"] += test.p[1] <= 0.1
-        rejected["welch"] += test.welch_p[1] <= 0.1
-    assert rejected["f"] > 0.3 * SIMULATIONS
-    assert rejected["welch"] < 0.16 * SIMULATIONS
+    spread = np.geomspace(0.3, 2, 50)
+    named = {0.0: 0, 0.3: 0}
+    for truth in named:
+        for _ in range(SIMULATIONS // 2):
+            effect = curves(50) + truth * np.outer(rng.standard_normal(50), [1, 0, -1])
+            sample = simulated(rng, 0 * effect, images=20, skewed=True)
+            noise = (sample.values - 1) * spread[sample.labels, None]
+            sample = sample.with_values(effect[sample.labels] + noise)
+            between = effects.between_classes(sample.relative_to(1), 99, rng)
+            assert (between.p <= 0.05) == (between.least > 0).any()
+            named[truth] += between.p <= 0.05
+    assert named[0.0] <= stats.binom.ppf(1 - 1e-4, SIMULATIONS // 2, 0.06), named
+    assert named[0.3] > 0.9 * SIMULATIONS // 2
 
 
 def test_halves_agree_by_chance_where_classes_are_alike():
@@ -118,35 +122,73 @@ def test_halves_agree_by_chance_where_classes_are_alike():
         assert -0.06 < np.mean(values) < 0.02
 
 
-def test_the_null_histogram_is_that_of_classes_alike():
-    """Of 500 simulations, the band holds the observed count as often as it says."""
+@pytest.mark.parametrize("own", [False, True])
+def test_the_null_histogram_is_that_of_classes_alike(own):
+    """Of 500 simulations, the band holds the observed count as often as it says.
+
+    Classes are alike in curve; or in shape, their amplitudes from 0.1 to 3 times the common one.
+    """
     rng = np.random.default_rng(5)
     outside, observed, expected = 0, [], []
+    amplitude = np.geomspace(0.1, 3, 40)[:, None] if own else 1.0
     for _ in range(SIMULATIONS):
-        sample = simulated(rng, curves(40, 0.15), images=12)
-        null = choices.null_counts(sample, 1, 120, rng)
+        sample = simulated(rng, amplitude * curves(40, 0.15), images=12)
+        null = choices.null_counts(sample, 1, 120, rng, own_amplitudes=own)
         outside += not null.expected.low[1] <= null.observed[1] <= null.expected.high[1]
         observed.append(null.observed)
         expected.append(null.expected.estimate)
         assert null.observed.sum() == 40
         assert null.expected.estimate.sum() == pytest.approx(40)
     assert outside <= stats.binom.ppf(1 - 1e-4, SIMULATIONS, 0.05)  # of counts: at most its level
-    np.testing.assert_allclose(np.mean(observed, axis=0), np.mean(expected, axis=0), atol=1.0)
+    np.testing.assert_allclose(np.mean(observed, axis=0), np.mean(expected, axis=0), atol=1.5)
+
+
+def test_amplitudes_are_told_from_shapes():
+    """Unequal amplitudes exceed the noise of one curve; unequal optima, that of one shape."""
+    rng = np.random.default_rng(55)
+    place = np.linspace(-1, 1, 7)
+    away = {}
+    for name, shift in (("amplitude", 0.0), ("shape", 0.5)):
+        amplitude = rng.gamma(1, 1, 150)[:, None]
+        effect = amplitude * (place - shift * rng.standard_normal((150, 1))) ** 2
+        sample = simulated(rng, effect, images=40, spread=0.6)
+        reference = int(reliability.lowest(sample.means.mean(axis=0)))
+        nulls = [
+            choices.null_counts(sample, reference, 400, rng, own_amplitudes=own)
+            for own in (False, True)
+        ]
+        observed = nulls[0].observed[reference]
+        away[name] = [observed < null.expected.low[reference] for null in nulls]
+    assert away == {"amplitude": [True, False], "shape": [True, True]}
+
+
+def test_amplitudes_are_those_planted():
+    rng = np.random.default_rng(56)
+    truth = rng.gamma(4, 0.25, 300)
+    sample = simulated(rng, truth[:, None] * np.array([0.5, 0.0, 1.0]), images=20)
+    found = choices.amplitudes(sample.relative_to(1))
+    assert found.mean() == pytest.approx(1, abs=0.01)
+    # In units of the common curve; spread as the truth is, though each is seen with noise.
+    assert np.corrcoef(found, truth)[0, 1] > 0.9
+    assert found.std() == pytest.approx((truth / truth.mean()).std(), rel=0.12)
 
 
 def test_false_discoveries_are_controlled():
-    """Half of 60 classes have an effect: Benjamini–Hochberg's share of wrong names, Holm's any."""
+    """A third of 60 classes have effects: Benjamini–Hochberg's share of wrong names, Holm's any.
+
+    The effects cancel: the others differ from 0 no more than from the mean class.
+    """
     rng = np.random.default_rng(6)
     effect = np.zeros((60, 2))
-    effect[:30, 1] = 0.6
+    effect[:10, 1], effect[10:20, 1] = 0.6, -0.6
     shares, anywrong, power = [], 0, []
     for _ in range(SIMULATIONS):
-        p = effects.class_p_values(simulated(rng, effect).relative_to(0))
+        p = effects.class_p_values(simulated(rng, effect - effect.mean(axis=0)).relative_to(0))
         fdr, holm = effects.adjusted(p)
         named = fdr[:, 1] <= 0.05
-        shares.append(named[30:].sum() / max(named.sum(), 1))
-        anywrong += (holm[30:, 1] <= 0.05).any()
-        power.append(named[:30].mean())
+        shares.append(named[20:].sum() / max(named.sum(), 1))
+        anywrong += (holm[20:, 1] <= 0.05).any()
+        power.append(named[:20].mean())
     assert np.mean(shares) < 0.05
     assert anywrong < stats.binom.ppf(1 - 1e-4, SIMULATIONS, 0.05)
     assert np.mean(power) > 0.5
@@ -165,14 +207,15 @@ def test_a_planted_effect_is_found():
     between = effects.between_classes(differences, 500, rng)
     assert between.variance.low[0] < 0.16 * own.var() < between.variance.high[0]
     assert between.variance.low[0] > 0.08
-    test = effects.permutation_test(differences, 199, rng)
-    assert test.overall == test.welch_overall == pytest.approx(1 / 200)
+    assert between.p == pytest.approx(1 / 501)
+    test = effects.common_curve_test(differences, 199, rng)
+    assert test.overall == test.p[0] == pytest.approx(1 / 200)
     halves = reliability.split_half(sample, 1, 40, rng)
     real, noise = between.variance.estimate[[0, 2]], between.noise[[0, 2]]
     np.testing.assert_allclose(halves.stepped_up.estimate[[0, 2]], real / (real + noise), atol=0.06)
-    shrunk = shrinkage.shrink(differences, 1)
-    assert stats.spearmanr(shrunk.means[:, 0], own)[0] > 0.85
-    assert np.corrcoef(shrunk.means[:, 0], own)[0, 1] > 0.85
+    shrunk = shrinkage.curves(differences, 1)
+    assert stats.spearmanr(shrunk[:, 0], own)[0] > 0.85
+    assert np.corrcoef(shrunk[:, 0], own)[0, 1] > 0.85
 
 
 def test_shrunk_curves_are_nearer_the_truth_and_cover_it():
@@ -182,7 +225,7 @@ def test_shrunk_curves_are_nearer_the_truth_and_cover_it():
     for _ in range(40):
         effect = np.outer(rng.standard_normal(100), [0.2, 0.0, -0.25]) + curves(100, 0.1)
         differences = simulated(rng, effect, images=10, skewed=True).relative_to(1)
-        shrunk = shrinkage.shrink(differences, 1)
+        shrunk = shrinkage.shrink(differences, 1, 50, rng)
         truth = effect - effect[:, [1]]
         raw += np.mean((differences.means - truth) ** 2)
         near += np.mean((shrunk.means - truth) ** 2)
@@ -202,9 +245,59 @@ def test_shrunk_curves_are_nearer_the_truth_and_cover_it():
 def test_without_an_effect_everything_is_shrunk_to_one_curve():
     rng = np.random.default_rng(9)
     differences = simulated(rng, curves(200)).relative_to(1)
-    shrunk = shrinkage.shrink(differences, 1)
+    shrunk = shrinkage.shrink(differences, 1, 20, rng)
     assert np.ptp(shrunk.means, axis=0).max() < 0.4 * np.ptp(differences.means, axis=0).max()
     assert (shrunk.chosen() == 1).mean() > 0.97
+
+
+@pytest.mark.parametrize(("classes", "least"), [(10, 0.9), (200, 0.94)])
+def test_shrunk_curves_cover_a_truth_without_any_effect(classes, least):
+    """The error of μ counts: without it 58 % of the 95 % intervals of ten classes held the truth."""
+    rng = np.random.default_rng(57)
+    covered = []
+    for _ in range(100):
+        differences = simulated(rng, np.zeros((classes, 5)), images=50).relative_to(2)
+        interval = shrinkage.shrink(differences, 2, 50, rng).interval()
+        inside = (interval.low <= 0) & (interval.high >= 0)
+        covered.append(np.delete(inside, 2, axis=1).mean())
+    assert np.mean(covered) > least
+
+
+@pytest.mark.parametrize("skewed", [False, True])
+def test_a_study_without_an_effect_names_nobody(skewed):
+    """In at most 5 % of studies of ten classes is anyone surely helped, harmed, or elsewhere."""
+    rng = np.random.default_rng(58)
+    named = 0
+    for _ in range(200):
+        differences = simulated(rng, np.zeros((10, 5)), images=50, skewed=skewed).relative_to(2)
+        shrunk = shrinkage.shrink(differences, 2, 50, rng)
+        named += any(sure.any() for sure in shrunk.sure(np.array([0])))
+    assert named <= stats.binom.ppf(1 - 1e-4, 200, 0.05)
+
+
+def test_who_is_surely_helped_is_told_by_direction():
+    rng = np.random.default_rng(59)
+    effect = np.outer(np.repeat([1.0, 0.0, -1.0], 20), [1.0, 0.0, 0.0])
+    shrunk = shrinkage.shrink(simulated(rng, effect, images=40).relative_to(1), 1, 50, rng)
+    lower, higher = (sure[:, 0] for sure in shrunk.sure(np.array([0])))
+    np.testing.assert_array_equal(np.flatnonzero(higher), np.arange(20))
+    np.testing.assert_array_equal(np.flatnonzero(lower), np.arange(40, 60))
+
+
+def test_curves_spread_as_true_vary_as_much_as_the_truth():
+    """Observed curves vary more, shrunk ones less; classes of two sizes."""
+    rng = np.random.default_rng(60)
+    own = rng.standard_normal(600)
+    labels = np.repeat(np.arange(600), np.where(np.arange(600) % 2, 10, 40))
+    effect = np.outer(own, [0.3, 0.0, -0.2])
+    noise = rng.standard_normal((3, len(labels)))
+    differences = by_class(effect.T[:, labels] + noise, labels, 600).relative_to(1)
+    truth = np.cov(effect[:, [0, 2]].T)
+    found = np.cov(shrinkage.spread_as_true(differences, 1)[:, [0, 2]].T)
+    seen = np.cov(differences.means[:, [0, 2]].T)
+    shrunk = np.cov(shrinkage.curves(differences, 1)[:, [0, 2]].T)
+    np.testing.assert_allclose(found, truth, atol=0.02)
+    assert np.trace(shrunk) < 0.9 * np.trace(truth) < 0.8 * np.trace(seen)
 
 
 def halves(rng, effect, images, skewed=True):
@@ -227,8 +320,8 @@ def test_gains_are_covered(planted):
         missed += not found.low <= truth <= found.high
         gains.append(found.estimate)
         if number < 60:
-            shrunk = shrinkage.shrink(val.relative_to(1), 1)
-            errors.append(choices.procedure_errors(val, test, shrunk, 100, rng)["honest"])
+            drawn = choices.procedure_errors(val, test, 1, 100, rng)
+            errors.append(drawn["val and test"]["honest"])
     within(missed, 0.05)
     # The bootstrap's error is that of the gains over simulations (its choices are a bit noisier).
     assert 0.85 < np.mean(errors) / np.std(gains) < 1.35
@@ -241,9 +334,10 @@ def test_noise_alone_looks_like_a_gain_and_an_honest_choice_shows_that_it_is_non
         val, test = halves(rng, curves(50, 0.1), 15)
         naive.append(choices.gain(test, 1, choices.chosen_per_class(test.means, 1)).estimate)
         honest.append(choices.gain(test, 1, choices.chosen_per_class(val.means, 1)).estimate)
-        own = shrinkage.shrink(val.relative_to(1), 1).chosen()
+        own = reliability.lowest(shrinkage.curves(val.relative_to(1), 1))
         shrunk.append(choices.gain(test, 1, own).estimate)
-        chance.append(float(choices.null_counts(test, 1, 50, rng).gain.estimate))
+        null = choices.null_counts(test, 1, 50, rng, own_amplitudes=False)
+        chance.append(float(null.gain.estimate))
     assert np.mean(naive) > 0.005
     assert np.mean(honest) < -0.005
     assert np.mean(honest) < np.mean(shrunk) <= 0.001
@@ -254,15 +348,16 @@ def test_a_gain_that_is_there_is_found():
     rng = np.random.default_rng(12)
     effect = np.outer(np.where(np.arange(60) % 2, 1, -1), [0.5, 0.0, -0.5])
     val, test = halves(rng, effect, 30)
-    shrunk = shrinkage.shrink(val.relative_to(1), 1)
-    errors = choices.procedure_errors(val, test, shrunk, 200, rng)
+    shrunk = shrinkage.curves(val.relative_to(1), 1)
+    errors = choices.procedure_errors(val, test, 1, 200, rng)
     for way, own in {
         "honest": choices.chosen_per_class(val.means, 1),
-        "shrunk": shrunk.chosen(),
+        "shrunk": reliability.lowest(shrunk),
     }.items():
         found = choices.gain(test, 1, own)
         assert found.low > 0.3
-        assert choices.normal(found.estimate, errors[way]).low > 0.3
+        assert choices.normal(found.estimate, errors["val and test"][way]).low > 0.3
+        assert choices.students(found.estimate, errors["classes"][way], 60).low > 0.3
         assert found.estimate == pytest.approx(0.5, abs=0.1)
 
 
@@ -287,15 +382,13 @@ def answers(losses, labels, classes=6):
     """Everything that draws nothing at random, by class where it has one."""
     sample = by_class(losses, labels, classes)
     differences = sample.relative_to(2)
-    shrunk = shrinkage.shrink(differences, 2)
     means = effects.class_means(differences)
     by = {
         "means": means.estimate,
         "low": means.low,
         "p": effects.class_p_values(differences),
         "bh": effects.adjusted(effects.class_p_values(differences))[0],
-        "shrunk": shrunk.means,
-        "better": shrunk.better(),
+        "shrunk": shrinkage.curves(differences, 2),
         "chosen": choices.chosen_per_class(sample.means, 2),
     }
     variance = effects.between_classes(differences, 10, np.random.default_rng(0)).variance
@@ -310,8 +403,16 @@ def test_class_statistics_are_scipys():
     for one in range(6):
         for row in (0, 1, 3):
             test = stats.ttest_1samp(differences[row, labels == one], 0)
-            assert by["p"][one, row] == pytest.approx(test.pvalue)
             assert by["low"][one, row] == pytest.approx(test.confidence_interval().low)
+            # A contrast: the class less the mean of all six.
+            weights = np.where(np.arange(6) == one, 5 / 6, -1 / 6)
+            images = [differences[row, labels == each] for each in range(6)]
+            error = np.sqrt(
+                sum(w**2 * x.var(ddof=1) / len(x) for w, x in zip(weights, images, strict=True))
+            )
+            t = sum(w * x.mean() for w, x in zip(weights, images, strict=True)) / error
+            p = 2 * stats.t.sf(abs(t), (labels == one).sum() - 1)
+            assert by["p"][one, row] == pytest.approx(p)
     assert np.isnan(by["p"][:, 2]).all()
     sample = by_class(losses, labels, 6)
     np.testing.assert_allclose(sample.covariances[3], np.cov(losses[:, labels == 3]))
@@ -324,14 +425,43 @@ def test_holm_by_hand():
     np.testing.assert_allclose(fdr[:, 0], [0.03, 0.04, np.nan, 0.04])
 
 
-def test_f_of_the_permutation_test_orders_as_scipys():
-    """The p-value of F, near that of scipy's analysis of variance on normal data."""
+def test_p_of_the_common_curve_is_near_that_of_f():
+    """On normal data of one spread, where scipy's analysis of variance is exact."""
     rng = np.random.default_rng(14)
     labels = np.repeat(np.arange(5), 30)
     x = rng.standard_normal((2, 150)) + 0.25 * rng.standard_normal(5)[labels]
-    test = effects.permutation_test(by_class(x, labels, 5), 4000, rng)
+    test = effects.common_curve_test(by_class(x, labels, 5), 4000, rng)
     expected = [stats.f_oneway(*(row[labels == one] for one in range(5))).pvalue for row in x]
-    np.testing.assert_allclose(test.p, expected, atol=0.03)
+    np.testing.assert_allclose(test.p, expected, atol=0.04)
+
+
+def test_with_weights_the_fit_is_that_of_repeated_classes():
+    """And of equal classes it is the plain formula, by numpy alone."""
+    losses, labels = known()
+    differences = by_class(losses, labels, 6).relative_to(2)
+    moments = shrinkage.moments_of(differences, 2)
+    weights = np.array([2, 0, 1, 1, 3, 1])
+    places = np.repeat(np.arange(6), weights)
+    repeated = shrinkage.Moments(
+        moments.means[places], moments.covariances[places], moments.counts[places]
+    )
+    found = shrinkage.fit(moments, weights[None].astype(float))
+    expected = shrinkage.fit(repeated, np.ones((1, 8)))
+    np.testing.assert_allclose(found.centre, expected.centre)
+    np.testing.assert_allclose(found.between, expected.between)
+    images = [np.delete(losses - losses[2], 2, axis=0)[:, labels == one] for one in places]
+    means = np.array([each.mean(axis=1) for each in images])
+    noise = np.mean([np.cov(each) / each.shape[1] for each in images], axis=0)
+    values, vectors = np.linalg.eigh(np.cov(means.T) - noise)
+    between = vectors @ np.diag(np.maximum(values, 0)) @ vectors.T
+    np.testing.assert_allclose(found.between[0], between, atol=1e-12)
+    image = noise / np.mean([1 / each.shape[1] for each in images])
+    count = (labels == 0).sum()
+    rule = between @ np.linalg.inv(between + image / count)
+    curve = means.mean(axis=0) + rule @ (moments.means[0] - means.mean(axis=0))
+    np.testing.assert_allclose(
+        found.curves(moments.means, moments.sizes[1])[0, 0], curve, atol=1e-6
+    )
 
 
 def test_the_order_of_images_does_not_matter():
@@ -373,9 +503,29 @@ def test_draws_keep_images_whole_and_classes_apart():
     first, second = next(sample.halved(50, np.random.default_rng(18)))
     np.testing.assert_array_equal(np.sort(np.stack([first, second])[:, 0, 0, 0]), [1, 3])
     np.testing.assert_allclose(first + second, 2 * np.tile(sample.means, (50, 1, 1)))
-    sums = next(sample.permuted(50, np.random.default_rng(19), sample.values))
-    np.testing.assert_allclose(sums.sum(axis=1), np.tile([34.0, -34.0], (50, 1)))
-    assert len(np.unique(sums[:, 0, 0])) > 3
+
+
+def test_moved_images_have_the_new_means_and_a_wider_spread():
+    losses, labels = known()
+    sample = by_class(losses, labels, 6)
+    centres = np.arange(24.0).reshape(6, 4)
+    moved = sample.centred_on(centres)
+    np.testing.assert_allclose(moved.means, centres, atol=1e-12)
+    n = sample.counts[:, None]
+    np.testing.assert_allclose(moved.variances, sample.variances * n / (n - 1))
+
+
+def test_samples_are_joined_and_selected_by_class():
+    losses, labels = known()
+    first, second = (
+        by_class(losses[:, part], labels[part], 6) for part in (np.s_[:40], np.s_[40:])
+    )
+    whole = by_class(losses, labels, 6)
+    joined = first.joined(second)
+    np.testing.assert_array_equal(joined.counts, whole.counts)
+    np.testing.assert_allclose(joined.means, whole.means)
+    some = np.array([True, False, True, False, False, True])
+    np.testing.assert_allclose(whole.selected(some).means, whole.means[some])
 
 
 def test_blocks_of_draws_are_as_many_as_asked_for(monkeypatch):
@@ -383,9 +533,9 @@ def test_blocks_of_draws_are_as_many_as_asked_for(monkeypatch):
     monkeypatch.setattr("cobaye.statistics.choices.BLOCK", 12)
     sample = Sample(np.arange(8.0).reshape(4, 2), np.array([2, 2]))
     assert [len(block) for block in sample.resampled(7, np.random.default_rng(0))] == [3, 3, 1]
-    shrunk = shrinkage.shrink(sample.relative_to(0), 0)
-    errors = choices.procedure_errors(sample, sample, shrunk, 7, np.random.default_rng(0))
-    assert set(errors) == {"naive", "honest", "shrunk"}
+    errors = choices.procedure_errors(sample, sample, 0, 7, np.random.default_rng(0))
+    assert set(errors) == {"val and test", "classes"}
+    assert all(set(each) == {"naive", "honest", "shrunk"} for each in errors.values())
 
 
 # Degenerate samples: an answer, or NaN where it says so, and no warning.
@@ -394,18 +544,18 @@ def test_blocks_of_draws_are_as_many_as_asked_for(monkeypatch):
 def everything(val, test, reference):
     rng = np.random.default_rng(20)
     differences = test.relative_to(reference)
-    shrunk = shrinkage.shrink(val.relative_to(reference), reference)
+    shrunk = shrinkage.shrink(val.relative_to(reference), reference, 20, rng)
     own = choices.chosen_per_class(val.means, reference)
     return {
         "means": effects.class_means(differences),
         "shares": effects.class_shares(differences),
         "adjusted": effects.adjusted(effects.class_p_values(differences)),
         "between": effects.between_classes(differences, 50, rng),
-        "permutation": effects.permutation_test(differences, 20, rng),
+        "common": effects.common_curve_test(differences, 20, rng),
         "halves": reliability.split_half(test, reference, 20, rng),
-        "null": choices.null_counts(test, reference, 20, rng),
+        "null": choices.null_counts(test, reference, 20, rng, own_amplitudes=True),
         "gain": choices.gain(test, reference, own),
-        "errors": choices.procedure_errors(val, test, shrunk, 20, rng),
+        "errors": choices.procedure_errors(val, test, reference, 20, rng)["classes"],
         "shrunk": shrunk,
         "own": own,
     }
@@ -416,7 +566,10 @@ def test_a_class_without_validation_images():
     val = by_class(losses[:, labels != 4], labels[labels != 4], 6)
     found = everything(val, by_class(losses, labels, 6), 2)
     assert found["own"][4] == 2
-    np.testing.assert_allclose(found["shrunk"].means[4], found["shrunk"].centre)
+    others = np.delete(np.arange(6), 4)
+    centre = val.relative_to(2).means[others].mean(axis=0)
+    np.testing.assert_allclose(found["shrunk"].means[4], centre)
+    assert (np.delete(found["shrunk"].deviations[4], 2) > 0).all()
     assert np.isfinite(found["shrunk"].means).all()
     assert np.isfinite(found["gain"].low)
     assert np.isfinite(list(found["errors"].values())).all()
@@ -437,8 +590,10 @@ def test_one_lambda():
     sample = by_class(losses[:1], labels, 6)
     found = everything(sample, sample, 0)
     assert found["gain"].estimate == 0
-    assert set(found["errors"].values()) == {0.0}
-    assert np.isnan(found["permutation"].overall)
+    assert np.isnan(list(found["errors"].values())).all()
+    assert np.isnan(found["common"].overall)
+    assert np.isnan(found["between"].p)
+    assert not found["shrunk"].sure(np.array([0]))[0].any()
     np.testing.assert_array_equal(found["null"].observed, [6])
 
 
@@ -458,7 +613,7 @@ def test_one_class():
     losses, _ = known()
     sample = by_class(losses, np.zeros(90, dtype=int), 1)
     found = everything(sample, sample, 2)
-    np.testing.assert_allclose(found["shrunk"].means, found["shrunk"].centre[None])
+    np.testing.assert_allclose(found["shrunk"].means, sample.relative_to(2).means)
     assert np.isnan(found["between"].variance.estimate).all()
 
 

@@ -1,4 +1,4 @@
-"""A λ for each class, chosen in three ways: its gain; and the classes that λ helps or harms."""
+"""A λ for each class, chosen in three ways: the gain; and the classes that λ helps or harms."""
 
 from __future__ import annotations
 
@@ -20,45 +20,44 @@ _EACH = 4  # typical images of a class
 
 def chosen(view: View) -> dict[str, np.ndarray]:
     """Return the λ of each class, (K,), by way."""
-    return _chosen(view.losses["val"], view.losses["test"], view.reference, view.shrunk["val"])
+    return _chosen(view.losses["val"], view.losses["test"], view.reference)
 
 
-def _chosen(
-    val: Sample, test: Sample, reference: int, shrunk: shrinkage.Shrunk
-) -> dict[str, np.ndarray]:
+def _chosen(val: Sample, test: Sample, reference: int) -> dict[str, np.ndarray]:
+    shrunk = shrinkage.curves(val.relative_to(reference), reference)
     return {
         "naive": choices.chosen_per_class(test.means, reference),
         "honest": choices.chosen_per_class(val.means, reference),
-        "shrunk": shrunk.chosen(),
+        "shrunk": reliability.lowest(shrunk),
     }
 
 
 def compromise(view: View) -> pd.DataFrame:
-    """Return the gain of a λ per class over the best overall, by way, with intervals."""
+    """Return the gain of a λ per class over the best overall, by way, with intervals.
+
+    What an interval speaks for stands in the column `resampled`; see `choices.procedure_errors`.
+    """
     val, test = view.losses["val"], view.losses["test"]
-    choices_of, errors = chosen(view), None
-    if min(len(val.values), len(test.values)):
-        draws = min(view.draws_of(val), view.draws_of(test))
-        rng = view.rng("compromise")
-        errors = choices.procedure_errors(val, test, view.shrunk["val"], draws, rng)
+    draws = min(view.draws_of(val), view.draws_of(test))
+    errors = choices.procedure_errors(val, test, view.reference, draws, view.rng("compromise"))
+    classes = int(((val.counts > 0) & (test.counts > 0)).sum())
     rows = []
-    for way, places in choices_of.items():
+    for way, places in chosen(view).items():
         moved = int((places != view.reference).sum())
         loss = choices.gain(test, view.reference, places, view.level)
         # More right predictions are a gain; less loss is.
         right = choices.gain(view.correct["test"], view.reference, places, view.level)
         accuracy = effects.Interval(0 - right.estimate, 0 - right.high, 0 - right.low)
+        images = choices.normal(loss.estimate, errors["val and test"][way], view.level)
+        others = choices.students(loss.estimate, errors["classes"][way], classes, view.level)
         rows.append(_row(way, "loss", "test", moved, loss))
         rows.append(_row(way, "accuracy", "test", moved, accuracy))
-        if errors is not None:
-            both = choices.normal(loss.estimate, errors[way], view.level)
-            rows.append(_row(way, "loss", "val and test", moved, both))
+        rows.append(_row(way, "loss", "val and test", moved, images))
+        rows.append(_row(way, "loss", "classes", moved, others))
         if len(view.sweep.seeds) > 1:
             rows.append(_row(way, "loss", "seeds", moved, _over_seeds(view, way)))
-    null = choices.null_counts(
-        test, view.reference, view.draws_of(test), view.rng("chance"), view.level
-    )
-    rows.append(_row("chance", "loss", "test", 0, null.gain))
+    for name, null in view.nulls["test"].items():
+        rows.append(_row(f"chance, {name}", "loss", "test", 0, null.gain))
     return view.frame(pd.DataFrame(rows).to_dict("list"))
 
 
@@ -77,8 +76,7 @@ def _over_seeds(view: View, way: str) -> effects.Interval:
             continue  # its λ are not those of the other seeds
         val, test = (_of_seed(splits[name], seed, view.classes) for name in ("val", "test"))
         reference = int(reliability.lowest(val.values.mean(axis=0)))
-        shrunk = shrinkage.shrink(val.relative_to(reference), reference)
-        places = _chosen(val, test, reference, shrunk)
+        places = _chosen(val, test, reference)
         gains.append(choices.gain(test, reference, places[way], view.level).estimate)
     return choices.over_seeds(np.array(gains), view.level)
 
@@ -135,11 +133,18 @@ def against(view: View, label: str) -> int:
 
 
 def helped_harmed(view: View, label: str) -> pd.DataFrame:
-    """Return each class's change from another λ to the best overall, on test, shrunk and ranked."""
+    """Return each class's change from another λ to the best overall, on test, shrunk and ranked.
+
+    `surely`: "helped", "harmed" or "neither", sure for the whole list at the level of the analysis
+    (`Shrunk.sure`). `own_surely`: whether the class is better off at its own lowest point, sure for
+    all λ and classes.
+    """
     shrunk, other = view.shrunk["test"], against(view, label)
     change, deviations = -shrunk.means[:, other], shrunk.deviations[:, other]
     harmed = shrunk.better()[:, other]
+    worse, better = shrunk.sure(np.array([other]), view.level)
     lowest, rows = shrunk.chosen(), np.arange(view.classes)
+    elsewhere = shrunk.sure(np.arange(len(view.sweep.labels)), view.level)[0][rows, lowest]
     order = np.argsort(change, kind="stable")
     rank = np.empty(view.classes, dtype=int)
     rank[order] = rows + 1
@@ -154,9 +159,11 @@ def helped_harmed(view: View, label: str) -> pd.DataFrame:
             "sd": deviations,
             "helped": 1 - harmed,
             "harmed": harmed,
+            "surely": np.select([better[:, 0], worse[:, 0]], ["helped", "harmed"], "neither"),
             "own": np.array(view.sweep.labels, dtype=object)[lowest],
             "own_gain": -shrunk.means[rows, lowest],
             "own_better": shrunk.better()[rows, lowest],
+            "own_surely": elsewhere,
         }
     ).sort_values("rank", ignore_index=True)
 

@@ -10,7 +10,10 @@ from cobaye.statistics import choices, effects, reliability, worst
 
 
 def class_effects(view: View) -> pd.DataFrame:
-    """Return, per class and λ, the difference from the best λ overall on test, with intervals."""
+    """Return, per class and λ, the difference from the best λ overall on test, with intervals.
+
+    The p-values ask whether the class differs from the mean class, not from 0.
+    """
     losses = view.differences["test"]
     loss = effects.class_means(losses, view.level)
     p = effects.class_p_values(losses)
@@ -38,7 +41,7 @@ def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the statistics on test per λ, and those over all λ (one row)."""
     sample, losses = view.losses["test"], view.differences["test"]
     between = effects.between_classes(losses, view.draws, view.rng("between"), view.level)
-    test = effects.permutation_test(losses, view.draws, view.rng("permutation"))
+    test = effects.common_curve_test(losses, view.draws_of(losses), view.rng("common curve"))
     halves = reliability.split_half(
         sample, view.reference, view.splits, view.rng("halves"), view.level
     )
@@ -50,9 +53,9 @@ def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
             **_mean_rise(view),
             **_spread("between", between.variance),
             "between_variance": between.variance.estimate,
+            "between_sd_least": np.sqrt(np.maximum(between.least, 0)),
             "noise_sd": np.sqrt(between.noise),
             "p": test.p,
-            "p_welch": test.welch_p,
             "correlation": halves.correlation.estimate,
             "reliability": halves.stepped_up.estimate,
             "reliability_low": halves.stepped_up.low,
@@ -81,7 +84,7 @@ def _mean_rise(view: View) -> dict[str, list[float]]:
 def _overall(
     view: View,
     between: effects.Between,
-    test: effects.Permutation,
+    test: effects.CommonCurve,
     halves: reliability.Reliability,
 ) -> pd.DataFrame:
     return view.frame(
@@ -92,8 +95,8 @@ def _overall(
             "seeds": [len(view.sweep.seeds)],
             "draws": [view.draws],
             "level": [view.level],
+            "p_between": [between.p],
             "p": [test.overall],
-            "p_welch": [test.welch_overall],
             "agreement": [float(halves.agreement.estimate)],
             "agreement_by_chance": [halves.expected],
             "kappa": [float(halves.kappa.estimate)],
@@ -112,20 +115,20 @@ def _spread(name: str, variance: effects.Interval) -> dict[str, np.ndarray]:
 def null_counts(view: View) -> pd.DataFrame:
     """Return, per split and λ, how many classes are best there, and how many by noise alone."""
     tables = []
-    for split, sample in view.losses.items():
-        draws = view.draws_of(sample)
-        null = choices.null_counts(
-            sample, view.reference, draws, view.rng(f"null {split}"), view.level
-        )
+    for split, nulls in view.nulls.items():
+        curve, shape = nulls["one curve"], nulls["one shape"]
         columns = {
             "split": split,
             "weight_decay": view.sweep.labels,
-            "classes": null.classes,
-            "observed": null.observed,
-            "expected": null.expected.estimate,
-            "low": null.expected.low,
-            "high": null.expected.high,
-            "draws": draws,
+            "classes": curve.classes,
+            "observed": curve.observed,
+            "expected": curve.expected.estimate,
+            "low": curve.expected.low,
+            "high": curve.expected.high,
+            "shape_expected": shape.expected.estimate,
+            "shape_low": shape.expected.low,
+            "shape_high": shape.expected.high,
+            "draws": view.draws,
         }
         tables.append(view.frame(columns))
     return pd.concat(tables, ignore_index=True)

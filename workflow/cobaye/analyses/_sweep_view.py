@@ -12,11 +12,13 @@ import pandas as pd
 
 from cobaye.analyses._sweeps import Sweep
 from cobaye.randomness import derived_seed
-from cobaye.statistics import reliability, shrinkage
+from cobaye.statistics import choices, reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 
 # Images drawn for one bootstrap, all draws together: bounds its time on a large training split.
 _MOST_DRAWN = 200_000_000
+# Draws of classes on each of which the shrunk curves are fitted anew.
+_REFITS = 200
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,29 @@ class View:
     def shrunk(self) -> dict[str, shrinkage.Shrunk]:
         """The shrunk curves of val and of test."""
         return {
-            split: shrinkage.shrink(differences, self.reference)
+            split: shrinkage.shrink(
+                differences, self.reference, min(self.draws, _REFITS), self.rng(f"shrunk {split}")
+            )
             for split, differences in self.differences.items()
+        }
+
+    @cached_property
+    def nulls(self) -> dict[str, dict[str, choices.Null]]:
+        """What noise alone would choose: split → "one curve" or "one shape" → counts."""
+        kinds = {"one curve": False, "one shape": True}
+        return {
+            split: {
+                name: choices.null_counts(
+                    sample,
+                    self.reference,
+                    self.draws,
+                    self.rng(f"null {split} {name}"),
+                    self.level,
+                    own_amplitudes=own,
+                )
+                for name, own in kinds.items()
+            }
+            for split, sample in self.losses.items()
         }
 
     def rng(self, purpose: str) -> np.random.Generator:

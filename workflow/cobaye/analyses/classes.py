@@ -36,7 +36,7 @@ TABLES = {
 class Options:
     """What a study may set.
 
-    draws: of bootstraps and permutations. splits: random halves. level: of all intervals. against:
+    draws: of bootstraps. splits: random halves. level: of all intervals. against:
     the λ that the best overall is compared with, class by class; "": the smallest. shown: the
     number of most helped and of most harmed classes whose typical images are kept.
     """

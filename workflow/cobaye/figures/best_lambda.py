@@ -48,10 +48,13 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         tops, room = np.max([counts, *alone], axis=0), 0.0
         null = _null(tables, configuration, options.split, labels)
         if null is not None:
-            low, high = null["low"].to_numpy(float), null["high"].to_numpy(float)
+            low, high = (null[f"shape_{end}"].to_numpy(float) for end in ("low", "high"))
             # A band well above a bar leaves room for the share right above the bar.
             near = low < tops + 0.15 * np.nanmax([*tops, *high])
-            tops, room = np.where(near, np.fmax(tops, high), tops), np.nanmax(high)
+            tops, room = (
+                np.where(near, np.fmax(tops, high), tops),
+                np.nanmax([high, null["expected"]]),
+            )
         _bars(ax, counts, tops, [same(label, best) for label in labels])
         ax.set_ylim(0, max(*tops, room, 1) * 1.15)
         _name(ax, labels, best)
@@ -60,7 +63,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         if len(alone) > 1:
             handles["seed"] = _seeds(ax, alone)
         if null is not None:
-            handles["null"] = _band(ax, null)
+            handles["null"], handles["curve"] = _band(ax, null), _expected(ax, null)
         if len(crosses := np.flatnonzero(losses.isna().all(axis=0))):
             ax.plot(crosses, 0 * crosses, color=_style.INK, clip_on=False, **_panels.DIVERGED)
             handles["diverged"] = _panels.diverged_handle()
@@ -77,27 +80,37 @@ def _null(
     split: str,
     labels: Sequence[str],
 ) -> pd.DataFrame | None:
-    """Return the counts expected from noise alone, or None if the study has no such table."""
+    """Return the counts expected from noise alone, or None if the study has no such table.
+
+    Columns: expected, of classes with one curve; shape_expected, shape_low, shape_high, of classes
+    with curves of one shape.
+    """
     if "null-best-lambda" not in tables:
         return None
     rows = _panels.of(tables["null-best-lambda"], configuration)
     if rows.empty:
         return None
     rows = rows[rows["split"] == split].set_index("weight_decay")
-    return rows[["expected", "low", "high"]].reindex(list(labels))
+    return rows.reindex(list(labels))
 
 
 def _band(ax: Axes, null: pd.DataFrame) -> Patch:
-    """Draw the counts expected from noise alone, and their band; return the legend entry."""
+    """Draw the counts expected of curves of one shape, and their band; return the legend entry."""
     places = np.arange(len(null))
-    low, high = null["low"].to_numpy(float), null["high"].to_numpy(float)
+    low, high = null["shape_low"].to_numpy(float), null["shape_high"].to_numpy(float)
     ax.bar(places, high - low, 0.5, bottom=low, linewidth=0.6, zorder=3, **_NULL)
-    ax.hlines(
-        null["expected"], places - 0.36, places + 0.36, color=_NULL["edgecolor"], zorder=4, lw=1.4
-    )
-    return Patch(
-        linewidth=0.6, label="if all classes shared one curve:\nexpected, and band", **_NULL
-    )
+    middle = null["shape_expected"].to_numpy(float)
+    ax.hlines(middle, places - 0.36, places + 0.36, color=_NULL["edgecolor"], zorder=4, lw=1.4)
+    label = "noise, classes of one shape:\nexpected, and band"
+    return Patch(linewidth=0.6, label=label, **_NULL)
+
+
+def _expected(ax: Axes, null: pd.DataFrame) -> Line2D:
+    """Draw the counts expected of classes with one curve; return the legend entry."""
+    style = {"marker": "D", "markersize": 3.5, "color": "white", "linestyle": "none"}
+    style |= {"markeredgecolor": _style.INK, "markeredgewidth": 0.8}
+    ax.plot(np.arange(len(null)), null["expected"], zorder=5, **style)
+    return Line2D([], [], label="noise, classes of one curve:\nexpected", **style)
 
 
 def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]) -> None:

@@ -41,7 +41,10 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         )
         axis = _lambda_axis.LambdaAxis(tuple(effects["weight_decay"]))
         _panels.title(
-            row[0], configuration, test["best"], f"λ acts alike on all: p = {test['p']:.2g}"
+            row[0],
+            configuration,
+            test["best"],
+            f"no variance between classes: p = {test['p_between']:.2g}",
         )
         _deviations(row[0], axis, effects, options.log)
         _reliability(row[1], axis, effects, test)

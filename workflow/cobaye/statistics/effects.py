@@ -35,12 +35,21 @@ def class_means(differences: Sample, level: float = 0.95) -> Interval:
 
 
 def class_p_values(differences: Sample) -> np.ndarray:
-    """Return the two-sided p-value of "this class's mean difference is 0", (K, M), by the t test.
+    """Return p of "λ changes this class as it changes the mean class", (K, M), two-sided.
 
-    NaN where there are fewer than two images or they do not differ among themselves.
+    A t test, n − 1 degrees of freedom, of the class's mean difference less the mean over classes,
+    each weighing the same; its variance is that of the class, (1 − 2/K) s_c²/n_c, and that of the
+    mean, Σ s²/n / K². NaN where there are fewer than two images or they do not differ.
     """
-    error = np.sqrt(differences.variances / _positive(differences.counts)[:, None])
-    ratio = np.abs(differences.means) / np.where(error > 0, error, np.nan)
+    counts = _positive(differences.counts)[:, None]
+    variances = differences.variances / counts
+    number = (~np.isnan(variances)).sum(axis=0)
+    if not number.any():
+        return np.full(variances.shape, np.nan)
+    centre = differences.means[differences.counts > 1].mean(axis=0)
+    error = np.sqrt((1 - 2 / number) * variances + np.nansum(variances, axis=0) / number**2)
+    error = np.where(variances > 0, error, np.nan)
+    ratio = np.abs(differences.means - centre) / np.where(error > 0, error, np.nan)
     return 2 * stats.t.sf(ratio, _positive(differences.counts - 1)[:, None])
 
 
@@ -83,11 +92,15 @@ def adjusted(p_values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Between:
     """The variance between classes of the effect of λ, per column (M,).
 
-    variance: between classes, sampling noise taken off; it may be negative. noise: the mean
-    sampling variance of a class's mean. classes: how many have the two images it takes.
+    variance: between classes, sampling noise taken off; it may be negative. least: lower ends that
+    hold at all columns together, with probability `level`. p: the smallest 1 − level at which one
+    of them is above 0; NaN where nothing differs. noise: the mean sampling variance of a class's
+    mean. classes: how many have the two images it takes.
     """
 
     variance: Interval
+    least: np.ndarray
+    p: float
     noise: np.ndarray
     classes: int
 
@@ -98,15 +111,16 @@ def between_classes(
     """Return the variance between classes of the true mean differences, corrected for sampling.
 
     By moments, all classes weighing the same (Hedges' estimator): the variance over classes of the
-    observed means, less the mean of their sampling variances. Unbiased whatever the noise. Its
-    interval is a studentised bootstrap over classes (Efron's bootstrap t). NaN below two classes of
-    two images each.
+    observed means, less the mean of their sampling variances. Unbiased whatever the noise. It is
+    about the common curve: an effect that all classes share is no part of it. Its interval is a
+    studentised bootstrap over classes (Efron's bootstrap t); the ends at all columns together take
+    the largest ratio over columns. NaN below two classes of two images each.
     """
     enough = differences.counts > 1
     number, width = int(enough.sum()), differences.values.shape[1]
     if number < 2:
         nothing = np.full(width, np.nan)
-        return Between(Interval(nothing, nothing, nothing), nothing, number)
+        return Between(Interval(nothing, nothing, nothing), nothing, np.nan, nothing, number)
     means = differences.means[enough]
     noise = differences.variances[enough] / differences.counts[enough, None]
     # Centred on the mean, its powers lose no digits; all draws from their weighted sums.
@@ -122,7 +136,14 @@ def between_classes(
     ratio = np.where(np.isnan(ratio), 0.0, ratio)  # a column without differences
     ends = np.quantile(ratio, [(1 + level) / 2, (1 - level) / 2], axis=0)
     low, high = estimate - ends * error
-    return Between(Interval(estimate, low, high), noise.mean(axis=0), number)
+    largest = ratio.max(axis=1)
+    place = min(int(np.ceil(level * (draws + 1) - 1e-9)), draws) - 1
+    least = estimate - np.sort(largest)[place] * error
+    p = np.nan
+    if (error > 0).any():
+        seen = np.divide(estimate, error, out=np.zeros_like(estimate), where=error > 0).max()
+        p = float(((largest >= seen).sum() + 1) / (draws + 1))
+    return Between(Interval(estimate, low, high), least, p, noise.mean(axis=0), number)
 
 
 def _variance_and_error(sums: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -141,71 +162,42 @@ def _variance_and_error(sums: np.ndarray, number: int) -> tuple[np.ndarray, np.n
 
 
 @dataclass(frozen=True)
-class Permutation:
+class CommonCurve:
     """Tests that λ acts alike on all classes. p: per column (M,); overall: over all columns."""
 
     p: np.ndarray
     overall: float
-    welch_p: np.ndarray
-    welch_overall: float
 
 
-def permutation_test(differences: Sample, draws: int, rng: np.random.Generator) -> Permutation:
-    """Test "λ acts alike on all classes" by dealing images' differences anew to the classes.
+def common_curve_test(differences: Sample, draws: int, rng: np.random.Generator) -> CommonCurve:
+    """Test "all classes have one common curve" by a bootstrap within classes that makes it true.
 
-    Each image keeps its differences at all λ together, each class its number of images. Two
-    statistics per λ, large where classes differ: F of the analysis of variance, whose p-value is
-    exact if the differences of all classes have one distribution; and Welch's, each class weighed
-    by its own variance, which asks for equal means alone, and holds for large classes where their
-    variances differ (Chung and Romano 2013, doi:10.1214/13-AOS1090). Welch's leaves out classes of
-    one image. p = (b + 1)/(B + 1), b of B draws being at least as extreme; over all λ, of the
-    largest of the statistics, each in standard deviations of its draws. NaN where nothing differs.
+    Each class's images are moved to the mean of the class means, keep their own spread, and are
+    resampled: classes may differ in spread and in number of images, which a permutation of images
+    would take for an effect. The statistic is the variance over classes of their means, per λ; over
+    all λ, the largest of them in standard deviations of the draws. p = (b + 1)/(B + 1), b of B
+    draws being at least as large. Classes of one image are left out; NaN below two others, and
+    where nothing differs.
     """
-    values = differences.values - differences.values.mean(axis=0)
-    both = np.concatenate([values, values**2], axis=1)
-    observed = _statistics(differences.sums(both)[None], differences.counts)
-    blocks = differences.permuted(draws, rng, both)
-    drawn = [_statistics(block, differences.counts) for block in blocks]
-    p, overall = zip(
-        *(
-            _extreme(statistic[0], np.concatenate(others))
-            for statistic, *others in zip(observed, *drawn, strict=True)
-        ),
-        strict=True,
-    )
-    return Permutation(p[0], overall[0], p[1], overall[1])
-
-
-def _statistics(sums: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return F, up to an increasing map, and Welch's statistic, (B, M) each; sums: (B, K, 2M)."""
-    totals, squares = np.split(sums, 2, axis=2)
-    some = counts > 0
-    n = counts[some][:, None]
-    means = totals[:, some] / n
-    # The grand mean is 0 and the total sum of squares fixed: F rises with the sum between classes.
-    between = (n * means**2).sum(axis=1)
-    variances = (squares[:, some] / n - means**2) * (n / np.maximum(n - 1, 1))
-    usable = (n > 1) & (variances > 1e-12 * variances.max(axis=1, initial=0, keepdims=True))
-    weights = np.divide(n, variances, out=np.zeros_like(variances), where=usable)
-    whole = weights.sum(axis=1)
-    centre = (weights * means).sum(axis=1) / np.where(whole > 0, whole, 1)
-    return between, (weights * (means - centre[:, None]) ** 2).sum(axis=1)
-
-
-def _extreme(observed: np.ndarray, drawn: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return p per column, and of the largest of the standardised columns; NaN: nothing varies."""
+    width = differences.values.shape[1]
+    kept = differences.selected(differences.counts > 1)
+    if len(kept.counts) < 2:
+        return CommonCurve(np.full(width, np.nan), np.nan)
+    centre = kept.means.mean(axis=0)
+    observed = kept.means.var(axis=0)
+    null = kept.centred_on(np.broadcast_to(centre, kept.means.shape))
+    drawn = np.concatenate([means.var(axis=1) for means in null.resampled(draws, rng)])
     spread = drawn.std(axis=0)
-    live = spread > 1e-9 * np.abs(drawn).max(axis=0, initial=0)
+    live = spread > 1e-9 * drawn.max(axis=0)
     if not live.any():
-        return np.full(len(observed), np.nan), np.nan
+        return CommonCurve(np.full(width, np.nan), np.nan)
     observed, drawn, spread = observed[live], drawn[:, live], spread[live]
-    slack = 1e-9 * np.abs(observed)  # equal up to rounding counts as equal
-    p = np.full(len(live), np.nan)
-    p[live] = ((drawn >= observed - slack).sum(axis=0) + 1) / (len(drawn) + 1)
-    centre = drawn.mean(axis=0)
-    highest = ((drawn - centre) / spread).max(axis=1)
-    largest = ((observed - slack - centre) / spread).max()
-    return p, float(((highest >= largest).sum() + 1) / (len(drawn) + 1))
+    p = np.full(width, np.nan)
+    p[live] = ((drawn >= observed).sum(axis=0) + 1) / (draws + 1)
+    mean = drawn.mean(axis=0)
+    highest = ((drawn - mean) / spread).max(axis=1)
+    largest = ((observed - mean) / spread).max()
+    return CommonCurve(p, float(((highest >= largest).sum() + 1) / (draws + 1)))
 
 
 def _positive(counts: np.ndarray) -> np.ndarray:

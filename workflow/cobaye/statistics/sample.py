@@ -1,4 +1,4 @@
-"""Values of images, sorted by class: class means, and those of bootstraps, permutations and halves.
+"""Values of images, sorted by class: class means, and those of bootstraps and halves.
 
 No loop runs over images. A draw is a sparse matrix of counts (classes × images); many draws are
 stacked into one, and its product with the values (images × columns) gives all sums at once.
@@ -79,6 +79,24 @@ class Sample:
         """Return the differences from one column, paired by image."""
         return self.with_values(self.values - self.values[:, [column]])
 
+    def selected(self, classes: np.ndarray) -> Sample:
+        """Return the sample of some classes, (K,) bool."""
+        return Sample(self.values[classes[self.labels]], self.counts[classes])
+
+    def joined(self, other: Sample) -> Sample:
+        """Return the images of both samples, of the same classes and columns."""
+        labels = np.concatenate([self.labels, other.labels])
+        return by_class(np.concatenate([self.values, other.values]).T, labels, len(self.counts))
+
+    def centred_on(self, centres: np.ndarray) -> Sample:
+        """Return the images about other class means, (K, M), stretched by √(n/(n − 1)).
+
+        A bootstrap of n images is too narrow by as much. A class of one image has no spread.
+        """
+        stretch = np.sqrt(self.counts / np.maximum(self.counts - 1, 1))[self.labels, None]
+        residuals = self.values - self.means[self.labels]
+        return self.with_values(centres[self.labels] + stretch * residuals)
+
     def resampled(self, draws: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
         """Yield the class means, (b, K, M), of bootstrap draws within each class.
 
@@ -91,17 +109,6 @@ class Sample:
 
         for block in self._drawn(draws, rows, self.values):
             yield _divided(block, self.counts)
-
-    def permuted(
-        self, draws: int, rng: np.random.Generator, values: np.ndarray
-    ) -> Iterator[np.ndarray]:
-        """Yield sums by class, (b, K, M), of values (N, M) dealt anew to classes of these sizes."""
-        order = np.arange(len(self.labels))
-
-        def rows(number: int) -> np.ndarray:
-            return rng.permuted(np.tile(order, (number, 1)), axis=1)
-
-        yield from self._drawn(draws, rows, values)
 
     def halved(self, draws: int, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, ...]]:
         """Yield the class means, (b, K, M) twice, of random halves of each class's images.

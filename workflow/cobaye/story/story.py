@@ -15,7 +15,6 @@ from cobaye.story import class_decay, template
 from cobaye.tables import reading
 
 _LOSSES = {"cross-entropy": "mean cross-entropies in nats", "squared-error": "mean squared errors"}
-_SURE = 0.975  # probability from which a class counts as helped or harmed
 
 
 def tell_story(job: Job) -> Path:
@@ -74,35 +73,43 @@ def _values(test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, An
         "effect": _effect(test, tables["class-inference"]),
         "change": _change(test, tables["helped-harmed"].sort_values("rank")),
         "gains": {drawn: rows.to_dict("index") for drawn, rows in gains.items()},
-        "wins": [way for way in ways if gains["val and test"].loc[way, "low"] > 0],
-        "loses": [way for way in ways if gains["test"].loc[way, "high"] < 0],
+        "wins": _above(gains["val and test"].loc[:, "low"], ways),
+        "wins_elsewhere": _above(gains["classes"].loc[:, "low"], ways),
+        "loses": _above(-gains["val and test"].loc[:, "high"], ways),
         **_worst(test, tables),
         "class_decay": class_decay.values(tables),
     }
 
 
+def _above(values: pd.Series, ways: Sequence[str]) -> list[str]:
+    return [way for way in ways if values[way] > 0]
+
+
 def _minima(test: pd.Series, null: pd.DataFrame) -> dict[str, Any]:
-    """Return how many classes have their lowest test loss away from the best λ, and by chance."""
+    """Return how many classes have their lowest test loss away from the best λ, and by chance.
+
+    curve, shape: the expected number and its band, of classes with one curve and with one shape.
+    """
     row = null[(null["split"] == "test") & (null["weight_decay"] == test["best"])].iloc[0]
     # Those at the best λ, counted from the other side.
-    at = {"away": "observed", "chance": "expected", "low": "high", "high": "low"}
-    away = {name: row["classes"] - row[column] for name, column in at.items()}
-    return {"classes": int(row["classes"]), **away}
+    ends = {"curve": ("expected", "high", "low")}
+    ends["shape"] = tuple(f"shape_{end}" for end in ends["curve"])
+    away = {name: [row["classes"] - row[end] for end in columns] for name, columns in ends.items()}
+    return {"classes": int(row["classes"]), "away": row["classes"] - row["observed"], **away}
 
 
 def _effect(test: pd.Series, table: pd.DataFrame) -> dict[str, Any] | None:
     """Return whether λ acts alike on all classes; None where there is nothing to compare."""
     others = table[table["weight_decay"] != test["best"]]
-    if others.empty or pd.isna(test["p"]):
+    if others.empty or pd.isna(test["p_between"]):
         return None
     place = table["weight_decay"].tolist().index(test["best"])
     near = table.iloc[[i for i in (place - 1, place + 1) if 0 <= i < len(table)]]
     alpha = 1 - test["level"]
     return {
-        "real": test["p"] <= alpha,
+        "real": test["p_between"] <= alpha,
         "alpha": f"{100 * alpha:.3g}",
-        "p": f"{test['p']:.2g}",
-        "p_welch": "" if pd.isna(test["p_welch"]) else f"{test['p_welch']:.2g}",
+        "p_between": f"{test['p_between']:.2g}",
         "steps": near.to_dict("records"),
         "named": others.loc[others["classes_bh"].idxmax()].to_dict(),
         **test[["agreement", "agreement_by_chance", "kappa", "kappa_low", "kappa_high"]],
@@ -111,12 +118,12 @@ def _effect(test: pd.Series, table: pd.DataFrame) -> dict[str, Any] | None:
 
 def _change(test: pd.Series, table: pd.DataFrame) -> dict[str, Any]:
     """Return the names of those surely helped and harmed, who changed most first."""
-    elsewhere = (table["own"] != test["best"]) & (table["own_better"] >= _SURE)
+    elsewhere = (table["own"] != test["best"]) & table["own_surely"].astype(bool)
     return {
         "against": table["against"].iloc[0],
-        "sure": _SURE,
-        "helped": table.loc[table["helped"] >= _SURE, "name"].tolist(),
-        "harmed": table.loc[table["harmed"] >= _SURE, "name"].tolist()[::-1],
+        "alpha": f"{100 * (1 - test['level']):.3g}",
+        "helped": table.loc[table["surely"] == "helped", "name"].tolist(),
+        "harmed": table.loc[table["surely"] == "harmed", "name"].tolist()[::-1],
         "elsewhere": int(elsewhere.sum()),
     }
 
@@ -148,6 +155,16 @@ def _gain(row: Mapping[str, float]) -> str:
     return _signed([row[name] for name in ("gain", "low", "high")], 4)
 
 
+def _ends(row: Mapping[str, float]) -> str:
+    return f"{row['low']:+.4f} to {row['high']:+.4f}".replace("-", "−")
+
+
+def _shares(counts: Sequence[float], whole: float) -> str:
+    """Return a share with its band, in %."""
+    share, low, high = (_share(count, whole) for count in counts)
+    return f"{share} ({low} to {high})"
+
+
 def _share(number: float, whole: float = 1) -> str:
     """Return a share in %: 0 % means none, and 100 % all."""
     share = 100 * number / whole
@@ -171,10 +188,12 @@ def _some(names: Sequence[str], classes: int) -> str:
 
 _FILTERS = {
     "count": _count,
+    "ends": _ends,
     "extract": lambda key, mapping: mapping[key],
     "gain": _gain,
     "round_to": _round_to,
     "share": _share,
+    "shares": _shares,
     "signed": _signed,
     "some": _some,
 }

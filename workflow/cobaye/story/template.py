@@ -30,29 +30,39 @@ accuracy {{ (100 * one.best.test_accuracy) | round_to(1) }} %.
 
 {% with minima = one.minima -%}
 {% if minima.classes -%}
-**Counting minima.** {{ minima.away | share(minima.classes) }} of the
+**Which λ is best for a class?** {{ minima.away | share(minima.classes) }} of the
 {{- " %d" % minima.classes if minima.classes < one.classes }} classes
 {{- " with two or more test images" if minima.classes < one.classes }}
 have their lowest test loss away from it.
-If all classes shared one curve over λ, resampling noise alone would move
-{{ minima.chance | share(minima.classes) }}
-({{ minima.low | share(minima.classes) }} to {{ minima.high | share(minima.classes) }}):
-{% if minima.away > minima.high %}more{% elif minima.away < minima.low %}fewer{% else %}no more
-{%- endif %} than noise alone makes.
+Noise alone would move {{ minima.curve | shares(minima.classes) }} if all classes shared one curve
+over λ, and {{ minima.shape | shares(minima.classes) }} if each had its own amplitude of one shape,
+lowest at one λ.
+{% if minima.away > minima.shape[2] and minima.away > minima.curve[2] -%}
+More classes lie elsewhere than noise and unequal amplitudes explain:
+the curves differ in shape.
+{%- elif minima.away > minima.curve[2] -%}
+Classes differ in how much λ changes them;
+that they differ in which λ is best is not known.
+{%- else -%}
+That is no more than noise alone makes.
+{%- endif %}
 {%- else -%}
 No class has two test images: what noise does cannot be told.
 {%- endif %}{% endwith %}
 
 {% with effect = one.effect -%}
-**Is it real?** {% if not effect -%}
+**Does λ act alike on all classes?** {% if not effect -%}
 There is nothing to compare:
 {{ "one class" if one.classes == 1 else "one λ, or runs that do not differ" }}.
 {%- else -%}
-λ {{ "does not act alike on all classes" if effect.real else
-"may act alike on all classes: the test does not tell them apart" }}
-(permutation test over all λ, p = {{ effect.p }}
-{%- if effect.p_welch %}; for means alone, p = {{ effect.p_welch }}{% endif %}).
-Standard deviation of a class's loss difference one step from the best λ:
+{% if effect.real -%}
+No: the change of loss from the best λ differs between classes by more than noise
+{%- else -%}
+That it does not is not known: no change of loss from the best λ differs between classes by more
+than noise
+{%- endif %}
+(variance between classes above 0 at some λ: p = {{ effect.p_between }}, all λ together).
+Standard deviation of that change one step from the best λ:
 {% for step in effect.steps -%}
 at {{ step.weight_decay }}: {{ step.between_sd | round_to(3) }}
 ({{ step.between_sd_low | round_to(3) }} to {{ step.between_sd_high | round_to(3) }})
@@ -61,12 +71,12 @@ between classes against {{ step.noise_sd | round_to(3) }} of noise
 reliability {{ step.reliability | round_to(2) }}{% endif %}{{ "; " if not loop.last }}
 {%- endfor %}.
 {% if effect.named.classes_bh -%}
-The most classes differ from 0 by a t test at λ = {{ effect.named.weight_decay }}:
+The most classes differ from the mean class by a t test at λ = {{ effect.named.weight_decay }}:
 {{ effect.named.classes_bh }} with the false discovery rate held at {{ effect.alpha }} %
 (Benjamini–Hochberg), {{ effect.named.classes_holm }} with the probability of any error held there
 (Holm).
 {%- else -%}
-By a t test no class differs from 0 at any λ with the false discovery rate held at
+By a t test no class differs from the mean class at any λ with the false discovery rate held at
 {{ effect.alpha }} % (Benjamini–Hochberg).
 {%- endif %}
 {%- if effect.kappa == effect.kappa %}
@@ -83,34 +93,38 @@ Random halves of the images agree on a class's best λ in
 nobody can be helped or harmed.
 {%- else -%}
 Compared with λ = {{ change.against }}, and with every class's curve shrunk towards the others,
-the best λ helps {{ change.helped | some(one.classes) }}
-and harms {{ change.harmed | some(one.classes) }}
-with probability {{ change.sure }} or more each.
-{{ change.elsewhere | count("class") }} would be better off, as surely, at another λ of the study.
+the best λ surely helps {{ change.helped | some(one.classes) }}
+and surely harms {{ change.harmed | some(one.classes) }}.
+At another λ of the study
+{{ "no class" if not change.elsewhere else change.elsewhere | count("class") }}
+would surely be better off.
+(Sure: the probability that any of these names is wrong is at most {{ change.alpha }} %, by Holm's
+method over the list.)
 {%- endif %}{% endwith %}
 
-{% with ways = {"honest": "each class's lowest on val", "shrunk": "the lowest of its shrunk curve"},
+{% with ways = {"honest": "each class's lowest loss", "shrunk": "its shrunk curve"},
 gains = one.gains -%}
-**What does the compromise cost?** Read off the test images themselves, a λ per class seems to gain
+**What would a λ per class gain?** Read off the test images themselves it seems to gain
 {{ gains.test.naive | gain }}
-{%- if gains.test.chance.gain == gains.test.chance.gain %}; it would seem to gain
-{{ gains.test.chance | gain }} if all classes were alike{% endif %}.
-Chosen on validation and judged on test it gains {{ gains.test.honest | gain }} by each class's
-lowest loss, and {{ gains.test.shrunk | gain }} by its shrunk curve.
-With the validation images drawn anew as well,
+{%- if gains.test["chance, one shape"].gain == gains.test["chance, one shape"].gain %}; noise alone
+would seem to gain {{ gains.test["chance, one shape"] | gain }} if all classes were best at one λ
+{%- endif %}.
+Chosen on validation and judged on test:
 {% for way in ways -%}
-{{ ways[way] }}: {{ gains["val and test"][way] | gain }}{{ "; " if not loop.last }}
+by {{ ways[way] }} {{ gains["val and test"][way] | gain }} over other images of these classes
+{%- if gains.classes[way].low == gains.classes[way].low %},
+{{ gains.classes[way] | ends }} over other classes like these{% endif %}
+{%- if "seeds" in gains %}, {{ gains.seeds[way] | gain }} over seeds{% endif %}
+{{- "; " if not loop.last }}
 {%- endfor %}.
-{%- for way in ways if "seeds" in gains %}
-Over seeds, {{ ways[way] }}: {{ gains.seeds[way] | gain }}.
-{%- endfor %}
 {% if one.wins -%}
-Choosing by {{ one.wins | map("extract", ways) | join(" and by ") }} pays,
-over other validation and test images too
+Choosing by {{ one.wins | map("extract", ways) | join(" and by ") }} lowers the loss
+{%- if one.wins == one.wins_elsewhere %}, over other images and over other classes like these
+{%- else %}, over other images of these classes{% endif %}
 {%- else -%}
-Neither way is known to beat one λ for all, over other validation and test images
+Neither way is known to lower the loss
 {%- endif %}
-{%- if one.loses %}; choosing by {{ one.loses | map("extract", ways) | join(" and by ") }} hurts
+{%- if one.loses %}; choosing by {{ one.loses | map("extract", ways) | join(" and by ") }} raises it
 {%- endif %}.
 (Each class's loss is read off the run of its λ: side by side, not of one classifier.)
 {%- endwith %}
