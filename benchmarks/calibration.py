@@ -1,0 +1,281 @@
+"""Size, coverage and power of every interval, probability and test that a study publishes.
+
+Losses whose truth is known are drawn again and again; the functions of `cobaye.statistics` judge
+each draw as the analysis `classes` does. Truths: no effect of λ; one curve for all classes; curves
+of one shape with amplitudes of their own; curves with optima of their own. Noise: normal or
+lognormal, of one spread and size per class or of unequal ones; or the residuals of finished
+runs (``--residuals``), resampled within each class, about a planted truth.
+
+    python benchmarks/calibration.py [--draws 500] [--long] [--residuals results/glyphs/runs/linear/sgd]
+
+The long form adds all that fits the shrunk curves anew, other classes, and K = 1,000. A number
+followed by ! breaks its limit (size 7 % of nominal 5, coverage 92 % of nominal 95) by more than the
+draws allow (binomial test, 1 %).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from _common import machine, table
+from scipy import stats
+
+from cobaye.analyses import _sweeps
+from cobaye.randomness import derived_seed
+from cobaye.statistics import choices, compared, effects, reliability, shrinkage
+from cobaye.statistics.sample import Sample, by_class
+
+PLACES = np.linspace(-1, 1, 7)
+TRUTHS = ("none", "one curve", "one shape", "own optima")
+# Bootstrap draws within one draw of losses: fewer than a study's, for time.
+INNER, REFITS = 199, 50
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """classes, images: K and the mean n. noise: "normal", "lognormal" or a folder of runs."""
+
+    classes: int
+    images: int
+    noise: str
+    unequal: bool
+    truth: str
+
+    @property
+    def name(self) -> list[str]:
+        kind = Path(self.noise).name + (", unequal" if self.unequal else "")
+        return [f"{self.classes}", f"{self.images}", kind, self.truth]
+
+
+@dataclass(frozen=True)
+class World:
+    """truth: θ, (K, M). counts: images of each class. residuals: their distribution, by class."""
+
+    truth: np.ndarray
+    counts: np.ndarray
+    spread: np.ndarray
+    pool: Sample | None
+
+    def sample(self, rng: np.random.Generator, noise: str) -> Sample:
+        """Return losses of new images of these classes."""
+        labels = np.repeat(np.arange(len(self.counts)), self.counts)
+        if self.pool is not None:
+            rows = self.pool.starts[labels] + rng.integers(0, self.pool.counts[labels])
+            return Sample(self.truth[labels] + self.pool.values[rows], self.counts)
+        shape = (len(labels), 3)
+        raw = rng.standard_normal(shape)
+        if noise == "lognormal":
+            raw = (np.exp(raw) - np.exp(0.5)) / np.sqrt((np.e - 1) * np.e)
+        basis = np.stack([PLACES, PLACES**2, np.sin(3 * PLACES)])
+        values = 0.3 * raw @ basis + 0.05 * rng.standard_normal((len(labels), len(PLACES)))
+        return Sample(self.truth[labels] + self.spread[labels, None] * values, self.counts)
+
+
+def world(scenario: Scenario, rng: np.random.Generator) -> World:
+    """Draw the classes of a scenario."""
+    pool = residuals(Path(scenario.noise)) if "/" in scenario.noise else None
+    number = scenario.classes if pool is None else len(pool.counts)
+    places = PLACES if pool is None else np.linspace(-1, 1, pool.values.shape[1])
+    size = rng.gamma(1, 1, number)[:, None] if scenario.truth in TRUTHS[2:] else 1.0
+    shift = 0.25 * rng.standard_normal((number, 1)) if scenario.truth == "own optima" else 0.0
+    height = 0.0 if scenario.truth == "none" else 0.5
+    truth = height * size * (places - 0.2 - shift) ** 2 + np.zeros((number, len(places)))
+    counts = np.full(number, scenario.images)
+    spread = np.ones(number)
+    if scenario.unequal:
+        counts = np.maximum(np.rint(scenario.images * rng.choice([0.4, 1, 1.6], number)), 4)
+        spread = np.exp(0.6 * rng.standard_normal(number))
+    return World(truth, counts.astype(int), spread, pool)
+
+
+def residuals(folder: Path) -> Sample:
+    """Return the test losses of a configuration's runs about their class means, a column per λ."""
+    by_label = {}
+    for path in folder.glob("wd-*/seed-0/predictions.parquet"):
+        label = path.parents[1].name.removeprefix("wd-")
+        if not label.startswith("per-class"):
+            by_label[label] = _sweeps.read_predictions(path)["test"]
+    tests = [by_label[label] for label in sorted(by_label, key=float)]
+    labels = tests[0]["label"]
+    sample = by_class(np.array([each["loss"] for each in tests]), labels, int(labels.max()) + 1)
+    return sample.with_values(sample.values - sample.means[sample.labels])
+
+
+def judged(scenario: Scenario, drawn: World, rng: np.random.Generator) -> dict[str, float]:
+    """Return what is published of one draw: 1 where a test rejects or an interval covers, by name.
+
+    Names end in what they are: "size", "power" or "cover".
+    """
+    val, test = (drawn.sample(rng, scenario.noise) for _ in range(2))
+    reference = int(reliability.lowest(val.values.mean(axis=0)))
+    differences, truth = test.relative_to(reference), drawn.truth - drawn.truth[:, [reference]]
+    others = np.delete(np.arange(truth.shape[1]), reference)
+    place = TRUTHS.index(scenario.truth)
+    alike = "size" if place < 2 else "power"
+    between = effects.between_classes(differences, 2 * INNER, rng)
+    common = effects.common_curve_test(differences, INNER, rng)
+    fdr, holm = effects.adjusted(effects.class_p_values(differences)[:, others])
+    found = {
+        f"variance between > 0, {alike}": between.p <= 0.05,
+        f"common curve, {alike}": common.overall <= 0.05,
+        "class t, cover": covered(effects.class_means(differences), truth, others),
+    }
+    if place < 2:
+        found |= {"BH names, size": (fdr[:, 0] <= 0.05).any()}
+        found |= {"Holm names, size": (holm[:, 0] <= 0.05).any()}
+    for name, own in (("one curve", False), ("one shape", True)):
+        null = choices.null_counts(test, reference, INNER, rng, own_amplitudes=own)
+        kind = "size" if place < 2 + own else "power"
+        found[f"more than {name}, {kind}"] = null.observed[reference] < null.expected.low[reference]
+    chosen = choices.chosen_per_class(val.means, reference)
+    gain = -(test.counts @ truth[np.arange(len(truth)), chosen]) / test.counts.sum()
+    found["gain given choices, cover"] = inside(choices.gain(test, reference, chosen), gain)
+    pair = test.with_values(test.values[:, [reference, others[0]]])
+    beside = compared.compare(pair, pair, INNER, rng).differences["loss"]
+    rise = test.counts @ truth[:, others[0]] / test.counts.sum()
+    ends = effects.Interval(beside.estimate[1], beside.low[1], beside.high[1])
+    found["beside one λ, cover"] = inside(ends, rise)
+    return {name: float(value) for name, value in found.items()}
+
+
+def between_covered(scenario: Scenario, drawn: World, rng: np.random.Generator) -> dict:
+    """Return whether intervals over classes hold the values of all classes of the scenario."""
+    test = drawn.sample(rng, scenario.noise)
+    differences, reference = test.relative_to(0), 0
+    many = world(Scenario(20_000, 4, "normal", False, scenario.truth), np.random.default_rng(1))
+    truth = (many.truth - many.truth[:, [reference]])[:, 1:].var(axis=0)
+    between = effects.between_classes(differences, 2 * INNER, rng).variance
+    return {
+        "variance between, cover": np.mean((between.low[1:] <= truth) & (truth <= between.high[1:]))
+    }
+
+
+def refitted(scenario: Scenario, drawn: World, rng: np.random.Generator) -> dict[str, float]:
+    """Return what is published of the shrunk curves of one draw, as `judged` does."""
+    test = drawn.sample(rng, scenario.noise)
+    reference = int(reliability.lowest(test.values.mean(axis=0)))
+    truth = drawn.truth - drawn.truth[:, [reference]]
+    others = np.delete(np.arange(truth.shape[1]), reference)
+    shrunk = shrinkage.shrink(test.relative_to(reference), reference, REFITS, rng)
+    lower, higher = shrunk.sure(others)
+    true = truth[:, others]
+    wrong = (lower & (true >= 0)) | (higher & (true <= 0))
+    better = shrunk.better()[:, others]
+    found = {
+        "shrunk curve, cover": covered(shrunk.interval(), truth, others),
+        "surely, any wrong, size": wrong.any(),
+        "surely, any of one λ, size": wrong[:, 0].any(),
+    }
+    if scenario.truth != "none":
+        found["surely, share of classes"] = (lower | higher)[:, 0].mean()
+        claimed = better > 0.9
+        if claimed.any():
+            found["P > 0.9 less what happens"] = (better - (true < 0))[claimed].mean()
+    return {name: float(value) for name, value in found.items()}
+
+
+def procedures(scenario: Scenario, drawn: World, rng: np.random.Generator) -> dict[str, tuple]:
+    """Return each gain and its reach over other images and over other classes, of one draw."""
+    val, test = (drawn.sample(rng, scenario.noise) for _ in range(2))
+    reference = int(reliability.lowest(val.values.mean(axis=0)))
+    curves = shrinkage.curves(val.relative_to(reference), reference)
+    places = {
+        "honest": choices.chosen_per_class(val.means, reference),
+        "shrunk": reliability.lowest(curves),
+    }
+    errors = choices.procedure_errors(val, test, reference, REFITS, rng)
+    found = {}
+    for way, chosen in places.items():
+        gain = choices.gain(test, reference, chosen).estimate
+        images = choices.normal(gain, errors["val and test"][way])
+        classes = choices.students(gain, errors["classes"][way], len(val.counts))
+        found[way] = gain, images.high - gain, classes.high - gain
+    return found
+
+
+def covered(interval: effects.Interval, truth: np.ndarray, columns: np.ndarray) -> float:
+    """Return the share of classes and columns whose interval holds the truth."""
+    return float(((interval.low <= truth) & (truth <= interval.high))[:, columns].mean())
+
+
+def inside(interval: effects.Interval, truth: float) -> bool:
+    return bool(interval.low <= truth <= interval.high)
+
+
+def of_scenario(given: tuple[Scenario, int, bool]) -> dict[str, str]:
+    """Return the figures of one scenario, as text, by name."""
+    scenario, draws, long = given
+    rng = np.random.default_rng(derived_seed("/".join(scenario.name), draws))
+    rows: dict[str, list[float]] = {}
+    for _ in range(draws):
+        drawn = world(scenario, rng)
+        for judge in (judged, between_covered, refitted) if long else (judged, between_covered):
+            if judge is between_covered and drawn.pool is not None:
+                continue
+            for name, value in judge(scenario, drawn, rng).items():
+                rows.setdefault(name, []).append(value)
+    shown = {name: figure(name, np.array(values)) for name, values in rows.items()}
+    return shown | (gains(scenario, draws, rng) if long else {})
+
+
+def gains(scenario: Scenario, draws: int, rng: np.random.Generator) -> dict[str, str]:
+    """Return how often intervals of a way's gain hold its mean: of the same classes, and others."""
+    fixed, shown = world(scenario, rng), {}
+    for place, name in ((1, "other images"), (2, "other classes")):
+        drawn = [
+            procedures(scenario, fixed if place == 1 else world(scenario, rng), rng)
+            for _ in range(draws)
+        ]
+        for way in drawn[0]:
+            values = np.array([one[way] for one in drawn])
+            hits = np.abs(values[:, 0] - values[:, 0].mean()) <= values[:, place]
+            shown[f"gain of {way}, {name}, cover"] = figure("cover", hits.astype(float))
+    return shown
+
+
+def figure(name: str, values: np.ndarray) -> str:
+    """Return a mean in %, and ! where it breaks its limit by more than the draws allow."""
+    mean, error = values.mean(), values.std(ddof=1) / np.sqrt(len(values))
+    reach = stats.norm.ppf(0.99) * max(error, 0.5 / len(values))
+    broken = (name.endswith("size") and mean - reach > 0.07) or (
+        name.endswith("cover") and mean + reach < 0.92
+    )
+    return f"{100 * mean:.1f}{' !' if broken else ''}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("--residuals", help="results/<study>/runs/<model>/<optimizer>")
+    parser.add_argument("--classes", type=int, nargs="+", help="numbers of classes, K")
+    given = parser.parse_args()
+    numbers = given.classes or ([10, 200, 1000] if given.long else [10, 200])
+    noises = [("normal", False), ("lognormal", False), ("lognormal", True)]
+    if given.residuals:
+        numbers, noises = [0], [(given.residuals, False)]
+    scenarios = [
+        Scenario(number, images, noise, unequal, truth)
+        for number, images, (noise, unequal), truth in itertools.product(
+            numbers, (10, 50), noises, TRUTHS
+        )
+    ]
+    with multiprocessing.get_context("spawn").Pool() as pool:
+        work = [(scenario, given.draws, given.long) for scenario in scenarios]
+        shown = pool.map(of_scenario, work, chunksize=1)
+    columns = list(dict.fromkeys(name for one in shown for name in one))
+    rows = [["K", "n", "noise", "truth", *columns]]
+    for scenario, one in zip(scenarios, shown, strict=True):
+        rows.append([*scenario.name, *(one.get(name, "") for name in columns)])
+    print(table(rows))
+    print(json.dumps({"machine": machine("cpu"), "draws": given.draws}))
+
+
+if __name__ == "__main__":
+    main()
