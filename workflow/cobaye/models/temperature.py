@@ -9,7 +9,7 @@ from torch import Tensor
 
 # T stays within these bounds.
 LOWEST, HIGHEST = 1e-3, 1e3
-_BLOCK = 4096
+_BLOCK = 1024
 _STEPS = 100
 _TOLERANCE = 1e-10
 
