@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cobaye.figures import _lambda_axis, _panels, _style
 
@@ -65,9 +66,12 @@ def _errors(ax: Axes, axis: _lambda_axis.LambdaAxis, rows: pd.DataFrame) -> None
 
 
 def _temperatures(ax: Axes, axis: _lambda_axis.LambdaAxis, rows: pd.DataFrame) -> None:
-    ax.plot(axis.positions(), rows["temperature"], zorder=3, **_RAW)
+    fitted = rows["temperature"]
+    ax.plot(axis.positions(), fitted, zorder=3, **_RAW)
     ax.axhline(1, color=_style.GREY, linewidth=0.7, zorder=0.4)
     ax.set_yscale("log")
+    ax.set_ylim(np.nanmin([0.5, 0.9 * fitted.min()]), np.nanmax([2, 1.1 * fitted.max()]))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_ylabel("temperature T fitted on val\n(above 1: over-confident)")

@@ -22,8 +22,11 @@ _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
         "loss after one temperature",
         {"color": "#c9641d", "marker": "s", "linestyle": (0, (5, 1.5))},
     ),
-    "brier": ("Brier score (0 to 2)", {"color": _style.INK, "marker": "o"}),
-    "error": ("0/1 error", {"color": "#c9641d", "marker": "s", "linestyle": (0, (5, 1.5))}),
+    "brier": ("Brier score (0 to 2)", {"color": "#0b62a4", "marker": "D"}),
+    "error": (
+        "0/1 error",
+        {"color": _style.GREY, "marker": "^", "linestyle": (0, (6, 1.5, 1.2, 1.5))},
+    ),
 }
 _PANELS = (("loss", "scaled_loss"), ("brier", "error"))
 
@@ -46,7 +49,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(effects["weight_decay"])))
         unit = _panels.loss_words(tables, configuration)["unit"]
         _panels.title(row[0], configuration, best)
-        for ax, names, of in zip(row, _PANELS, (f"the test loss{unit}", "the share"), strict=True):
+        differences = (f"test loss{unit}", "test score or error")
+        for ax, names, of in zip(row, _PANELS, differences, strict=True):
             _panel(ax, axis, effects, names, options.log)
             _panels.mark_best(ax, axis.place(best))
             ax.set_ylabel(f"sd between classes of the\ndifference in {of}")
