@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _sweeps
+from cobaye.analyses import _sweeps, measures
 from cobaye.analyses import classes as analysis
 from cobaye.figures import _class_losses, _lambda_axis
 from cobaye.tables import grid_table
@@ -92,7 +92,7 @@ def study(
 
 
 def _analysed(tables, groups, lambdas, seeds, names, diverged):
-    """What the analysis `classes` makes of four images per class and split, about as hard."""
+    """What `classes` and `measures` make of four images per class and split, about as hard."""
     rng = np.random.default_rng(1)
     labels = np.repeat(np.arange(len(names)), 4)
     finite = [label for label in lambdas if label not in diverged]
@@ -107,11 +107,26 @@ def _analysed(tables, groups, lambdas, seeds, names, diverged):
             loss = np.stack([means * np.exp(rng.normal(0, 0.3, labels.shape))] * seeds)
             wrong = rng.random(loss.shape) < 0.4
             predicted = np.where(wrong, (labels + 1) % len(names), labels)
-            splits[split] = _sweeps.Predictions(labels, loss.astype(np.float32), predicted)
+            more = {
+                "scaled_loss": 0.9 * loss,
+                "brier": np.minimum(2 * wrong + rng.uniform(0, 0.2, loss.shape), 2),
+                "confidence": rng.uniform(0.4, 1, loss.shape),
+                "scaled_confidence": rng.uniform(0.3, 0.9, loss.shape),
+            }
+            splits[split] = _sweeps.Predictions(labels, loss.astype(np.float32), predicted, more)
         sweeps.append(_sweeps.Sweep(group, finite, list(range(seeds)), splits))
     pixels = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     options = analysis.Options(draws=100, splits=20)
-    return analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None)
+    temperatures = {
+        (*group, label, seed): 2.0 - 0.1 * place
+        for group in groups
+        for place, label in enumerate(lambdas)
+        for seed in range(seeds)
+    }
+    return {
+        **analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None),
+        **measures.tables(sweeps, names, measures.Options(draws=100), temperatures),
+    }
 
 
 def _run(tables, run, strength, rng, names, hard, optimum, epochs, bad):

@@ -45,6 +45,10 @@ def test_the_baseline_is_the_whole_network_on_the_images(built):
         assert table.loc[name, "loss"] == pytest.approx(loss, rel=1e-5)
         right = (logits.argmax(1) == split.labels).float().mean().item()
         assert table.loc[name, "accuracy"] == pytest.approx(right)
+    predictions = pd.read_parquet(built.path("results/tiny/baseline/predictions.parquet"))
+    val = predictions[predictions["split"] == "val"]
+    assert val["scaled_loss"].mean() <= val["loss"].mean()
+    assert predictions.notna().all(axis=None)
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def test_the_tiny_config_is_read(folder):
     assert study.data == recipes.Data("tiny-glyphs", "tiny-backbone")
     assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
     assert list(study.figures) == list(output_keys.LAST_LAYER_FIGURES)
-    assert list(study.analyses) == ["classes"]
+    assert list(study.analyses) == ["classes", "measures"]
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
 
 

@@ -23,6 +23,7 @@ from cobaye.figures import (
     class_gain,
     confusion,
     helped_harmed,
+    measures,
     three_classes,
 )
 from cobaye.storage import table_names
@@ -388,6 +389,31 @@ def test_class_effects_are_those_of_the_table():
     np.testing.assert_allclose(left.lines[0].get_ydata(), table["between_sd"])
     np.testing.assert_allclose(left.lines[1].get_ydata(), table["noise_sd"])
     np.testing.assert_allclose(right.lines[0].get_ydata(), table["reliability"].dropna())
+
+
+def test_measures_have_a_line_each_with_its_band():
+    tables = study(LAMBDAS, classes=50, epochs=1)
+    table = tables["measures"].set_index("measure")
+    figure = drawn("measures", tables)
+    for ax, names in zip(figure.axes, measures._PANELS, strict=True):
+        for line, band, name in zip(ax.lines, ax.collections, names, strict=False):
+            rows = table.loc[name]
+            np.testing.assert_allclose(line.get_ydata(), rows["between_sd"])
+            ends = [rows["between_sd_low"].min(), rows["between_sd_high"].max()]
+            heights = band.get_paths()[0].vertices[:, 1]
+            np.testing.assert_allclose([heights.min(), heights.max()], ends)
+    assert {"loss after one temperature", "0/1 error"} <= set(texts(figure))
+
+
+def test_calibration_is_in_points_beside_chance_and_temperature():
+    tables = study(LAMBDAS, classes=50, epochs=1)
+    table = tables["calibration"]
+    left, right = drawn("calibration", tables).axes
+    for line, column in zip(
+        left.lines, ("ece", "scaled_ece", "scaled_ece_by_chance"), strict=False
+    ):
+        np.testing.assert_allclose(line.get_ydata(), 100 * table[column])
+    np.testing.assert_allclose(right.lines[0].get_ydata(), table["temperature"])
 
 
 def test_class_gains_are_ranked_and_their_mean_is_told():

@@ -174,6 +174,10 @@ def test_every_loss_of_a_run_is_the_one_trained_with(root, model, engine):
     losses = ((outputs - np.eye(K)[labels]) ** 2).sum(axis=1) / 2
     predictions = pd.read_parquet(folder / "predictions.parquet")
     found = predictions[predictions["split"] == "test"]["loss"]
+    # Outputs that are no logits have no probabilities.
+    scores = ["scaled_loss", "brier", "confidence", "scaled_confidence"]
+    assert predictions[scores].isna().all(axis=None)
+    assert files.read_json(folder / "evaluate.json")["info"] == {"temperature": None}
     np.testing.assert_allclose(found, losses, rtol=1e-5)
     metrics = pd.read_parquet(folder / "metrics.parquet").query("split == 'test' and epoch == 3")
     assert metrics["loss"].item() == pytest.approx(losses.mean(), rel=1e-5)

@@ -229,6 +229,17 @@ def test_imagenet_asks_for_what_it_takes():
     assert both[0].megabytes == both[1].megabytes > 11_000
 
 
+def test_evaluation_asks_for_the_logits_of_val_twice():
+    """A list of blocks and their whole; `torch.cat` holds both."""
+    without = dataclasses.replace(IMAGENET, images={**IMAGENET.images, "val": 0})
+    more = (
+        resources.evaluating(LINEAR, "last", 90, IMAGENET).megabytes
+        - resources.evaluating(LINEAR, "last", 90, without).megabytes
+    )
+    logits, inputs = 4 * IMAGENET.classes, IMAGENET.values * IMAGENET.itemsize
+    assert more >= 1.2 * (2 * logits + inputs) * IMAGENET.images["val"] / 1e6 - 100
+
+
 def test_the_default_studies_ask_for_little():
     """Measured: every job under 750 MB and half a minute on an idle machine."""
     images = resources.of_dataset(GLYPHS, Path("nowhere"))

@@ -153,6 +153,7 @@ def test_a_diverged_run_is_a_result_with_its_reason(root, engine):
     assert metrics["epoch"].max() == last
     # NaN logits: nothing is right.
     assert metrics[metrics["epoch"] == last]["accuracy"].max() == 0.0
+    assert files.read_json(folder / "evaluate.json")["info"] == {"temperature": None}
 
 
 def evaluation_of(root, recipe, manifest, train_epochs="every"):
@@ -188,6 +189,41 @@ def test_evaluation_agrees_with_float64_by_hand(root):
             last = predictions[predictions["split"] == "test"]
             np.testing.assert_array_equal(last["predicted"], logits.argmax(1))
             np.testing.assert_allclose(last["loss"], loss, rtol=1e-4, atol=1e-6)
+            assert_scores_of_probabilities(folder, last, logits, labels)
+
+
+def assert_scores_of_probabilities(folder, last, logits, labels):
+    """By hand, at the temperature that the manifest states."""
+    stated = files.read_json(folder / "evaluate.json")["info"]["temperature"]
+    assert np.isfinite(stated)
+    for name, temperature in (("confidence", 1.0), ("scaled_confidence", stated)):
+        shares = np.exp(logits / temperature)
+        shares /= shares.sum(1, keepdims=True)
+        np.testing.assert_allclose(last[name], shares.max(1), rtol=1e-4)
+        if name == "confidence":
+            brier = ((shares - np.eye(CLASSES)[labels]) ** 2).sum(1)
+            np.testing.assert_allclose(last["brier"], brier, rtol=1e-4, atol=1e-6)
+        else:
+            own = -np.log(shares[np.arange(len(labels)), labels])
+            np.testing.assert_allclose(last["scaled_loss"], own, rtol=1e-4, atol=1e-6)
+
+
+def test_the_temperature_is_fitted_on_val_alone(root):
+    """No other temperature near it gives val a lower loss; the stored scores are at it."""
+    folder, manifest = train(root)
+    evaluation_of(root, TRAINING, manifest)
+    stated = files.read_json(folder / "evaluate.json")["info"]["temperature"]
+    split = splits.load(DATA, "val", root)
+    tensors = weights(folder, 4)
+    inputs = (split.inputs / 255 - tensors["normalization.mean"]) / tensors["normalization.std"]
+    logits = inputs.flatten(1) @ tensors["head.weight"].T + tensors["head.bias"]
+    loss = {
+        factor: torch.nn.functional.cross_entropy(logits.double() / stated / factor, split.labels)
+        for factor in (0.99, 1, 1.01)
+    }
+    assert loss[1] == min(loss.values())
+    predictions = pd.read_parquet(folder / "predictions.parquet").query("split == 'val'")
+    assert predictions["scaled_loss"].mean() == pytest.approx(loss[1].item(), rel=1e-5)
 
 
 def test_the_class_table_sums_up_to_the_whole(root):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,14 @@ class Predictions:
     """One split, by the runs of one configuration, at their last epoch.
 
     labels: (N,). loss: (S, M, N) float32, seeds × λ × images. predicted: the same shape,
-    int32. A run that diverged has NaN and −1; every λ has a run that stayed finite.
+    int32. more: other columns, by name, as `loss`. A run that diverged has NaN and −1; every λ has
+    a run that stayed finite.
     """
 
     labels: np.ndarray
     loss: np.ndarray
     predicted: np.ndarray
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def finite(self) -> np.ndarray:
@@ -41,7 +43,12 @@ class Predictions:
 
     def mean_loss(self) -> np.ndarray:
         """Return each image's loss, (M, N) float64, mean over the finite seeds of each λ."""
-        return np.nanmean(self.loss, axis=0, dtype=np.float64)
+        return self.mean(self.loss)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Return the mean of values (S, M, N) over the finite seeds of each λ, (M, N) float64."""
+        finite = self.finite[:, :, None]
+        return values.mean(axis=0, dtype=np.float64, where=finite)
 
     def mean_correct(self) -> np.ndarray:
         """Return the share of the finite seeds that are right, (M, N) float64."""
@@ -59,11 +66,11 @@ class Sweep:
     splits: dict[str, Predictions]
 
 
-def sweeps(job: Job) -> list[Sweep]:
+def sweeps(job: Job, splits: Sequence[str] = SPLITS, more: Sequence[str] = ()) -> list[Sweep]:
     """Return every configuration of which a run is finite, in the order of the config.
 
     job.recipe["runs"]: the identities of the runs. A λ all of whose runs diverged is left out, and
-    so are derived runs, which have names instead of a λ.
+    so are derived runs, which have names instead of a λ. more: columns read beside the loss.
     """
     by_group: dict[Group, dict[tuple[str, int], dict[str, np.ndarray]]] = {}
     for run in job.recipe["runs"]:
@@ -71,7 +78,7 @@ def sweeps(job: Job) -> list[Sweep]:
         if done.trained.info["finite"] and _is_number(run["weight_decay"]):
             by_run = by_group.setdefault((run["model"], run["optimizer"]), {})
             path = done.evaluated.check(done.folder, "predictions.parquet")
-            by_run[run["weight_decay"], run["seed"]] = read_predictions(path)
+            by_run[run["weight_decay"], run["seed"]] = read_predictions(path, splits, more)
     return [_sweep(group, by_run) for group, by_run in by_group.items()]
 
 
@@ -83,18 +90,20 @@ def _is_number(label: str) -> bool:
     return True
 
 
-def read_predictions(path: Path) -> dict[str, Any]:
-    """Return split → {"label", "predicted", "loss"}, in the order of the images, of one run."""
-    columns = ["split", "label", "predicted", "loss"]
+def read_predictions(
+    path: Path, splits: Sequence[str] = SPLITS, more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return split → {"label", "predicted", "loss", *more}, by image, in order, of one run."""
+    columns = ["label", "predicted", "loss", *more]
     try:
-        table = pq.read_table(path, columns=columns)
+        table = pq.read_table(path, columns=["split", *columns])
     except (ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise CorruptFile(f"{path}: expected predictions, found {reason}") from None
     parts = {}
-    for split in SPLITS:
+    for split in splits:
         rows = table.filter(pc.equal(table["split"], split))
-        parts[split] = {name: rows[name].to_numpy() for name in ("label", "predicted", "loss")}
+        parts[split] = {name: rows[name].to_numpy() for name in columns}
     return parts
 
 
@@ -103,12 +112,17 @@ def _sweep(group: Group, by_run: Mapping[tuple[str, int], dict[str, Any]]) -> Sw
     seeds = sorted({seed for _, seed in by_run})
     first = next(iter(by_run.values()))
     splits = {}
-    for split in SPLITS:
-        shape = (len(seeds), len(labels), len(first[split]["label"]))
-        loss = np.full(shape, np.nan, dtype=np.float32)
-        predicted = np.full(shape, -1, dtype=np.int32)
+    for split, columns in first.items():
+        shape = (len(seeds), len(labels), len(columns["label"]))
+        arrays = {
+            name: np.full(shape, -1 if name == "predicted" else np.nan, dtype=values.dtype)
+            for name, values in columns.items()
+            if name != "label"
+        }
         for (label, seed), parts in by_run.items():
             place = seeds.index(seed), labels.index(label)
-            loss[place], predicted[place] = parts[split]["loss"], parts[split]["predicted"]
-        splits[split] = Predictions(first[split]["label"], loss, predicted)
+            for name, array in arrays.items():
+                array[place] = parts[split][name]
+        known = arrays.pop("loss"), arrays.pop("predicted")
+        splits[split] = Predictions(columns["label"], *known, arrays)
     return Sweep(group, labels, seeds, splits)

@@ -28,6 +28,8 @@ LAST_LAYER_FIGURES = (
     "confusion",
     "confusion-zoom",
     "class-effects",
+    "measures",
+    "calibration",
     "class-gain",
     "helped-harmed",
     "worst-classes",
@@ -38,12 +40,14 @@ OVER_LAMBDA = (
     *(f"best-lambda-{split}" for split in SPLITS),
     *(f"class-loss-{split}" for split in SPLITS),
     "class-effects",
+    "measures",
+    "calibration",
     "class-gain",
     "helped-harmed",
     "worst-classes",
 )
 # The analyses of a study whose file does not list any.
-LAST_LAYER_ANALYSES = ("classes",)
+LAST_LAYER_ANALYSES = ("classes", "measures")
 
 # Names, each with its options or None; None where the study file does not say.
 Given = Mapping[str, Mapping[str, Any] | None] | None

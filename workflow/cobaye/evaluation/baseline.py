@@ -35,10 +35,11 @@ def evaluate_baseline(job: Job) -> Path:
     tables = Tables(backbone.classes)
     with torch.inference_mode():
         logits = forward.load(head)
+        tables.fit_temperature(loaded["val"], logits, job.device)
         for name, split in loaded.items():
             tables.add(0, name, split, logits, job.device, is_last=True)
     weights = {HEAD: checkpoints.save(job.folder / HEAD, head)}
-    return job.publish({**weights, **tables.write(job.folder)})
+    return job.publish({**weights, **tables.write(job.folder)}, tables.info)
 
 
 def _refuse_other_classes(recipe: recipes.Data, backbone: backbones.Backbone, root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from tqdm import tqdm
 
 from cobaye import objective, recipes
 from cobaye.data import splits
-from cobaye.models.scoring import BLOCK, Forward, Scores, scores
+from cobaye.models.scoring import BLOCK, Forward, Scores, probability_scores, scores
+from cobaye.models.temperature import fit_temperature
 from cobaye.storage import checkpoints, paths, resume
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import trained_model
@@ -33,7 +35,8 @@ def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path
 
     job.recipe: a plain `recipes.Evaluation`. loaded: the splits to score, by name, where they are
     in memory already. Writes metrics.parquet, classes.parquet, predictions.parquet and, last,
-    evaluate.json. Network and loss are read from the manifest of the training.
+    evaluate.json, whose info has the `temperature` of the last checkpoint (see `Tables`). Network
+    and loss are read from the manifest of the training.
     """
     recipe = recipes.parse(recipes.Evaluation, job.recipe)
     trained, folder = job.read("train", job.identity), job.folder
@@ -49,10 +52,12 @@ def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path
         for epoch in tqdm(range(last + 1), unit="checkpoint", mininterval=1.0):
             path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
             logits = forward.load(checkpoints.load(path))
+            if epoch == last:
+                tables.fit_temperature(loaded["val"], logits, job.device)
             for name, split in loaded.items():
                 if epoch == last or name != "train" or recipe.train_epochs == "every":
                     tables.add(epoch, name, split, logits, job.device, is_last=epoch == last)
-    return job.publish(tables.write(folder))
+    return job.publish(tables.write(folder), tables.info)
 
 
 def evaluate_together(job: Job) -> list[Path]:
@@ -71,13 +76,31 @@ def evaluate_together(job: Job) -> list[Path]:
 
 
 class Tables:
-    """The rows of a run's three parquet files, column by column."""
+    """The rows of a run's three parquet files, column by column.
+
+    Predictions have the `probability_scores` too, at the temperature that was fitted on val. For a
+    squared error they are NaN: its outputs are no logits.
+    """
 
     def __init__(self, classes: int, loss: objective.Loss = "cross-entropy"):
         self.classes, self.loss = classes, loss
         self.metrics: list[dict[str, Any]] = []
         self.by_class: list[dict[str, np.ndarray]] = []
         self.predictions: list[dict[str, np.ndarray]] = []
+        self.temperature = math.nan
+
+    @property
+    def info(self) -> dict[str, float | None]:
+        """What the manifest says beside the files: the temperature, None if there is none."""
+        return {"temperature": None if math.isnan(self.temperature) else self.temperature}
+
+    def fit_temperature(
+        self, val: splits.Split, logits: Callable[[torch.Tensor], torch.Tensor], device: str
+    ) -> None:
+        """Fit the temperature of one checkpoint: a pass over val, whose logits are held."""
+        if self.loss == "cross-entropy":
+            held = torch.cat([logits(rows) for rows in val.inputs.split(BLOCK)])
+            self.temperature = fit_temperature(held, val.labels.to(device))
 
     def add(
         self,
@@ -90,16 +113,18 @@ class Tables:
         is_last: bool,
     ) -> None:
         """Score one checkpoint on one split."""
-        predicted: list[torch.Tensor] = []
+        parts: list[dict[str, np.ndarray]] = []
+        on_device = split.labels.to(device)
 
         def blocks() -> Iterator[torch.Tensor]:
-            for rows in split.inputs.split(BLOCK):
+            inputs = split.inputs.split(BLOCK)
+            for rows, block_labels in zip(inputs, on_device.split(BLOCK), strict=True):
                 block = logits(rows)
                 if is_last:
-                    predicted.append(block.argmax(dim=1).cpu())
+                    parts.append(self._predictions(block, block_labels))
                 yield block
 
-        result = scores(blocks(), split.labels.to(device), self.loss)
+        result = scores(blocks(), on_device, self.loss)
         labels = split.labels.numpy()
         self._add_means(epoch, name, labels, result)
         if is_last:
@@ -108,10 +133,18 @@ class Tables:
                     "split": np.full(len(labels), name, dtype=object),
                     "image": np.arange(len(labels), dtype=np.int32),
                     "label": labels.astype(np.int32),
-                    "predicted": torch.cat(predicted).numpy().astype(np.int32),
                     "loss": result.loss,
+                    **{key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
                 }
             )
+
+    def _predictions(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, np.ndarray]:
+        """Return the class predicted for each image of a block, and its probability scores."""
+        found = probability_scores(logits, labels, self.temperature)
+        if self.loss != "cross-entropy":
+            found = {name: torch.full_like(values, math.nan) for name, values in found.items()}
+        columns = {name: values.cpu().numpy().astype(np.float32) for name, values in found.items()}
+        return {"predicted": logits.argmax(dim=1).cpu().numpy().astype(np.int32), **columns}
 
     def _add_means(self, epoch: int, name: str, labels: np.ndarray, result: Scores) -> None:
         """Add the means over the split, and over each of its classes."""

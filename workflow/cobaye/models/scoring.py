@@ -44,6 +44,29 @@ def scores(
     return Scores(torch.cat(losses).cpu().numpy(), torch.cat(each_rank).cpu().numpy())
 
 
+def probability_scores(
+    logits: torch.Tensor, labels: torch.Tensor, temperature: float
+) -> dict[str, torch.Tensor]:
+    """Return what a classifier's probabilities are worth, image by image, from logits (n, K).
+
+    Each is (n,), of the logits' dtype. ``scaled_loss``: cross-entropy of logits / T, in nats.
+    ``brier``: Brier's score Σ_k (p_k − y_k)², from 0 to 2, at T = 1. ``confidence``,
+    ``scaled_confidence``: the largest probability, at T = 1 and at T. A temperature that is NaN
+    gives NaN.
+    """
+    scaled = torch.log_softmax(logits / temperature, dim=1)
+    probabilities = torch.softmax(logits, dim=1)
+    confidence = probabilities.amax(dim=1)
+    own = labels[:, None]
+    apart = probabilities.scatter(1, own, probabilities.gather(1, own) - 1)
+    return {
+        "scaled_loss": -scaled.gather(1, own)[:, 0],
+        "brier": apart.square().sum(dim=1),
+        "confidence": confidence,
+        "scaled_confidence": scaled.amax(dim=1).exp(),
+    }
+
+
 def ranks(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return how many other classes' outputs (N, K) are not smaller than the label's, (N,) int64.
 

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from cobaye import recipes
-from cobaye.planning.resources import BATCH, FLOPS, PREDICTION, READING, Needs, Sizes, needs
+from cobaye.planning.resources import (
+    BATCH,
+    FLOPS,
+    PREDICTION,
+    READING,
+    Needs,
+    Sizes,
+    needs,
+    temperature,
+)
 
 STEP = 2e-5
 SMALL_CHECKPOINT = 0.01
@@ -46,5 +55,5 @@ def evaluating(
     for model in models:
         total += parameters(model, sizes)
     each = 2 * total * images / FLOPS + SMALL_CHECKPOINT * len(models) + 4 * total / READING
-    held = sizes.bytes(*splits) + images * PREDICTION + 4 * 2 * total
+    held = sizes.bytes(*splits) + images * PREDICTION + 4 * 2 * total + temperature(sizes)
     return needs(held, (epochs + 1) * each + sizes.bytes(*splits) / READING)

@@ -40,7 +40,7 @@ READING = 100e6
 HIDDEN = 1024  # units, assumed, of the one hidden layer of a non-linear network on features
 # To decode and resize a photograph: 1.4 ms for a made one of 500×400.
 DECODING = 0.01
-# Bytes per row of predictions: five columns, as arrays and as parquet; as tables, 129 at the peak.
+# Bytes per row of predictions: nine columns, as arrays and as parquet; in tabulate, at most 129.
 PREDICTION = 200
 BLOCK = 512  # images per block of evaluation
 # Image files are seen as squares.
@@ -177,13 +177,18 @@ def evaluating(model: recipes.Kind, train_epochs: str, epochs: int, sizes: Sizes
     images = sum(sizes.images.values())
     held = sizes.bytes(*splits) + images * PREDICTION
     forward = network_costs.held(model, sizes.pixels, forward=True)
-    held += BLOCK * (forward + 12 * sizes.classes)
+    held += BLOCK * (forward + 32 * sizes.classes) + temperature(sizes)
     # classes.parquet: a row of about 100 bytes per epoch, split and class.
     held += (epochs + 1) * 3 * sizes.classes * 100
     each = images if train_epochs == "every" else images - sizes.images["train"]
     forwards = sizes.images["train"] + (epochs + 1) * each
     seconds = forwards * _seconds(model, sizes) * FORWARD
     return needs(held, seconds + epochs * CHECKPOINT + sizes.bytes(*splits) / READING)
+
+
+def temperature(sizes: Sizes) -> float:
+    """Return the bytes that the fit of a temperature holds: val's logits twice, float64 blocks."""
+    return (2 * 4 * sizes.images["val"] + 4 * 8 * 1024) * sizes.classes
 
 
 def reading(sizes: Sizes, *splits: str) -> Needs:

@@ -20,7 +20,7 @@ MEASURES = ["split", "loss", "accuracy", "top5"]
 # Columns of λ labels or names, read as text: "1e-3" is no number, and a class may be named "NA".
 _TEXT = (
     *("model", "optimizer", "weight_decay", "name", "best", "against", "own", "naive", "honest"),
-    *("first", "second", "worst"),
+    *("first", "second", "worst", "best_on_val"),
 )
 # Text in this table alone: in shrunk-curves, `shrunk` is a number of nats.
 _TEXT_OF = {"class-gains": ("shrunk",)}

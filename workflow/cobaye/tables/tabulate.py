@@ -35,6 +35,7 @@ def tabulate(job: Job) -> Path:
 
 
 _READ = ("runs", "history", "metrics", "classes", "predictions", "facts")
+_PREDICTED = ["split", "image", "label", "predicted"]
 
 
 def _collected(job: Job) -> dict[str, pd.DataFrame]:
@@ -54,7 +55,8 @@ def _read_run(job: Job, run: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     classes = read_checked(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
     last = trained.info["epochs"]
     history = read_checked(pd.read_csv, trained.check(folder, "history.csv"))
-    predictions = read_checked(pd.read_parquet, evaluated.check(folder, "predictions.parquet"))
+    path = evaluated.check(folder, "predictions.parquet")
+    predictions = read_checked(pd.read_parquet, path, columns=_PREDICTED)
     images = int((predictions["split"] == "train").sum())
     ended = {key: trained.info[key] for key in ("epochs", "stopped", "finite")}
     return {
