@@ -6,7 +6,7 @@ of one shape with amplitudes of their own; curves with optima of their own. Nois
 lognormal, of one spread and size per class or of unequal ones; or the residuals of finished
 runs (``--residuals``), resampled within each class, about a planted truth.
 
-    python benchmarks/calibration.py [--draws 500] [--long] [--residuals results/glyphs/runs/linear/sgd]
+    python benchmarks/calibration.py [--draws 500] [--long] [--residuals results/…/linear/sgd]
 
 The long form adds all that fits the shrunk curves anew, other classes, and K = 1,000. A number
 followed by ! breaks its limit (size 7 % of nominal 5, coverage 92 % of nominal 95) by more than the
@@ -49,6 +49,7 @@ class Scenario:
 
     @property
     def name(self) -> list[str]:
+        """Its first columns in the table."""
         kind = Path(self.noise).name + (", unequal" if self.unequal else "")
         return [f"{self.classes}", f"{self.images}", kind, self.truth]
 

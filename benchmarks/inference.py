@@ -1,7 +1,7 @@
 """Time and memory of the analysis of classes at ImageNet's size.
 
-25,000 validation and 25,000 test images, 1,000 classes, 11 λ, 2,000 bootstrap draws and as many
-permutations; then 50,000 test images. Simulated losses: a common curve, class effects, noise that
+25,000 validation and 25,000 test images, 1,000 classes, 11 λ, 2,000 bootstrap draws; then 50,000
+test images. Simulated losses: a common curve, class effects, noise that
 neighbouring λ share. Each size in a process of its own; memory is its peak, the predictions in it.
 
     python benchmarks/inference.py [--draws 2000] [--repeats 1]

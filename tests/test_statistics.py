@@ -252,7 +252,7 @@ def test_without_an_effect_everything_is_shrunk_to_one_curve():
 
 @pytest.mark.parametrize(("classes", "least"), [(10, 0.9), (200, 0.94)])
 def test_shrunk_curves_cover_a_truth_without_any_effect(classes, least):
-    """The error of μ counts: without it 58 % of the 95 % intervals of ten classes held the truth."""
+    """The error of μ counts: without it, 58 % of the intervals of ten classes held the truth."""
     rng = np.random.default_rng(57)
     covered = []
     for _ in range(100):
