@@ -43,12 +43,9 @@ def evaluated_splits(wildcards):
 
 
 def training_splits(wildcards):
-    """The train split, and val where a schedule or a stopping rule looks at it."""
-    study, run = study_of(wildcards), run_of(wildcards)
-    if origin_of(wildcards) == "grid":
-        return data_of(wildcards.study, ["train", "val"])
-    reads_val = study.optimizers[run.optimizer].reads_val
-    return data_of(wildcards.study, ["train", "val"] if reads_val else ["train"])
+    """The splits that a run learns from, and val where a schedule or a stopping rule looks at it."""
+    splits = facts.training_splits(CONFIG, wildcards.study, run_of(wildcards))
+    return data_of(wildcards.study, splits)
 
 
 def dataset_of_study(wildcards):

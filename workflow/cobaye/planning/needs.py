@@ -48,6 +48,9 @@ def train(config: Config, study: str, **run: Any) -> Needs:
     """Return the needs of a run; where a table gives its recipe, of any that it may turn out."""
     entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
     data = sizes(config, entry.data)
+    learned = facts.learned_splits(config, study, Run(**{**run, "seed": int(run["seed"])}))
+    rows = sum(data.images[split] for split in learned)
+    data = dataclasses.replace(data, images={**data.images, "train": rows})
     return _most(
         resources.training(model, optimizer, data, entry.threads)
         for model in models
