@@ -66,15 +66,16 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
 
 
 def refuse_networks(study: Study, path: Path) -> None:
-    """Refuse an analysis that does not support one of the study's networks."""
+    """Refuse an analysis that does not support one of the study's networks, or its loss."""
     for analysis in study.analyses:
-        supported = kinds.constant("analyses", analysis, "NETWORKS")
         for name, model in study.models.items():
-            if supported and model.kind not in supported:
-                raise ConfigError(
-                    f"{path}: analyses.{analysis}: models.{name} is a {model.kind!r}, and the "
-                    f"analysis supports {', '.join(supported)} only"
-                )
+            for constant, value in (("NETWORKS", model.kind), ("LOSSES", model.loss)):
+                supported = kinds.constant("analyses", analysis, constant)
+                if supported and value not in supported:
+                    raise ConfigError(
+                        f"{path}: analyses.{analysis}: models.{name} is a {value!r}, and the "
+                        f"analysis supports {', '.join(supported)} only"
+                    )
 
 
 def figures(

@@ -81,6 +81,12 @@ def tables_of_analysis(config: Config, study: str, name: str) -> list[str]:
     return ["metrics", *(reads[each] for each in others if each in reads)]
 
 
+def reads_chosen(analysis: str) -> bool:
+    """Tell whether an analysis reads the λ that were chosen for each class."""
+    constants = ("READS_CHOSEN", "READS_CLASS_DECAY")
+    return any(kinds.constant("analyses", analysis, each, False) for each in constants)
+
+
 def tables_of_figure(config: Config, study: str, kind: str) -> list[str]:
     """Return the tables that a figure reads: the necessary ones, then the optional ones it has."""
     makers = {table_names.TABULATE, *config.studies[study].analyses}
