@@ -31,6 +31,7 @@ LAST_LAYER_FIGURES = (
     "class-gain",
     "helped-harmed",
     "worst-classes",
+    "rivals",
 )
 # Those that compare several λ: left out of the default where each optimizer has one λ.
 OVER_LAMBDA = (

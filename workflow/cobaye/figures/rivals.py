@@ -61,7 +61,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         places = np.arange(len(rivals))
         for ax, (measure, title, factor, better) in zip(row, _PANELS, strict=True):
             _forest(ax, rivals, measure, factor, better)
-            ax.set_title(f"one λ: {factor * one[measure]:.{1 if factor > 1 else 4}f}", fontsize=7)
+            value = f"{100 * one[measure]:.1f} %" if factor > 1 else f"{one[measure]:.4f}"
+            ax.set_title(f"one λ: {value}", fontsize=7)
             ax.set_xlabel(title, fontsize=7)
             ax.xaxis.set_major_locator(MaxNLocator(3))
             ax.set_yticks(places, [""] * len(places))
@@ -129,6 +130,7 @@ def _beyond(ax: Axes, place: int, value: float, colour: str) -> None:
         fontsize=6.5,
         color=colour,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+        zorder=1,
     )
 
 
