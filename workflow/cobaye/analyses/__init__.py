@@ -9,7 +9,7 @@ files of every run; ``READS_CHOSEN = True``, the λ chosen for each class; ``REA
 True``, these and the same files of the runs with these λ, where the study has some;
 ``READS_BASELINE = True``, the backbone's own last layer, where it is evaluated; ``READS_TABLES``,
 tables, or a mapping from another analysis to its table, read where the study has it; ``SPLITS``, of
-the data. ``NETWORKS`` and ``LOSSES`` state what it supports, if not everything.
+the data. ``NETWORKS`` and ``LOSS`` state what it supports, if not everything.
 
 Of single runs: ``inspect(run, options)`` → tables by name, and ``STATES``, ``COLUMNS``, ``SPLIT``:
 see `inside.inspecting`.

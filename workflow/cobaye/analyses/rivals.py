@@ -30,7 +30,7 @@ READS_CLASS_DECAY = True
 READS_BASELINE = True
 SPLITS = ("val", "test")
 NETWORKS = ("linear", "perceptron")
-LOSSES = ("cross-entropy",)
+LOSS = "cross-entropy"
 TABLES = {"rivals": "rivals.csv"}
 
 

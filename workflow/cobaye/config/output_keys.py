@@ -69,9 +69,10 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
 def refuse_networks(study: Study, path: Path) -> None:
     """Refuse an analysis that does not support one of the study's networks, or its loss."""
     for analysis in study.analyses:
+        networks = kinds.constant("analyses", analysis, "NETWORKS")
+        loss = kinds.constant("analyses", analysis, "LOSS")
         for name, model in study.models.items():
-            for constant, value in (("NETWORKS", model.kind), ("LOSSES", model.loss)):
-                supported = kinds.constant("analyses", analysis, constant)
+            for value, supported in ((model.kind, networks), (model.loss, loss and (loss,))):
                 if supported and value not in supported:
                     raise ConfigError(
                         f"{path}: analyses.{analysis}: models.{name} is a {value!r}, and the "
