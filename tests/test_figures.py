@@ -27,7 +27,7 @@ from cobaye.figures import (
 )
 from cobaye.storage import table_names
 from cobaye.tables import reading, writing
-from tests.drawing import FIGURES, drawn, render, texts
+from tests.drawing import FIGURES, drawn, lines, render, texts
 from tests.figure_tables import LAMBDAS, everything, study
 
 REPORT = kinds.ROOT.parent / "report"

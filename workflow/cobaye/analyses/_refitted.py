@@ -34,13 +34,13 @@ def bias(logits: Tensor, labels: Tensor, seed: int = 0) -> Bias:
     The deviation of the prior is that of lowest mean loss over FOLDS folds; ties go to the smaller.
     """
     fold = torch.from_numpy(descent.dealt(labels.numpy(), FOLDS, seed))
-    sums = torch.zeros(len(DEVIATIONS), dtype=torch.float64)
+    losses = torch.zeros(FOLDS, len(DEVIATIONS), dtype=torch.float64)
     for number in range(FOLDS):
         kept, left = fold != number, fold == number
         for place, deviation in enumerate(DEVIATIONS):
             found = _biased(logits[kept], labels[kept], deviation)
-            sums[place] += _loss_sum(found, logits[left], labels[left])
-    return _biased(logits, labels, DEVIATIONS[int(sums.argmin())])
+            losses[number, place] = loss(logits[left], labels[left], found.weight, found.bias)
+    return _biased(logits, labels, DEVIATIONS[int(losses.mean(0).argmin())])
 
 
 def _biased(logits: Tensor, labels: Tensor, deviation: float) -> Bias:
@@ -54,9 +54,13 @@ def _biased(logits: Tensor, labels: Tensor, deviation: float) -> Bias:
     return Bias(theta[0].item(), theta[1:], deviation)
 
 
-def _loss_sum(found: Bias, logits: Tensor, labels: Tensor) -> float:
-    refitted = found.weight * logits.double() + found.bias
-    return torch.nn.functional.cross_entropy(refitted, labels, reduction="sum").item()
+def loss(logits: Tensor, labels: Tensor, weight: float, bias: Tensor | float = 0.0) -> float:
+    """Return the mean cross-entropy of weight · z + bias, in float64, by blocks of images."""
+    total = 0.0
+    for block, own in zip(logits.split(BLOCK), labels.split(BLOCK), strict=True):
+        refitted = weight * block.double() + bias
+        total += torch.nn.functional.cross_entropy(refitted, own, reduction="sum").item()
+    return total / len(labels)
 
 
 def _blocks(scores: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -140,8 +140,7 @@ def joint(path: Path) -> Rival:
         for seed in path.seeds(label):
             logits = path.logits(path.head(label, seed))
             fitted[label][seed] = fit_temperature(logits, path.val.labels)
-            scaled = logits.double() / fitted[label][seed]
-            losses.append(torch.nn.functional.cross_entropy(scaled, path.val.labels).item())
+            losses.append(_refitted.loss(logits, path.val.labels, 1 / fitted[label][seed]))
         means.append(np.mean(losses))
     # Of equals, the larger λ.
     label = path.labels[len(means) - 1 - int(np.argmin(means[::-1]))]
