@@ -28,7 +28,7 @@ from scipy import stats
 
 from cobaye.analyses import _sweeps
 from cobaye.randomness import derived_seed
-from cobaye.statistics import choices, compared, effects, reliability, shrinkage
+from cobaye.statistics import chance, choices, compared, effects, reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 
 PLACES = np.linspace(-1, 1, 7)
@@ -131,7 +131,7 @@ def judged(scenario: Scenario, drawn: World, rng: np.random.Generator) -> dict[s
         found |= {"BH names, size": (fdr[:, 0] <= 0.05).any()}
         found |= {"Holm names, size": (holm[:, 0] <= 0.05).any()}
     for name, own in (("one curve", False), ("one shape", True)):
-        null = choices.null_counts(test, reference, INNER, rng, own_amplitudes=own)
+        null = chance.null_counts(test, reference, INNER, rng, own_amplitudes=own)
         kind = "size" if place < 2 + own else "power"
         found[f"more than {name}, {kind}"] = null.observed[reference] < null.expected.low[reference]
     chosen = choices.chosen_per_class(val.means, reference)

@@ -218,24 +218,40 @@ def _choices(tables, rng):
 
 
 def _per_class(best, names, rng):
-    """A λ for each class, chosen in two ways; no run of the third stayed finite."""
+    """A λ for each class, chosen in three ways; no run of the second stayed finite."""
     lambdas, judged = [], []
     for model, optimizer, label, *_ in best:
         group = {"model": model, "optimizer": optimizer, "best": label}
-        for way in ("val", "shrunk", "hypergradient"):
-            lost = way == "shrunk"
-            mean = np.nan if lost else 0.01
-            ends = {"loss_low": mean - 0.02, "loss_high": mean + 0.02}
-            judged.append({**group, "choice": way, "loss_difference": mean, **ends})
+        for way in ("val", "shrunk", "hypergradient", "refit"):
             for number, name in names.items():
                 chosen = 0.0 if number % 3 == 0 else 10 ** rng.normal(-3, 0.5)
+                chosen = 1e-3 if way == "refit" else chosen
                 own = {"class": number, "name": name, "weight_decay": chosen, "choice": way}
                 like = {"n_train": 50, "accuracy": rng.random(), "weight_norm": rng.random()}
                 lambdas.append({**group, **own, **like})
+        judged += [{**group, **row} for row in _rivals()]
     columns = ["model", "optimizer", "best", "choice", "class", "name", "weight_decay"]
     columns += ["n_train", "accuracy", "weight_norm"]
-    judged_columns = ["model", "optimizer", "choice", "loss_difference", "loss_low", "loss_high"]
+    judged_columns = ["model", "optimizer", "best", *_rivals()[0]]
     return {
         "per-class-lambda": pd.DataFrame(lambdas, columns=columns),
-        "per-class": pd.DataFrame(judged, columns=[*judged_columns, "best"]),
+        "rivals": pd.DataFrame(judged, columns=judged_columns),
     }
+
+
+def _rivals():
+    """Rivals of one λ: rival, difference in test loss, whether it is told apart."""
+    given = [("one", np.nan, True), ("val", 0.01, False), ("shrunk", np.nan, True)]
+    given += [("hypergradient", 0.02, True), ("temperature", -0.05, True), ("mix", 0.9, True)]
+    rows = []
+    for rival, change, known in given:
+        row = {"rival": rival, "verdict": "beats one λ" if known else "not known to differ"}
+        for measure, factor in (("loss", 1), ("accuracy", -0.1), ("tenth", -0.2)):
+            mean, one = factor * change, {"loss": 1.0, "accuracy": 0.7, "tenth": 0.3}[measure]
+            row[measure] = one + (0 if rival == "one" else mean)
+            row[f"{measure}_difference"] = mean
+            for end, reach in (("low", -0.02), ("high", 0.02)):
+                row[f"{measure}_{end}"] = mean + abs(factor) * reach
+                row[f"{measure}_classes_{end}"] = mean + 2 * abs(factor) * reach
+        rows.append(row)
+    return rows

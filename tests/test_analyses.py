@@ -359,18 +359,22 @@ def test_predictions_that_are_none_are_refused_by_name(tmp_path):
         _sweeps.read_predictions(path)
 
 
-def per_class(verdicts):
-    """Return the table `per-class` of so many ways, the last of which lost all its runs."""
+def rivals(verdicts):
+    """Return the table `rivals` of so many ways; the next one lost all its runs."""
     columns = {"loss": (-0.005, -0.007, -0.003), "accuracy": (0, -0.01, 0.01), "tenth": (0, -1, 1)}
-    rows = [{"choice": "one", "loss": 0.9, "accuracy": 0.7, "verdict": "the best single λ"}]
-    for way, verdict in zip(("val", "shrunk", "hypergradient"), verdicts, strict=False):
-        row = {"choice": way, "verdict": verdict}
+    rows = [{"rival": "one", "loss": 0.9, "accuracy": 0.7, "verdict": "the best single λ"}]
+    # What is no λ for each class has its own story.
+    rows.append({"rival": "temperature", "loss_difference": -1.0, "verdict": "beats one λ"})
+    names = ("val", "shrunk", "hypergradient")
+    for way, verdict in zip(names, verdicts, strict=False):
+        row = {"rival": way, "verdict": verdict}
         for measure, values in columns.items():
             ends = zip(("difference", "low", "high"), values, strict=True)
             row |= {f"{measure}_{end}": value for end, value in ends}
         rows.append(row)
-    lost = {"choice": "lost", "verdict": "no run stayed finite", "loss_difference": None}
-    return pd.DataFrame([*rows, lost]).assign(model="m", optimizer="o")
+    lost = {"rival": names[len(verdicts) % 3], "verdict": "no run stayed finite"}
+    rows += [lost] * (len(verdicts) < 3)
+    return pd.DataFrame(rows).assign(model="m", optimizer="o")
 
 
 WORSE, UNKNOWN, BEATS = "worse than one λ", "not known to differ from one λ", "beats one λ"
@@ -397,7 +401,7 @@ WORSE, UNKNOWN, BEATS = "worse than one λ", "not known to differ from one λ", 
     ],
 )
 def test_the_story_tells_of_a_lambda_for_each_class_what_its_table_says(verdicts, said, not_said):
-    text = told({**opposite(), "per-class": per_class(verdicts)}).partition("**A λ for each")[2]
+    text = told({**opposite(), "rivals": rivals(verdicts)}).partition("**A λ for each")[2]
     assert [sentence for sentence in said if sentence not in text] == []
     assert [sentence for sentence in not_said if sentence in text] == []
 

@@ -38,7 +38,8 @@ def test_the_tiny_config_is_read(folder):
     study = config.studies["tiny"]
     assert study.data == recipes.Data("tiny-glyphs", "tiny-backbone")
     assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
-    assert list(study.figures) == list(output_keys.LAST_LAYER_FIGURES)
+    # Without an analysis, its figure is left out.
+    assert [*study.figures, "rivals"] == list(output_keys.LAST_LAYER_FIGURES)
     assert list(study.analyses) == ["classes", "measures"]
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
 
@@ -335,6 +336,36 @@ CASES = [
     ),
     (
         STUDY,
+        "{kind: linear}",
+        "{kind: mlp}\nanalyses: [rivals]\nfigures: [rivals]",
+        ["analyses.rivals: models.linear is a 'mlp'", "supports linear, perceptron only"],
+    ),
+    (
+        STUDY,
+        "{kind: linear}",
+        "{kind: linear, loss: squared-error}\nanalyses: [rivals]\nfigures: [rivals]",
+        ["analyses.rivals: models.linear is a 'squared-error'", "supports cross-entropy only"],
+    ),
+    (
+        STUDY,
+        "{kind: linear}",
+        "{kind: linear}\nfigures: [rivals]",
+        ["figures.rivals: needs 'rivals' in analyses"],
+    ),
+    (
+        STUDY,
+        "epochs: 4",
+        "epochs: 4\n    stop: {early: {patience: 3}}\nper_class: [refit]",
+        ["per_class.refit: it trains on val", "the stopping rule of optimizers.sgd reads val"],
+    ),
+    (
+        STUDY,
+        "models:",
+        "per_class: {groups: {groups: 1}}\nmodels:",
+        ["per_class.groups", "groups: 1: at least 2"],
+    ),
+    (
+        STUDY,
         "epochs: 4",
         "epochs: 4\n    stop: {early: {patience: 3, quantity: test_loss}}",
         ["early.quantity", "'test_loss'", "val_loss"],
@@ -627,7 +658,7 @@ def test_a_recipe_with_every_key_is_read_and_told(folder):
     crop, flip = recipes.parse(recipes.Training, told.recipe).optimizer.augment
     assert crop == recipes.Kind("crop", {"padding": 2, "fill": "zero"})
     assert flip == recipes.Kind("horizontal-flip", {"probability": 0.5})
-    assert recipes.parse(recipes.Training, told.recipe).splits == ("train", "val")
+    assert recipes.parse(recipes.Training, told.recipe).optimizer.reads_val
     used = [
         *(("augmentations", name) for name in ("crop", "horizontal-flip")),
         ("networks", "linear"),
@@ -801,6 +832,29 @@ def test_a_warm_start_is_from_the_next_larger_lambda(folder):
     path.write_text(path.read_text().replace("warm_start: true", "warm_start: false"))
     cold = Plan(load(folder), SCRIPTS).stage("train", **by_label["0"])
     assert cold.recipe["warm_start"] is None
+
+
+def test_a_run_that_learns_from_val_reads_it_and_asks_for_its_memory(folder):
+    path = folder / STUDY
+    path.write_text("per_class: [val, refit]\nanalyses: [classes, rivals]\n" + path.read_text())
+    config = load(folder)
+    plan = Plan(config, SCRIPTS)
+    own, refit = (Run("linear", "sgd", f"per-class-{way}", 0) for way in ("val", "refit"))
+    recipes_ = [plan.stage("train", **runs.identity("tiny", run)).recipe for run in (own, refit)]
+    assert [each["training"].get("train_on") for each in recipes_] == [None, ["train", "val"]]
+    splits = [facts.training_splits(config, "tiny", run) for run in (own, refit)]
+    assert splits == [["train"], ["train", "val"]]
+    # The table of rivals reads all of these, and the backbone's own last layer.
+    told = plan.stage("analyse", study="tiny", maker="rivals")
+    assert told.recipe["ways"] == ["val", "refit"]
+    assert told.recipe["baseline"] == facts.has_baseline(config, "tiny")
+    assert ("evaluate", runs.identity("tiny", refit)) in told.inputs
+    assert (("evaluate_baseline", {"study": "tiny"}) in told.inputs) == told.recipe["baseline"]
+    assert needs.analyse(config, "tiny", "rivals").minutes >= 10
+    sizes = needs.sizes(config, config.studies["tiny"].data)
+    large = dataclasses.replace(sizes, images=dict.fromkeys(sizes.images, 25_000), classes=1000)
+    asked = needs._refitting(11, large, ("val", "test")).megabytes
+    assert 2000 < asked - needs._refitting(1, large, ("val", "test")).megabytes + 1500 < 3000
 
 
 def test_a_run_with_a_lambda_per_class_starts_from_no_neighbour_and_asks_for_every_fold(folder):

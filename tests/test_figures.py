@@ -28,7 +28,7 @@ from cobaye.figures import (
 )
 from cobaye.storage import table_names
 from cobaye.tables import reading, writing
-from tests.drawing import FIGURES, drawn, render, texts
+from tests.drawing import FIGURES, drawn, lines, render, texts
 from tests.figure_tables import LAMBDAS, everything, study
 
 REPORT = kinds.ROOT.parent / "report"
@@ -521,6 +521,29 @@ def test_the_gap_is_the_numbers_of_its_table():
         lines = [line for line in ax.lines if line.get_marker() == "o"]
         found = np.concatenate([line.get_ydata() for line in lines])
         np.testing.assert_allclose(found, factor * table[column])
+
+
+def test_rivals_stand_from_the_lowest_loss_down_and_the_far_ones_are_written():
+    figure = drawn("rivals", study(("1e-4", "1e-3", "1e-2"), 9, 1, seeds=1))
+    loss, accuracy, _ = figure.axes
+    names = [label.get_text() for label in loss.get_yticklabels()]
+    # One that lost all its runs, and one λ itself, have no row.
+    assert names[0] == "temperature"
+    assert names[1:3] == ["λ per class: lowest on val", "λ per class: hypergradient"]
+    dots = [(line.get_ydata()[0], line.get_xdata()[0]) for line in lines(loss, "o")]
+    np.testing.assert_allclose(dots, [(0, -0.05), (1, 0.01), (2, 0.02)])
+    colours = {line.get_ydata()[0]: line.get_color() for line in lines(loss, "o")}
+    assert colours[1] == _style.GREY != colours[0]
+    assert "+0.9 →" in texts(loss)
+    np.testing.assert_allclose(lines(accuracy, "o")[0].get_xdata(), 0.5)
+    assert "← −9" in texts(accuracy)
+    images, classes = (
+        [line.get_xdata() for line in loss.lines if line.get_linewidth() == width]
+        for width in (3.0, 0.8)
+    )
+    np.testing.assert_allclose(images[0], [-0.07, -0.03])
+    np.testing.assert_allclose(classes[0], [-0.09, -0.01])
+    assert "one λ: 70.0 %" in texts(accuracy)
 
 
 def test_the_lambda_of_each_class_stands_over_what_the_class_is_like():

@@ -27,7 +27,7 @@ root = base.root
 READ = (
     *("COLUMNS", "DEVICE", "ENGINE", "EXAMPLE", "FORM", "HISTORY", "INPUT", "LOSS", "NAMES"),
     *("NEEDS_EPOCHS", "NETWORKS", "OPTIONAL_TABLES", "PARTS", "PASSES", "READS", "REFUSES"),
-    *("SCRATCH", "SPLIT", "SPLITS", "STATES", "SUPPORTS", "TABLES", "TOGETHER"),
+    *("SCRATCH", "SPLIT", "SPLITS", "STATES", "SUPPORTS", "TABLES", "TOGETHER", "TRAIN_SPLITS"),
 )
 EVERY = [(family, name) for family in kinds.FAMILIES for name in kinds.names(family)]
 

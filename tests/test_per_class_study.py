@@ -21,8 +21,10 @@ per_class:
   val:
   shrunk:
   hypergradient: {folds: 2, steps: 1}
-analyses: {classes: {draws: 100, splits: 20}, per-class: {draws: 100}}
-figures: [per-class-lambda]
+  groups:
+  refit:
+analyses: {classes: {draws: 100, splits: 20}, per-class: {}, rivals: {draws: 100}}
+figures: [per-class-lambda, rivals]
 """
 FILE = "config/studies/tiny-per-class.yaml"
 STUDY_FOLDER = "results/tiny-per-class"
@@ -43,10 +45,13 @@ def test_a_lambda_for_each_class(fresh):
     fresh.path(FILE).write_text(STUDY)
     fresh.run("tiny-per-class")
     assert fresh.jobs("tiny-per-class") == {}
-    table = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/per-class.csv"), dtype={"best": str})
-    assert list(table["choice"]) == ["one", "val", "shrunk", "hypergradient"]
-    assert list(table["seeds"]) == [1] * 4
-    for way in ("val", "shrunk", "hypergradient"):
+    table = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/rivals.csv"), dtype={"best": str})
+    untrained = ["one", "temperature", "bias", "joint", "mix"]
+    ways = ["val", "shrunk", "hypergradient", "groups", "refit"]
+    assert list(table["rival"]) == [*untrained, *ways]
+    assert list(table["seeds"]) == [1] * 10
+    assert list(table["rival"][table["val_loss"].isna()]) == ["refit"]
+    for way in ways:
         chosen = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/chosen-{way}.csv"))
         folder = f"{RUNS}/wd-per-class-{way}/seed-0"
         run = manifest(fresh, f"{folder}/run.json")
@@ -59,7 +64,7 @@ def test_a_lambda_for_each_class(fresh):
             final_loss(fresh.path(f"{RUNS}/wd-{label}/seed-0/metrics.parquet"))
             for label in (f"per-class-{way}", table["best"].iloc[0])
         )
-        row = table.set_index("choice").loc[way]
+        row = table.set_index("rival").loc[way]
         assert row["loss_difference"] == pytest.approx(own - one, abs=1e-6)
     # The analysis chooses the same, from what it holds in memory.
     gains = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/class-gains.csv"))
@@ -67,10 +72,11 @@ def test_a_lambda_for_each_class(fresh):
         chosen = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/chosen-{way}.csv"))
         assert list(chosen["weight_decay"]) == list(gains[choice].astype(float))
     lambdas = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/per-class-lambda.csv"))
-    assert list(lambdas["choice"]) == [way for way in table["choice"][1:] for _ in range(10)]
+    assert list(lambdas["choice"]) == [way for way in ways for _ in range(10)]
     told = fresh.path(f"{STUDY_FOLDER}/story.md").read_text()
     assert "A λ for each class?" in told
-    assert fresh.path(f"{STUDY_FOLDER}/figures/per-class-lambda.svg").exists()
+    for figure in ("per-class-lambda", "rivals"):
+        assert fresh.path(f"{STUDY_FOLDER}/figures/{figure}.svg").exists()
     # Options of a way concern that way; the tables that λ are chosen from, none of it.
     fresh.edit(FILE, "steps: 1", "steps: 2")
     assert fresh.jobs("tiny-per-class") == {
@@ -78,8 +84,10 @@ def test_a_lambda_for_each_class(fresh):
         "train": 1,
         "evaluate": 1,
         "analyse_per_class": 1,
+        "analyse_rivals": 1,
         "tell_story": 1,
         "plot_per_class_lambda": 1,
+        "plot_rivals": 1,
     }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cobaye.statistics import choices, compared, effects, reliability, shrinkage, worst
+from cobaye.statistics import chance, choices, compared, effects, reliability, shrinkage, worst
 from cobaye.statistics.sample import Sample, by_class
 
 SIMULATIONS = 500
@@ -133,7 +133,7 @@ def test_the_null_histogram_is_that_of_classes_alike(own):
     amplitude = np.geomspace(0.1, 3, 40)[:, None] if own else 1.0
     for _ in range(SIMULATIONS):
         sample = simulated(rng, amplitude * curves(40, 0.15), images=12)
-        null = choices.null_counts(sample, 1, 120, rng, own_amplitudes=own)
+        null = chance.null_counts(sample, 1, 120, rng, own_amplitudes=own)
         outside += not null.expected.low[1] <= null.observed[1] <= null.expected.high[1]
         observed.append(null.observed)
         expected.append(null.expected.estimate)
@@ -154,7 +154,7 @@ def test_amplitudes_are_told_from_shapes():
         sample = simulated(rng, effect, images=40, spread=0.6)
         reference = int(reliability.lowest(sample.means.mean(axis=0)))
         nulls = [
-            choices.null_counts(sample, reference, 400, rng, own_amplitudes=own)
+            chance.null_counts(sample, reference, 400, rng, own_amplitudes=own)
             for own in (False, True)
         ]
         observed = nulls[0].observed[reference]
@@ -166,7 +166,7 @@ def test_amplitudes_are_those_planted():
     rng = np.random.default_rng(56)
     truth = rng.gamma(4, 0.25, 300)
     sample = simulated(rng, truth[:, None] * np.array([0.5, 0.0, 1.0]), images=20)
-    found = choices.amplitudes(sample.relative_to(1))
+    found = chance.amplitudes(sample.relative_to(1))
     assert found.mean() == pytest.approx(1, abs=0.01)
     # In units of the common curve; spread as the truth is, though each is seen with noise.
     assert np.corrcoef(found, truth)[0, 1] > 0.9
@@ -336,7 +336,7 @@ def test_noise_alone_looks_like_a_gain_and_an_honest_choice_shows_that_it_is_non
         honest.append(choices.gain(test, 1, choices.chosen_per_class(val.means, 1)).estimate)
         own = reliability.lowest(shrinkage.curves(val.relative_to(1), 1))
         shrunk.append(choices.gain(test, 1, own).estimate)
-        null = choices.null_counts(test, 1, 50, rng, own_amplitudes=False)
+        null = chance.null_counts(test, 1, 50, rng, own_amplitudes=False)
         chance.append(float(null.gain.estimate))
     assert np.mean(naive) > 0.005
     assert np.mean(honest) < -0.005
@@ -580,7 +580,7 @@ def everything(val, test, reference):
         "between": effects.between_classes(differences, 50, rng),
         "common": effects.common_curve_test(differences, 20, rng),
         "halves": reliability.split_half(test, reference, 20, rng),
-        "null": choices.null_counts(test, reference, 20, rng, own_amplitudes=True),
+        "null": chance.null_counts(test, reference, 20, rng, own_amplitudes=True),
         "gain": choices.gain(test, reference, own),
         "errors": choices.procedure_errors(val, test, reference, 20, rng)["classes"],
         "shrunk": shrunk,

@@ -15,7 +15,7 @@ import torch
 
 from cobaye import figures, kinds, recipes
 from cobaye.data import datasets, splits
-from cobaye.data.normalization import without_normalization
+from cobaye.data.normalization import fit_normalization, without_normalization
 from cobaye.errors import StaleFile
 from cobaye.evaluation import evaluate
 from cobaye.models import backbones, networks, scoring
@@ -24,6 +24,7 @@ from cobaye.storage import checkpoints, files, manifests, paths, resume, table_n
 from cobaye.tables import reading, tabulate, writing
 from cobaye.training import engines, loop, optimizers
 from cobaye.training.history import COLUMNS
+from tests.examples import example
 from tests.jobs import job
 
 CLASSES, SIZE = 4, 6
@@ -102,6 +103,33 @@ def test_a_run_leaves_a_checkpoint_and_a_row_per_epoch(root):
         assert row["weight_l2"] == pytest.approx(theta.norm().item(), rel=1e-12)
     np.testing.assert_allclose(rows["objective"], rows["loss"] + rows["penalty"])
     assert rows["loss"].iloc[-1] < rows["loss"].iloc[1]
+
+
+@pytest.mark.parametrize("algorithm", ["sgd", "exact"])
+def test_a_run_may_learn_from_val_too(root, algorithm):
+    """Like an engine that is given the images of both splits; normalised by both."""
+    optimizer = dataclasses.replace(OPTIMIZER, algorithm=example("optimizers", algorithm), epochs=1)
+    engine = kinds.constant("optimizers", algorithm, "ENGINE", "linear")
+    recipe = dataclasses.replace(
+        TRAINING, optimizer=optimizer, engine=engine, train_on=("train", "val")
+    )
+    folder, manifest = train(root, recipe)
+    parts = [splits.load(DATA, name, root) for name in ("train", "val")]
+    both = splits.Split(
+        torch.cat([part.inputs for part in parts]),
+        torch.cat([part.labels for part in parts]),
+        CLASSES,
+        {},
+    )
+    torch.testing.assert_close(splits.join(DATA, ("train", "val"), root).inputs, both.inputs)
+    normalization = fit_normalization(both, optimizer)
+    assert (normalization.mean != fit_normalization(parts[0], optimizer).mean).all()
+    network = networks.build(recipe.model, (1, SIZE, SIZE), CLASSES, 0)
+    alone = engines.build(recipe, network, both, normalization, "cpu")
+    alone.epoch(loop.batch_order(0, 1, 120), 0.05)
+    expected = {**alone.tensors(), **normalization.tensors()}
+    torch.testing.assert_close(weights(folder, 1), expected, rtol=0, atol=0)
+    assert paths.split_manifest(DATA, "val") in manifest["inputs"]
 
 
 def test_runs_of_one_seed_share_initial_weights_and_order(root):

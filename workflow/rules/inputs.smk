@@ -43,12 +43,9 @@ def evaluated_splits(wildcards):
 
 
 def training_splits(wildcards):
-    """The train split, and val where a schedule or a stopping rule looks at it."""
-    study, run = study_of(wildcards), run_of(wildcards)
-    if origin_of(wildcards) == "grid":
-        return data_of(wildcards.study, ["train", "val"])
-    reads_val = study.optimizers[run.optimizer].reads_val
-    return data_of(wildcards.study, ["train", "val"] if reads_val else ["train"])
+    """The splits that a run learns from, and val where a schedule or a stopping rule looks at it."""
+    splits = facts.training_splits(CONFIG, wildcards.study, run_of(wildcards))
+    return data_of(wildcards.study, splits)
 
 
 def dataset_of_study(wildcards):
@@ -141,12 +138,12 @@ def finished_derived_runs(wildcards):
     return results_of(wildcards.study, study_of(wildcards).derived_runs())
 
 
-def baseline_of_study(wildcards):
-    """The scores of the backbone's own last layer, if the study has them."""
+def baseline_of_study(wildcards, file="metrics.parquet"):
+    """The scores of the backbone's own last layer, or its weights, if the study has them."""
     if not facts.has_baseline(CONFIG, wildcards.study):
         return []
     folder = BASELINE.format(**wildcards)
-    return [f"{folder}/baseline.json", ancient(f"{folder}/metrics.parquet")]
+    return [f"{folder}/baseline.json", ancient(f"{folder}/{file}")]
 
 
 def grid_of_study(wildcards):
@@ -192,10 +189,11 @@ def tables_of_figure(figure):
 
 
 def read_by_analysis(kind):
-    """The runs, tables and split that an analysis across runs reads."""
+    """The runs, tables and splits that an analysis across runs reads."""
     files = kinds.constant("analyses", kind, "READS_RUNS", ())
     decayed = kinds.constant("analyses", kind, "READS_CLASS_DECAY", False)
-    split = kinds.constant("analyses", kind, "SPLIT")
+    own_head = kinds.constant("analyses", kind, "READS_BASELINE", False)
+    splits = kinds.constant("analyses", kind, "SPLITS", ())
 
     def read(wildcards):
         study, name = study_of(wildcards), wildcards.study
@@ -205,8 +203,9 @@ def read_by_analysis(kind):
             *of_runs(name, wanted, "train.json", "evaluate.json"),
             *ancient(of_runs(name, wanted, *files)),
             *tables_of(name, facts.tables_of_analysis(CONFIG, name, kind)),
-            *(chosen if decayed else []),
-            *(data_of(name, [split]) if split else []),
+            *(chosen if facts.reads_chosen(kind) else []),
+            *(baseline_of_study(wildcards, "head.safetensors") if own_head else []),
+            *data_of(name, splits),
         ]
 
     return read

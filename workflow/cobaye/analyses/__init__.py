@@ -5,9 +5,11 @@ In: files of runs, tables and splits. Out: more tables, with a manifest per anal
 Every kind states ``TABLES`` (table name → file) and ``Options``. There are two sorts.
 
 Across runs: ``analyse(job, options)`` → tables by name. A kind states its inputs: ``READS_RUNS``,
-files of every run; ``READS_CLASS_DECAY = True``, the same files of the runs with a λ for each
-class, and the chosen λ; ``READS_TABLES``, tables, or a mapping from another analysis to its table,
-read where the study has it; ``SPLIT``, a split of the data.
+files of every run; ``READS_CHOSEN = True``, the λ chosen for each class; ``READS_CLASS_DECAY =
+True``, these and the same files of the runs with these λ, where the study has some;
+``READS_BASELINE = True``, the backbone's own last layer, where it is evaluated; ``READS_TABLES``,
+tables, or a mapping from another analysis to its table, read where the study has it; ``SPLITS``, of
+the data. ``NETWORKS`` and ``LOSS`` state what it supports, if not everything.
 
 Of single runs: ``inspect(run, options)`` → tables by name, and ``STATES``, ``COLUMNS``, ``SPLIT``:
 see `inside.inspecting`.

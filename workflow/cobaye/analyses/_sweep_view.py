@@ -12,7 +12,7 @@ import pandas as pd
 
 from cobaye.analyses._sweeps import Sweep
 from cobaye.randomness import derived_seed
-from cobaye.statistics import choices, reliability, shrinkage
+from cobaye.statistics import chance, reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 
 # Images drawn for one bootstrap, all draws together: bounds its time on a large training split.
@@ -80,12 +80,12 @@ class View:
         }
 
     @cached_property
-    def nulls(self) -> dict[str, dict[str, choices.Null]]:
+    def nulls(self) -> dict[str, dict[str, chance.Null]]:
         """What noise alone would choose: split → "one curve" or "one shape" → counts."""
         kinds = {"one curve": False, "one shape": True}
         return {
             split: {
-                name: choices.null_counts(
+                name: chance.null_counts(
                     sample,
                     self.reference,
                     self.draws,

@@ -16,7 +16,7 @@ from cobaye.storage.jobs import Job
 
 READS_RUNS = ("predictions.parquet",)
 # For images of typical test rows.
-SPLIT = "test"
+SPLITS = ("test",)
 TABLES = {
     "class-effects": "class-effects.csv",
     "class-inference": "class-inference.csv",

@@ -60,7 +60,7 @@ def choose_weight_decay(job: Job) -> Path:
         choice = kind.choose(given, options)
         rows = {"class": np.arange(len(names)), "name": names}
         tables.append(pd.DataFrame({**pair, **rows, "weight_decay": choice.weight_decays}))
-        info[label] = choice.info
+        info[label] = {**choice.info, "parameters": choice.parameters or len(names)}
     columns = [*reading.CONFIGURATION, "class", "name", "weight_decay"]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     path = job.root / paths.CHOSEN.format(**job.identity)

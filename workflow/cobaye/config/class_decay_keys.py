@@ -8,6 +8,7 @@ from pathlib import Path
 from cobaye import kinds, recipes
 from cobaye.config import model_keys, schema
 from cobaye.errors import ConfigError
+from cobaye.recipes.study import Study
 from cobaye.storage import table_names
 from cobaye.storage.paths import SPLITS
 
@@ -20,7 +21,7 @@ def read(
     Raises ConfigError for a study that no way can serve, and for missing analyses.
     """
     for name in analyses:
-        if kinds.constant("analyses", name, "READS_CLASS_DECAY") and not raw.per_class:
+        if kinds.constant("analyses", name, "READS_CHOSEN") and not raw.per_class:
             raise ConfigError(f"{path}: analyses: {name!r} needs per_class: list one way or more")
     ways = {}
     for way, options in raw.per_class.items():
@@ -36,6 +37,19 @@ def read(
     if ways:
         _refuse_combinations(raw, path)
     return ways
+
+
+def refuse_val(study: Study, path: Path) -> None:
+    """Refuse a way whose runs learn from val beside a recipe that judges by val."""
+    for way in study.per_class:
+        for name, optimizer in study.optimizers.items():
+            learned = kinds.constant("ways", way, "TRAIN_SPLITS", ("train",))
+            if "val" in learned and optimizer.reads_val:
+                raise ConfigError(
+                    f"{path}: per_class.{way}: it trains on val, and the schedule or the stopping "
+                    f"rule of optimizers.{name} reads val: give it a quantity of train, or leave "
+                    "one of the two out"
+                )
 
 
 def _refuse_combinations(raw: schema.StudyFile, path: Path) -> None:

@@ -33,6 +33,7 @@ LAST_LAYER_FIGURES = (
     "class-gain",
     "helped-harmed",
     "worst-classes",
+    "rivals",
 )
 # Those that compare several λ: left out of the default where each optimizer has one λ.
 OVER_LAMBDA = (
@@ -70,15 +71,17 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
 
 
 def refuse_networks(study: Study, path: Path) -> None:
-    """Refuse an analysis that does not support one of the study's networks."""
+    """Refuse an analysis that does not support one of the study's networks, or its loss."""
     for analysis in study.analyses:
-        supported = kinds.constant("analyses", analysis, "NETWORKS")
+        networks = kinds.constant("analyses", analysis, "NETWORKS")
+        loss = kinds.constant("analyses", analysis, "LOSS")
         for name, model in study.models.items():
-            if supported and model.kind not in supported:
-                raise ConfigError(
-                    f"{path}: analyses.{analysis}: models.{name} is a {model.kind!r}, and the "
-                    f"analysis supports {', '.join(supported)} only"
-                )
+            for value, supported in ((model.kind, networks), (model.loss, loss and (loss,))):
+                if supported and value not in supported:
+                    raise ConfigError(
+                        f"{path}: analyses.{analysis}: models.{name} is a {value!r}, and the "
+                        f"analysis supports {', '.join(supported)} only"
+                    )
 
 
 def figures(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,31 +32,37 @@ class Split:
 
 
 def load(data: Data, split: str, root: Path = Path(), memory: float = 0.5) -> Split:
-    """Return a split, after checking its files against their manifest.
+    """Return a split: see `join`."""
+    return join(data, [split], root, memory)
+
+
+def join(data: Data, wanted: Sequence[str], root: Path = Path(), memory: float = 0.5) -> Split:
+    """Return splits one after another as one, after checking their files against their manifests.
 
     Features that take more than the share `memory` of this machine's memory are read by memory
     map, all else into memory. Results are the same.
 
     Raises CorruptFile, naming the file, what was expected, what was found and the repair.
     """
-    path = root / paths.split_manifest(data, split)
-    folder = path.parent
-    if data.backbone is None:
-        manifest = datasets.manifest(data.dataset, root)
-        name = f"{split}/{manifest.info['form']}.npy"
-        inputs = _rows([manifest.check(folder, name)], memory)
-        labels = load_array(manifest.check(folder, f"{split}/labels.npy"))
-    else:
-        identity = {"dataset": data.dataset, "backbone": data.backbone, "split": split}
-        manifest = manifests.read_manifest(path, "gather_features", identity)
-        shards = [manifest.check(folder, name) for name in manifest.info["shards"]]
-        inputs = _rows(shards, memory)
-        labels = load_array(manifest.check(folder, "labels.npy"))
+    rows, labels, read = [], [], {}
+    for split in wanted:
+        place = paths.split_manifest(data, split)
+        folder = (root / place).parent
+        if data.backbone is None:
+            manifest = datasets.manifest(data.dataset, root)
+            names, labels_of = [f"{split}/{manifest.info['form']}.npy"], f"{split}/labels.npy"
+        else:
+            identity = {"dataset": data.dataset, "backbone": data.backbone, "split": split}
+            manifest = manifests.read_manifest(root / place, "gather_features", identity)
+            names, labels_of = manifest.info["shards"], "labels.npy"
+        rows += [manifest.check(folder, name) for name in names]
+        labels.append(load_array(manifest.check(folder, labels_of)))
+        read[place] = files.sha256(root / place)
     return Split(
-        inputs=inputs,
-        labels=torch.from_numpy(labels),
+        inputs=_rows(rows, memory),
+        labels=torch.from_numpy(np.concatenate(labels)),
         classes=manifest.info["classes"],
-        manifest={paths.split_manifest(data, split): files.sha256(path)},
+        manifest=read,
     )
 
 
@@ -66,6 +72,13 @@ def load_for(job: Job, data: Data, wanted: Iterable[str]) -> dict[str, Split]:
     for split in found.values():
         job.inputs |= split.manifest
     return found
+
+
+def join_for(job: Job, data: Data, wanted: Sequence[str]) -> Split:
+    """Return splits as one for a job, and count their manifests among its inputs."""
+    split = join(data, wanted, job.root, job.memory)
+    job.inputs |= split.manifest
+    return split
 
 
 def _rows(shards: list[Path], memory: float) -> torch.Tensor | MappedRows:

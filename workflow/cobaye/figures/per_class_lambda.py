@@ -15,7 +15,9 @@ from scipy import stats
 from cobaye.figures import _panels, _style
 
 NAMES = {"per-class-lambda": {}}
-TABLES = ("per-class-lambda", "per-class")
+TABLES = ("per-class-lambda",)
+# For the titles.
+OPTIONAL_TABLES = ("rivals",)
 
 # Column, axis title, factor.
 _TRAITS = (
@@ -37,13 +39,17 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a row per configuration and way; all rows of one configuration share the axis of λ."""
+    """Draw a row per configuration and way that tells classes apart.
+
+    All rows of one configuration share the axis of λ.
+    """
     table = tables["per-class-lambda"]
     configurations = _panels.configurations(table)
     rows = [
         (configuration, way)
         for configuration in configurations
-        for way in _panels.of(table, configuration)["choice"].drop_duplicates()
+        for way, chosen in _panels.of(table, configuration).groupby("choice", sort=False)
+        if chosen["weight_decay"].nunique() > 1
     ]
     fig, axes = _panels.grid(len(rows), len(_TRAITS), (7.2, 2.3))
     for row, (configuration, way) in zip(axes, rows, strict=False):
@@ -58,9 +64,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             ax.set_ylim(limits)
             _ticks(ax, limits, choices)
         row[0].set_ylabel(f"λ chosen by\n{way}")
-        _panels.title(
-            row[0], configuration, note=_gain(_panels.of(tables["per-class"], configuration), way)
-        )
+        _panels.title(row[0], configuration, note=_gain(tables, configuration, way))
     if rows:
         fig.legend(handles=[_panels.best_handle()], loc="outside lower center")
     return fig
@@ -135,9 +139,14 @@ def _ticks(ax: Axes, limits: tuple[float, float], table: pd.DataFrame) -> None:
     ax.set_yticks(sorted(ticks), [ticks[place] for place in sorted(ticks)])
 
 
-def _gain(table: pd.DataFrame, way: str) -> str:
-    """Return a way's difference in test loss, as text."""
-    one = table[table["choice"] == way].iloc[0]
+def _gain(
+    tables: Mapping[str, pd.DataFrame], configuration: _panels.Configuration, way: str
+) -> str:
+    """Return a way's difference in test loss, as text; nothing without the table of rivals."""
+    if "rivals" not in tables:
+        return ""
+    table = _panels.of(tables["rivals"], configuration)
+    one = table[table["rival"] == way].iloc[0]
     if pd.isna(one["loss_difference"]):
         return "no run stayed finite"
     mean, low, high = (f"{one[f'loss_{end}']:+.4f}" for end in ("difference", "low", "high"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from cobaye import kinds, recipes
 from cobaye.config import Config
 from cobaye.planning import runs
+from cobaye.recipes.study import Run
 from cobaye.storage import paths, table_names
 
 
@@ -80,12 +81,38 @@ def tables_of_analysis(config: Config, study: str, name: str) -> list[str]:
     return ["metrics", *(reads[each] for each in others if each in reads)]
 
 
+def reads_chosen(analysis: str) -> bool:
+    """Tell whether an analysis reads the λ that were chosen for each class."""
+    constants = ("READS_CHOSEN", "READS_CLASS_DECAY")
+    return any(kinds.constant("analyses", analysis, each, False) for each in constants)
+
+
 def tables_of_figure(config: Config, study: str, kind: str) -> list[str]:
     """Return the tables that a figure reads: the necessary ones, then the optional ones it has."""
     makers = {table_names.TABULATE, *config.studies[study].analyses}
     optional = kinds.constant("figures", kind, "OPTIONAL_TABLES", ())
     there = [table for table in optional if table_names.makers()[table] in makers]
     return [*kinds.constant("figures", kind, "TABLES"), *there]
+
+
+def train_splits_of_way(config: Config, study: str, name: str) -> tuple[recipes.Split, ...]:
+    """Return the splits that the runs of a way learn from."""
+    return kinds.constant("ways", way(config, study, name).kind, "TRAIN_SPLITS", ("train",))
+
+
+def learned_splits(config: Config, study: str, run: Run) -> tuple[recipes.Split, ...]:
+    """Return the splits that a run learns from."""
+    way_of = config.studies[study].per_class_runs().get(run)
+    return train_splits_of_way(config, study, way_of) if way_of else ("train",)
+
+
+def training_splits(config: Config, study: str, run: Run) -> list[str]:
+    """Return the splits that a training reads; where the grid gives its recipe, all it may."""
+    entry = config.studies[study]
+    if runs.origins(entry).get(run) == "grid":
+        return ["train", "val"]
+    looks = ["val"] if entry.optimizers[run.optimizer].reads_val else []
+    return [*learned_splits(config, study, run), *looks]
 
 
 def split_files(config: Config, data: recipes.Data, split: str) -> list[str]:

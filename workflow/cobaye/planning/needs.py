@@ -6,7 +6,7 @@ A function takes the config and the identity of a job. The figures are those of 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cobaye import kinds, recipes
@@ -48,6 +48,9 @@ def train(config: Config, study: str, **run: Any) -> Needs:
     """Return the needs of a run; where a table gives its recipe, of any that it may turn out."""
     entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
     data = sizes(config, entry.data)
+    learned = facts.learned_splits(config, study, Run(**{**run, "seed": int(run["seed"])}))
+    rows = sum(data.images[split] for split in learned)
+    data = dataclasses.replace(data, images={**data.images, "train": rows})
     return _most(
         resources.training(model, optimizer, data, entry.threads)
         for model in models
@@ -114,14 +117,34 @@ def tabulate(config: Config, study: str, maker: str = "") -> Needs:
 def analyse(config: Config, study: str, maker: str) -> Needs:
     """Return the needs of an analysis.
 
-    One that reads the runs holds their predictions, and takes time for the draws of its bootstrap:
-    8 s of one core were measured for 2,000 draws of 75,000 images (benchmarks/inference.py).
+    One that reads predictions holds those of all runs; one that reads checkpoints and splits refits
+    the logits of their heads. Draws of a bootstrap take time: 8 s of one core were measured for
+    2,000 draws of 75,000 images (benchmarks/inference.py).
     """
-    analyses = config.studies[study].analyses
-    if maker not in analyses or not kinds.constant("analyses", maker, "READS_RUNS"):
+    entry = config.studies[study]
+    read = kinds.constant("analyses", maker, "READS_RUNS", ())
+    if maker not in entry.analyses or not read:
         return LIGHT
-    needs, draws = tabulate(config, study), analyses[maker].options.get("draws", 0)
+    needs, splits = LIGHT, kinds.constant("analyses", maker, "SPLITS", ())
+    if "predictions.parquet" in read:
+        needs = tabulate(config, study)
+    elif "checkpoints" in read and splits:
+        needs = _refitting(len(entry.runs()), sizes(config, entry.data), splits)
+    draws = entry.analyses[maker].options.get("draws", 0)
     return needs._replace(minutes=needs.minutes + 5 * (1 + draws // 2000))
+
+
+def _refitting(heads: int, data: Sizes, splits: Sequence[str]) -> Needs:
+    """Return the needs of an analysis that refits the logits of linear heads on val.
+
+    It holds its splits, and the logits of all heads up to `analyses._rival_heads.KEPT` numbers.
+    Assumed: ten visits of val by all heads, as if none were held.
+    """
+    logits = data.images["val"] * data.classes
+    held = data.bytes(*splits) + 4 * min(heads * logits, 3e8) + 24 * logits
+    images = 10 * heads * data.images["val"] + 20 * sum(data.images[each] for each in splits)
+    seconds = images * 2 * data.values * data.classes / resources.FLOPS
+    return resources.needs(held, seconds + data.bytes(*splits) / resources.READING)
 
 
 def inspect_run(config: Config, study: str, analysis: str, state: str, **run: Any) -> Needs:

@@ -83,12 +83,16 @@ def analyse(config: Config, study: str, maker: str) -> stages.Told:
     if kinds.constant("analyses", maker, "READS_RUNS"):
         read = of_study.runs()
         recipe |= {"runs": _plain(read)}
-    if kinds.constant("analyses", maker, "READS_CLASS_DECAY", False):
+    if facts.reads_chosen(maker):
         recipe |= {"ways": list(of_study.per_class)}
+    if kinds.constant("analyses", maker, "READS_CLASS_DECAY", False):
         recipe |= {"class_decay_runs": _plain(of_study.per_class_runs())}
         read = [*read, *of_study.per_class_runs()]
-    uses = [("analyses", maker)]
-    return stages.Told(recipe, uses, stages.of_runs(study, read, "train", "evaluate"))
+    inputs = stages.of_runs(study, read, "train", "evaluate")
+    if kinds.constant("analyses", maker, "READS_BASELINE", False):
+        recipe |= {"baseline": facts.has_baseline(config, study)}
+        inputs += [("evaluate_baseline", {"study": study})] * recipe["baseline"]
+    return stages.Told(recipe, [("analyses", maker)], inputs)
 
 
 def inspect_run(
@@ -126,7 +130,7 @@ def choose_weight_decay(config: Config, study: str, way: str) -> stages.Told:
 def tell_story(config: Config, study: str) -> stages.Told:
     """Return the tables that a story is told from."""
     of_study = config.studies[study]
-    tables = [*table_names.STORY, *(["per-class"] if "per-class" in of_study.analyses else [])]
+    tables = [*table_names.STORY, *(["rivals"] if "rivals" in of_study.analyses else [])]
     return stages.Told({"data": of_study.data, "tables": tables})
 
 

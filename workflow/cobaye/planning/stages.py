@@ -126,7 +126,8 @@ def _train_of_grid(config: Config, study: str, run: Run) -> Told:
 
 def _train_of_class_decay(config: Config, study: str, run: Run) -> Told:
     way = config.studies[study].per_class_runs()[run]
-    recipe = without_decay(config, study, run)
+    learns = facts.train_splits_of_way(config, study, way)
+    recipe = dataclasses.replace(without_decay(config, study, run), train_on=learns)
     told = {"origin": "class-decay", "way": way, "training": recipe}
     uses = [("origins", "class-decay"), *_trainers(recipe)]
     return Told(told, uses, [("choose_weight_decay", {"study": study, "way": way})])

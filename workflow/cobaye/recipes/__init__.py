@@ -163,6 +163,7 @@ class Training:
     θ: the parameters of the parts in `train_only`. penalize_bias, penalize_scales: whether θ
     includes biases, and the scales of normalisation layers. precision: of parameters, inputs and
     steps. warm_start: the λ, as in its path, of the run whose last weights this one starts from.
+    train_on: the splits whose images it learns from.
     """
 
     data: Data
@@ -178,11 +179,7 @@ class Training:
     train_only: tuple[str, ...] = ()
     precision: Precision = "float32"
     warm_start: str | None = None
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """The splits that the training reads: val too if its recipe looks at it."""
-        return ("train", "val") if self.optimizer.reads_val else ("train",)
+    train_on: tuple[Split, ...] = dataclasses.field(default=("train",), metadata=OMITTED)
 
 
 @dataclasses.dataclass(frozen=True)

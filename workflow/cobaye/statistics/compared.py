@@ -59,6 +59,25 @@ def compare(
     return Compared({name: row[0] for name, row in values.items()}, differences, errors)
 
 
+def over_classes(values: Sample, level: float = 0.95) -> Interval:
+    """Return the difference of each column's mean over images from column 0's, (M,).
+
+    The interval is for classes drawn anew, with their images: t, K − 1 degrees of freedom. The
+    mean is a ratio of sums over classes, Σ n d̄ / Σ n, and its error is that of the ratio
+    (Cochran, Sampling Techniques, 1977, section 6.4). NaN below two classes.
+    """
+    known = values.counts > 0
+    number, counts = int(known.sum()), values.counts[known][:, None]
+    own = values.relative_to(0).means[known]
+    mean = (counts * own).sum(axis=0) / counts.sum()
+    if number < 2:
+        return Interval(mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan))
+    squares = ((counts * (own - mean)) ** 2).sum(axis=0)
+    error = np.sqrt(number / (number - 1) * squares) / counts.sum()
+    reach = stats.t.ppf((1 + level) / 2, number - 1) * error
+    return Interval(mean, mean - reach, mean + reach)
+
+
 def _measures(means: np.ndarray, counts: np.ndarray, width: int) -> dict[str, np.ndarray]:
     """Return each measure, (b, M), of class means (b, K, 2 M): losses, then accuracies."""
     known = counts > 0

@@ -40,7 +40,7 @@ DERIVED_FILES = {
 }
 
 
-# The tables that every story reads; those of `per-class` beside them where a study has them.
+# The tables that every story reads; that of `rivals` beside them where a study has it.
 STORY = (
     *("runs", "best-lambda", "class-inference", "class-tests", "null-best-lambda", "compromise"),
     *("class-effects", "helped-harmed", "worst-classes", "worst-pairs"),

@@ -1,4 +1,4 @@
-"""What the story says of a λ for each class: the values, from the table `per-class`."""
+"""What the story says of a λ for each class: the values, from the table `rivals`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-TABLE = "per-class"
+TABLE = "rivals"
 
 _WAYS = {
     "val": "each class's lowest validation loss",
@@ -22,15 +22,17 @@ def values(tables: Mapping[str, pd.DataFrame]) -> dict[str, Any] | None:
     """Return what the story says of one configuration; None where the study has no such table."""
     if TABLE not in tables:
         return None
-    rows = tables[TABLE].set_index("choice")
-    judged = rows[rows["loss_difference"].notna()].drop(index="one", errors="ignore")
+    rows = tables[TABLE].set_index("rival")
+    trained = rows[rows.index.isin(_WAYS)]
+    if trained.empty:
+        return None
     ways = [
         {
-            "by": _WAYS.get(way, way),
+            "by": _WAYS[way],
             "verdict": row["verdict"],
             **{measure: _interval(row, measure) for measure in _FACTORS},
         }
-        for way, row in judged.iterrows()
+        for way, row in trained[trained["loss_difference"].notna()].iterrows()
     ]
     return {
         "ways": ways,

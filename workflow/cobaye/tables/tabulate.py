@@ -136,6 +136,12 @@ def final_metrics(metrics: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return final[(final["epoch"] == final["epochs"]) & final["finite"]]
 
 
+def of_finite_runs(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table with a row per run and more that are of finite runs."""
+    merged = table.merge(runs[[*KEYS, "finite"]], on=KEYS)
+    return merged[merged["finite"]]
+
+
 def mean_over_seeds(table: pd.DataFrame, keys: list[str], values: list[str]) -> pd.DataFrame:
     """Return the mean of `values` over everything but `keys`, groups in order of appearance."""
     return table.groupby(keys, sort=False, as_index=False)[values].mean()
@@ -171,8 +177,7 @@ def best_lambda_per_class(
     Columns: model, optimizer, class, name, weight_decay, test_loss, overall_test_loss, and paid =
     overall_test_loss − test_loss, in nats; a class loses by the compromise where paid > 0.
     """
-    finite = classes.merge(runs[[*KEYS, "finite"]], on=KEYS)
-    finite = finite[finite["finite"]]
+    finite = of_finite_runs(classes, runs)
     keys = [*CONFIGURATION, "class", "name"]
     means = mean_over_seeds(finite, [*keys, "weight_decay", "split"], ["loss"])
     val, test = (means[means["split"] == split] for split in ("val", "test"))

@@ -38,7 +38,9 @@ def train(job: Job) -> Path:
     recipe, origin = origins.resolve(job)
     device = kinds.constant("engines", recipe.engine, "DEVICE", job.device)
     with resume.lock(job.folder) as scratch:
-        split, *val = splits.load_for(job, recipe.data, recipe.splits).values()
+        split = splits.join_for(job, recipe.data, recipe.train_on)
+        looks = ["val"] if recipe.optimizer.reads_val else []
+        val = splits.load_for(job, recipe.data, looks).get("val")
         neighbour = starts.neighbour(recipe, job)
         network, started = starts.network(recipe, split, job)
         fingerprint = {
@@ -49,8 +51,7 @@ def train(job: Job) -> Path:
             "data": job.inputs,
         }
         progress, optimizer_state = resume.load(scratch, fingerprint, say)
-        looked_at = val[0] if val else None
-        loop = _Loop(recipe, network, split, looked_at, device, scratch, fingerprint, progress)
+        loop = _Loop(recipe, network, split, val, device, scratch, fingerprint, progress)
         loop.run(neighbour, optimizer_state)
         circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
         info = {"recipe": recipes.plain(recipe), "origin": origin.values} if origin else None

@@ -3,7 +3,8 @@
 In: a `Given`, the tables and splits of one configuration. Out: a `Choice`, λ by class.
 
 A kind states ``TABLES`` (those it reads beside `best-lambda`), ``SPLITS`` (those it reads of the
-study's data), ``Options`` and ``choose(given, options) -> Choice``.
+study's data), ``Options`` and ``choose(given, options) -> Choice``. ``TRAIN_SPLITS``, if stated,
+are the splits that its run learns from, instead of train alone.
 """
 
 from __future__ import annotations
@@ -42,10 +43,14 @@ class Given:
 
 @dataclass(frozen=True)
 class Choice:
-    """weight_decays: (K,) float64. info: facts on the choice, JSON-ready."""
+    """weight_decays: (K,) float64. info: facts on the choice, JSON-ready.
+
+    parameters: how many λ were chosen freely; None: one per class.
+    """
 
     weight_decays: np.ndarray
     info: dict[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
 
 
 def by_label(given: Given, labels: pd.Series) -> np.ndarray:
