@@ -11,6 +11,7 @@ import numpy as np
 from cobaye.errors import DataError
 from cobaye.storage.arrays import SelectedRows, blocks
 from cobaye.storage.paths import SPLITS
+from cobaye.storage.sources import Seen
 
 SHOWN = 5  # rows or classes named in a message
 
@@ -39,12 +40,14 @@ class Prepared:
 
     classes: one dict per class, in label order, with at least ``name``. splits: name → inputs and
     labels (N,), integers; inputs are images (N, C, H, W) uint8, features (N, D) float32 or float16,
-    or `ImageFiles`. info: further facts for the manifest.
+    or `ImageFiles`. info: further facts for the manifest. read: the folder of image files, and
+    what was seen of each that was read, by its name in there; None where none was.
     """
 
     classes: list[dict[str, Any]]
     splits: dict[str, tuple[Inputs, np.ndarray]]
     info: dict[str, Any] = field(default_factory=dict)
+    read: tuple[str, dict[str, Seen]] | None = None
 
 
 def form_of(inputs: Inputs) -> str:
