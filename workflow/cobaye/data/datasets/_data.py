@@ -75,6 +75,11 @@ def check(prepared: Prepared) -> None:
     Every split must be there, not empty, with one label per row that names a known class; features
     finite; all splits of one form and shape; and every class must have an image in train.
     """
+    for label, entry in enumerate(prepared.classes):
+        try:
+            entry["name"].encode()
+        except UnicodeEncodeError:
+            raise DataError(f"class {entry['name']!r} (label {label}): not UTF-8") from None
     for split in SPLITS:
         if split not in prepared.splits or len(prepared.splits[split][1]) == 0:
             raise DataError(f"split {split!r} is empty")
@@ -102,6 +107,7 @@ def check_labels(labels: np.ndarray, classes: int | None, where: str) -> None:
         most = "" if classes is None else f" to {classes - 1}"
         raise DataError(
             f"{where}: labels from {labels.min()} to {labels.max()}, expected 0{most or ' or more'}"
+            + ": the first class has the label 0" * bool(labels.min() == 1)
         )
 
 
@@ -128,7 +134,7 @@ def _check_classes(prepared: Prepared) -> None:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
             f"split 'train' has nothing of {len(missing)} of the {len(counts)} classes: "
-            f"{names}{more}"
+            f"{names}{more}" + ": the first class has the label 0" * (missing.tolist() == [0])
         )
 
 
