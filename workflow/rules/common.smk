@@ -115,11 +115,12 @@ def caption_of(name):
     return str(file) if file.exists() else None
 
 
-def rerun_if_stale(rule, jobs=None, **fixed):
+def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
     """An input function that names no input, but has a job run if its manifest stands for something
     else than the config. Snakemake's records say so too, but do not travel with results.
 
-    jobs: identities, of a rule that writes several manifests.
+    jobs: identities, of a rule that writes several manifests. whole: whether the files that the
+    manifest covers count too.
     """
 
     def no_input(wildcards):
@@ -129,7 +130,7 @@ def rerun_if_stale(rule, jobs=None, **fixed):
             except CobayeError as error:
                 raise WorkflowError(str(error)) from None
             path = paths.manifest(rule, stage.identity)
-            if workflow.is_main_process and is_stale(path, stage.fingerprint):
+            if workflow.is_main_process and is_stale(path, stage.fingerprint, whole):
                 workflow.dag.forcefiles.add(path)
         return []
 

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ SEEN = ".sources.json"
 LARGE = 1_000_000
 
 
-def is_stale(manifest: str, fingerprint: str) -> bool:
+def is_stale(manifest: str, fingerprint: str, whole: bool = False) -> bool:
     """Tell whether a manifest exists that was made from another recipe, other code or inputs.
 
-    fingerprint: of the recipe and code that the config gives now.
+    fingerprint: of the recipe and code that the config gives now. whole: whether the files that it
+    covers count too: of figures and the like, which are small, and which no job reads.
 
     Snakemake's own records do not travel with results/, so this is how an edited recipe is noticed
     in a copy. An unreadable manifest, or record of images, counts as stale: making it again mends
@@ -35,9 +37,15 @@ def is_stale(manifest: str, fingerprint: str) -> bool:
         inputs = content["inputs"].items()
         if made_from != fingerprint or sources.changed(Path(manifest), content["info"]):
             return True
+        if whole and _damaged(Path(manifest).parent, content["files"]):
+            return True
     except (CobayeError, KeyError, TypeError, AttributeError, OSError):
         return True
     return any(_differs(path, sha256, Path(manifest).parent) for path, sha256 in inputs)
+
+
+def _damaged(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(files.sha256(folder / name) != entry["sha256"] for name, entry in entries.items())
 
 
 def _differs(path: str, sha256: str, folder: Path) -> bool:
