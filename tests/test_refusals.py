@@ -32,6 +32,7 @@ GRID = "models:\n  linear: {kind: linear}\noptimizers:\n  sgd:\n    grid: {FIELD
         ("learning_rate: 0.1", "learning_rate: 1.0e+308", "learning_rate: 1e+308: input should be"),
         ("epochs: 4", "epochs: 4\n    l1: 1.0e+300", "sgd.l1: 1e+300: input should be less than"),
         ('"1e-2"', '"1e300"', "weight_decays: '1e300': a weight decay is a finite number ≥ 0"),
+        ("epochs: 4", "epochs: 0x" + "f" * 5000, "not YAML: line 12: a number of more than 256 "),
         ("linear: {", "l" * 300 + ": {", "300 letters: names stand in paths: at most 200"),
         ("linear: {", "no: {", "YAML takes the key 'no' for False: put it in quotes, line"),
         ("dataset:", "on: 1\ndataset:", "YAML takes the key 'on' for True: put it in quotes"),

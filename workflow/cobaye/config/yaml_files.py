@@ -17,7 +17,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     value than a text or a number, such as ``on`` and ``no``.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictKeys)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -33,8 +33,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-class _StrictKeys(yaml.SafeLoader):
-    """YAML's safe loader, which refuses keys that stand twice in a mapping or are no text."""
+class _Strict(yaml.SafeLoader):
+    """YAML's safe loader, which refuses keys that stand twice or are no text, and huge numbers."""
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        # Python refuses to write integers of thousands of digits into a message.
+        value = super().construct_yaml_int(node)
+        if abs(value) >= 2**256:
+            raise yaml.YAMLError(f"line {node.start_mark.line + 1}: a number of more than 256 bits")
+        return value
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         # A merge, `<<: *other`, may repeat keys: those of the mapping override them.
@@ -48,3 +55,6 @@ class _StrictKeys(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.YAMLError(f"key {key!r} stands twice, {line}")
         return super().construct_mapping(node, deep)
+
+
+_Strict.add_constructor("tag:yaml.org,2002:int", _Strict.construct_yaml_int)
