@@ -208,6 +208,19 @@ def test_a_mended_image_is_cached_again_with_its_shard_alone(root, workers):
     assert stale_shards(root, 3) == []
 
 
+def test_other_weights_under_the_same_name_are_noticed(root, monkeypatch):
+    monkeypatch.chdir(root)
+    path = root / paths.manifest("prepare_backbone", {"backbone": "b"})
+    made = files.read_json(path)
+    fingerprint = manifests.stage_fingerprint(made["recipe"], made["code"])
+    os.utime("weights.pth", ns=(0, 1))
+    assert not staleness.is_stale(str(path), fingerprint)
+    state = torch.load("weights.pth", weights_only=True)
+    torch.save({name: tensor + 1 for name, tensor in state.items()}, "weights.pth")
+    staleness._sha256.cache_clear()
+    assert staleness.is_stale(str(path), fingerprint)
+
+
 def test_the_exported_head_gives_torchvisions_own_logits(root):
     network = zoo.create("shufflenet_v2_x0_5", num_classes=1000).eval()
     network.load_state_dict(torch.load(root / "weights.pth", weights_only=True))
