@@ -119,7 +119,7 @@ def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
     """An input function that names no input, but has a job run if its manifest stands for something
     else than the config. Snakemake's records say so too, but do not travel with results.
 
-    jobs: identities, of a rule that writes several manifests. whole: whether the files that the
+    jobs: identities, where one job writes several manifests. whole: whether the files that the
     manifest covers count too.
     """
 
