@@ -21,6 +21,7 @@ from cobaye.errors import UnwritableFile
 from cobaye.storage import files, paths, resume
 from cobaye.training import loop
 from tests import chain
+from tests.conftest import ROOT
 from tests.jobs import job
 
 SAID, UNEXPECTED = 7, 1
@@ -190,3 +191,48 @@ def test_an_orphaned_training_and_its_successor(root, tmp_path, monkeypatch):
     assert chain.contents(root) == expected
     assert train(root) == expected
     assert files.read_json(root / FOLDER / "run.json")["resumed_from"] == [EPOCHS]
+
+
+JOB = """
+import sys
+from types import SimpleNamespace
+sys.path.insert(0, "workflow/scripts")
+from _worker import job_of
+from cobaye.errors import DataError
+params = {"identity": {"dataset": "d"}, "recipe": {}, "code": "", "uses": (), "expected": {}}
+told = SimpleNamespace(
+    log=[sys.argv[1]], params=params, threads=1, config={}, rule="prepare", resources={},
+    scriptdir="workflow/scripts",
+)
+from cobaye.storage.jobs import Job
+Job.refuse_edited_code = lambda job: None
+with job_of(told, "prepare_dataset"):
+    ACTION
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "action", "said"),
+    [
+        ("/dev/full", "raise DataError('café: no class')", "prepare: café: no class"),
+        ("/dev/full", "1 / 0", "ZeroDivisionError"),
+        ("/dev/full", "print('working')", "prepare: [Errno 28] No space left on device: Mend that"),
+        ("/proc/log", "raise DataError('x')", "/proc/log"),  # a log that cannot be opened
+    ],
+)
+def test_a_message_that_the_log_cannot_hold_is_on_the_terminal(log, action, said):
+    code = JOB.replace("ACTION", action)
+    done = subprocess.run(
+        [sys.executable, "-c", code, log], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+
+
+def test_a_message_that_the_log_holds_is_there_alone(tmp_path):
+    code, log = JOB.replace("ACTION", "raise DataError('no class')"), tmp_path / "job.log"
+    done = subprocess.run(
+        [sys.executable, "-c", code, log], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+    assert log.read_text() == "\nprepare: no class\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pickle
 
 import numpy as np
@@ -18,7 +19,7 @@ from cobaye.features import caching, gathering
 from cobaye.models import backbones, networks
 from cobaye.models.networks import torchvision as zoo
 from cobaye.recipes.study import Backbone
-from cobaye.storage import checkpoints, files, manifests, paths
+from cobaye.storage import checkpoints, files, manifests, paths, sources, staleness
 from cobaye.storage.arrays import save_array
 from tests.jobs import job
 
@@ -178,6 +179,46 @@ def test_a_skipped_image_never_shifts_a_label(root, shards, workers):
         np.testing.assert_allclose(row, expected, rtol=1e-3, atol=1e-5)
     manifest = files.read_json(root / paths.FEATURES.format(**IDENTITY) / "manifest.json")
     assert list(manifest["info"]["skipped"]) == ["5"]
+
+
+def stale_shards(root, shards):
+    """Return which shards the next parse of the Snakefile would have cached again."""
+    sources._changed.cache_clear()
+    found = []
+    for shard in range(shards):
+        path = root / paths.manifest(
+            "cache_features", {**IDENTITY, "shard": shard, "shards": shards}
+        )
+        made = files.read_json(path)
+        fingerprint = manifests.stage_fingerprint(made["recipe"], made["code"])
+        found += [shard] if staleness.is_stale(str(path), fingerprint) else []
+    return found
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mended_image_is_cached_again_with_its_shard_alone(root, workers):
+    cache(root, 3, workers, skip_unreadable=True)
+    for image in (root / "images").iterdir():
+        os.utime(image, ns=(0, 1))
+    assert stale_shards(root, 3) == []
+    (root / "images/5.jpg").write_bytes((root / "images/0.jpg").read_bytes())
+    assert stale_shards(root, 3) == [1]
+    _, labels = cache(root, 3, workers, skip_unreadable=True)
+    assert labels.tolist() == list(range(9))
+    assert stale_shards(root, 3) == []
+
+
+def test_other_weights_under_the_same_name_are_noticed(root, monkeypatch):
+    monkeypatch.chdir(root)
+    path = root / paths.manifest("prepare_backbone", {"backbone": "b"})
+    made = files.read_json(path)
+    fingerprint = manifests.stage_fingerprint(made["recipe"], made["code"])
+    os.utime("weights.pth", ns=(0, 1))
+    assert not staleness.is_stale(str(path), fingerprint)
+    state = torch.load("weights.pth", weights_only=True)
+    torch.save({name: tensor + 1 for name, tensor in state.items()}, "weights.pth")
+    staleness._sha256.cache_clear()
+    assert staleness.is_stale(str(path), fingerprint)
 
 
 def test_the_exported_head_gives_torchvisions_own_logits(root):

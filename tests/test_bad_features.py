@@ -37,8 +37,9 @@ def test_a_pickle_is_never_opened(tmp_path, suffix):
     options = options_of(own, suffix)
     for content in planted_files(witness):
         (own / f"train.{suffix}").write_bytes(content)
-        with pytest.raises(DataError, match=rf"train\.{suffix}: "):
+        with pytest.raises(DataError, match=rf"train\.{suffix}: ") as found:
             prepare(tmp_path, "features", **options)
+        assert "allow_pickle" not in str(found.value)
     options = options_of(own, suffix)
     for content in planted_files(witness):
         (own / f"hidden.{suffix}").write_bytes(content)

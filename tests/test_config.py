@@ -14,7 +14,7 @@ from cobaye.errors import ConfigError
 from cobaye.planning import facts, needs, runs, targets
 from cobaye.planning.plan import Plan, Stage
 from cobaye.recipes.study import Run
-from cobaye.storage import code_digest, manifests, paths, table_names
+from cobaye.storage import code_digest, files, manifests, paths, table_names
 from cobaye.storage.staleness import is_stale
 from tests.conftest import ROOT, TINY, edit, load
 
@@ -744,6 +744,18 @@ def test_a_manifest_is_stale_if_it_is_of_something_else_or_cannot_be_read(tmp_pa
     for damaged in ("", "{}", "[]", '{"recipe": {}}'):
         path.write_text(damaged)
         assert is_stale(str(path), stage.fingerprint)
+
+
+def test_the_files_of_a_figure_are_looked_at_too(tmp_path):
+    path, stage = tmp_path / "a.json", Stage({}, {"r": 1}, "c0de")
+    entry = manifests.describe(tmp_path / "a.svg", files.write_bytes(tmp_path / "a.svg", b"<svg/>"))
+    manifests.Manifest("plot", {}, {"r": 1}, "c0de", {}, {"a.svg": entry}).write(path)
+    assert not is_stale(str(path), stage.fingerprint, whole=True)
+    (tmp_path / "a.svg").write_bytes(b"<svg>>")
+    assert is_stale(str(path), stage.fingerprint, whole=True)
+    assert not is_stale(str(path), stage.fingerprint)
+    (tmp_path / "a.svg").unlink()
+    assert is_stale(str(path), stage.fingerprint, whole=True)
 
 
 @pytest.mark.parametrize("shown", [True, False])

@@ -197,8 +197,7 @@ MAKES_FILES = {
 }
 METHODS = {"write_text", "write_bytes", "touch", "to_csv", "to_parquet", "tofile", "open"}
 # Into memory: a text that `files` then writes, a buffer; and files that are read.
-IN_MEMORY = {("writing.py", "table.to_csv"), ("readers.py", "Image.open")}
-IN_MEMORY |= {("image_folder_resized.py", "Image.open"), ("_typical_images.py", "Image.open")}
+IN_MEMORY = {("writing.py", "table.to_csv"), ("image_files.py", "Image.open")}
 
 
 def writing_calls(file):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cobaye.data import datasets
+from cobaye.data import datasets, image_files
 from cobaye.data.datasets import _folders, image_folder, image_folder_resized
 from cobaye.errors import ConfigError, DataError
+from cobaye.storage import staleness
 from tests import archives
 from tests.archives import arrays, grey_of, prepare
 
@@ -138,7 +141,7 @@ def test_a_square_is_what_torchvision_resizes_and_crops(tmp_path, shape):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8))
     image.save(tmp_path / "a.png")
     expected = functional.center_crop(functional.resize(image, [5]), [5])
-    found = image_folder_resized.decode(tmp_path / "a.png", 5)
+    found = image_folder_resized.square((tmp_path / "a.png").read_bytes(), 5)
     # 33 × 47 does not resize to whole pixels: torchvision stretches it a little.
     most = 40 if shape == (33, 47) else 1
     assert abs(np.asarray(expected).transpose(2, 0, 1) - found.astype(int)).max() <= most
@@ -216,3 +219,135 @@ def test_imagenet_has_human_names(tmp_path):
 def test_a_size_without_sense_is_refused(tmp_path, tree):
     with pytest.raises(ConfigError, match="d: size: 0 must be at least 1"):
         prepare(tmp_path, "image-folder-resized", folder=str(tree), size=0)
+
+
+def test_a_folder_that_links_to_itself_adds_no_image(tmp_path, tree):
+    (tree / "train/cat/loop").symlink_to(".")
+    (tree / "train/dog/loop").symlink_to("..")
+    with pytest.raises(DataError, match=r"dog/loop/cat/000\.jpg and .*train/cat/000\.jpg are"):
+        prepare(tmp_path, "image-folder", folder=str(tree))
+    (tree / "train/dog/loop").unlink()
+    manifest, folder = prepare(tmp_path, "image-folder", folder=str(tree))
+    assert manifest.info["images"]["train"] == 12
+    assert len(set(index_of(folder, "train")["paths"])) == 12
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("test/cat/more", "../../train/cat"),  # a folder in another split
+        ("train/cat/more", "../dog"),  # in another class
+        ("test/cat/again.jpg", "../../train/cat/001.jpg"),  # a file
+    ],
+)
+def test_an_image_that_is_reached_twice_is_refused_by_both_names(tmp_path, tree, place, target):
+    (tree / place).symlink_to(target)
+    with pytest.raises(DataError, match=r"are one file, through a link: .* remove one") as found:
+        prepare(tmp_path, "image-folder", folder=str(tree))
+    assert str(tree / place) in str(found.value)
+    assert written(tmp_path) == []
+
+
+def test_links_to_images_elsewhere_are_followed_and_watched(tmp_path, tree):
+    """As people do who take a few classes of ImageNet."""
+    chosen = tmp_path / "chosen"
+    for part in COUNTS:
+        (chosen / part).mkdir(parents=True)
+        (chosen / part / "dog").symlink_to(tree / part / "dog")
+        (chosen / part / "eel").mkdir()
+        for file in (tree / part / "eel").iterdir():
+            (chosen / part / "eel" / file.name).symlink_to(file)
+    manifest, folder = prepare(tmp_path, "image-folder-resized", folder=str(chosen), size=8)
+    assert manifest.info["images"] == {"train": 8, "val": 4, "test": 3}
+    assert arrays(folder, "train")[1].tolist() == [0] * 5 + [1] * 3
+    listed = staleness.listing_sha256(chosen / "train")
+    (tree / "train/dog/new.jpg").write_bytes(b"")
+    assert staleness.listing_sha256(chosen / "train") != listed
+
+
+@pytest.mark.parametrize("kind", ["image-folder", "image-folder-resized"])
+def test_images_of_an_ending_that_is_not_read_are_refused(tmp_path, tree, kind):
+    (tree / "train/cat/notes.txt").write_text("no image")
+    (tree / "train/cat/Thumbs.db").write_text("no image")
+    options = {"folder": str(tree), **({"size": 8} if kind == "image-folder-resized" else {})}
+    prepare(tmp_path, kind, **options)
+    Image.new("L", (5, 5)).save(tree / "train/cat/004.gif")
+    with pytest.raises(DataError, match=r"train/cat/004\.gif: .* \.webp\): convert it, or remove"):
+        prepare(tmp_path, kind, **options)
+
+
+def test_names_that_are_no_utf8_are_refused(tmp_path, tree):
+    latin = os.path.join(os.fsencode(tree), b"train/cat/caf\xe9.jpg")
+    with open(latin, "wb"):
+        pass
+    with pytest.raises(DataError, match=r"caf\\udce9\.jpg': the name is not UTF-8: rename it"):
+        prepare(tmp_path, "image-folder", folder=str(tree))
+    os.remove(latin)
+    os.mkdir(os.path.join(os.fsencode(tree), b"train/caf\xe9"))
+    with pytest.raises(DataError, match="not UTF-8"):
+        prepare(tmp_path, "image-folder", folder=str(tree))
+    assert written(tmp_path) == []
+
+
+def test_a_pipe_named_as_an_image_is_unreadable(tmp_path, tree):
+    os.mkfifo(tree / "train/cat/004.png")
+    with pytest.raises(DataError, match=r"004\.png: OSError: .*not a file"):
+        prepare(tmp_path, "image-folder-resized", folder=str(tree), size=8)
+
+
+def grey(path):
+    """Return the pixels of an image as they are read, and that its colours are equal."""
+    pixels = np.asarray(image_files.decode(path.read_bytes()))
+    assert pixels.dtype == np.uint8
+    assert (pixels == pixels[..., :1]).all()
+    return pixels[..., 0].tolist()
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.pgm"])
+def test_sixteen_bits_keep_their_shades(tmp_path, name):
+    values = np.array([[0, 257, 256 * 128, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / name)
+    assert grey(tmp_path / name) == [[0, 1, 128, 255]]
+
+
+def test_floats_are_taken_from_zero_to_one(tmp_path):
+    Image.fromarray(np.array([[0, 0.2, 0.5, 1]], np.float32)).save(tmp_path / "a.tif")
+    assert grey(tmp_path / "a.tif") == [[0, 51, 128, 255]]
+
+
+def test_floats_are_taken_between_what_their_file_states(tmp_path):
+    stated = {340: -1.0, 341: 4.0}
+    values = Image.fromarray(np.array([[-1, 0, 4]], np.float32))
+    values.save(tmp_path / "a.tif", tiffinfo=stated)
+    assert grey(tmp_path / "a.tif") == [[0, 51, 255]]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (np.array([[0, 200]], np.float32), "outside their range from 0 to 1"),
+        (np.array([[0, np.nan]], np.float32), "outside their range from 0 to 1"),
+        (np.array([[0, 70000]], np.int32), "have no known range"),
+    ],
+)
+def test_pixels_without_a_known_range_are_refused(tmp_path, tree, values, said):
+    Image.fromarray(values).save(tree / "train/cat/004.tif")
+    with pytest.raises(DataError, match=f"train/cat/004.tif: ValueError: .*{said}"):
+        prepare(tmp_path, "image-folder-resized", folder=str(tree), size=8)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
+def test_other_modes_are_what_pillow_makes_of_them(tmp_path, mode):
+    generator = np.random.default_rng(0)
+    image = Image.fromarray(generator.integers(0, 256, (4, 5, 3), np.uint8)).convert(mode)
+    image.save(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as opened:
+        expected = np.asarray(opened.convert("RGB"))
+    np.testing.assert_array_equal(image_files.decode((tmp_path / "a.tif").read_bytes()), expected)
+
+
+def test_only_one_function_opens_images():
+    """So that every place decodes depths alike."""
+    library = Path(image_files.__file__).parents[1]
+    found = [file.name for file in library.rglob("*.py") if "Image.open(" in file.read_text()]
+    assert found == ["image_files.py"]

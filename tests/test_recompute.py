@@ -81,6 +81,17 @@ def test_an_edited_dataset_reruns_all_that_comes_of_it(built, tmp_path, records)
     }
 
 
+def test_damaged_figures_and_stories_are_made_again_and_nothing_else(copied):
+    for name in ("figures/confusion.svg", "figures/weight-norm.png", "story.md"):
+        file = copied.path(f"results/tiny/{name}")
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    assert copied.jobs() == {"plot_confusion": 1, "plot_weight_norm": 1, "tell_story": 1}
+    copied.run()
+    assert copied.jobs() == {}
+
+
 def test_comments_docstrings_and_new_kinds_rerun_nothing(copied):
     copied.edit("workflow/cobaye/training/loop.py", "def batch_order(", "# new\ndef batch_order(")
     copied.edit(

@@ -1,4 +1,7 @@
-"""A dataset's sources: other content makes it stale, a touched or a removed source does not."""
+"""A dataset's sources: other content makes it stale, a touched or a removed source does not.
+
+Images that a backbone reads are asked after with the shard that read them: see test_backbones.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import time
 import numpy as np
 import pytest
 
-from cobaye.storage import files, manifests, staleness
+from cobaye.errors import CorruptFile
+from cobaye.storage import files, manifests, sources, staleness
 from tests import archives
 from tests.archives import prepare
 from tests.own_features import COUNTS, features_of, options_of
@@ -18,6 +22,7 @@ from tests.own_features import COUNTS, features_of, options_of
 def is_stale(folder):
     """Ask as the next parse of the Snakefile would: in a process that has read nothing yet."""
     staleness._sha256.cache_clear()
+    sources._changed.cache_clear()
     path = folder / "manifest.json"
     made = files.read_json(path)
     fingerprint = manifests.stage_fingerprint(made["recipe"], made["code"])
@@ -102,3 +107,119 @@ def test_a_touched_tree_is_not_stale(tree):
     for place in (images / "train", images / "train/cat"):
         os.utime(place, (time.time() + 10, time.time() + 10))
     assert not is_stale(folder)
+
+
+def squares(tmp_path, **options):
+    """A prepared dataset of images that are decoded, one of them broken and skipped."""
+    counts = {part: {"cat": 3, "dog": 3} for part in ("train", "val", "test")}
+    archives.write_tree(tmp_path / "tree", counts)
+    broken = tmp_path / "tree/train/dog/001.jpg"
+    whole = broken.read_bytes()
+    archives.break_jpeg(broken)
+    options = {"folder": str(tmp_path / "tree"), "size": 8, "skip_unreadable": True, **options}
+    _, folder = prepare(tmp_path, "image-folder-resized", **options)
+    return tmp_path / "tree", folder, whole
+
+
+def rewrite(path, content):
+    """Write other content of the same length, and nothing else that a folder would show."""
+    path.write_bytes(content)
+    later = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(later, later))
+
+
+def test_a_mended_image_is_stale(tmp_path):
+    tree, folder, whole = squares(tmp_path)
+    assert not is_stale(folder)
+    rewrite(tree / "train/dog/001.jpg", whole)
+    assert is_stale(folder)
+
+
+def test_an_image_of_equal_size_and_other_content_is_stale_until_it_is_back(tmp_path):
+    tree, folder, _ = squares(tmp_path)
+    image = tree / "val/cat/000.jpg"
+    old = image.read_bytes()
+    rewrite(image, old[:-1] + b"x")
+    assert is_stale(folder)
+    assert is_stale(folder)
+    rewrite(image, old)
+    assert not is_stale(folder)
+
+
+def test_touched_images_are_read_once_and_are_not_stale(tmp_path, monkeypatch):
+    tree, folder, _ = squares(tmp_path)
+    for image in tree.rglob("*.jpg"):
+        rewrite(image, image.read_bytes())
+    assert not is_stale(folder)
+    read = []
+    monkeypatch.setattr(files, "sha256", read.append)
+    assert not is_stale(folder)
+    assert read == []
+
+
+def test_images_that_are_gone_or_whose_times_are_lost_are_not_stale(tmp_path):
+    tree, folder, _ = squares(tmp_path)
+    times = folder / ".manifest.times.npy"
+    for damage in (b"", times.read_bytes()[:-8], b"\x93NUMPY"):
+        times.write_bytes(damage)
+        assert not is_stale(folder)
+    times.unlink()
+    assert not is_stale(folder)
+    shutil.rmtree(tree)
+    assert not is_stale(folder)
+
+
+def test_a_damaged_record_of_images_is_refused_by_name(tmp_path):
+    _, folder, _ = squares(tmp_path)
+    record = folder / "manifest.sources.json"
+    sources.check(folder / "manifest.json")
+    old = record.read_bytes()
+    for damage in (old[:-1], old.replace(b"0", b"1", 1)):
+        record.write_bytes(damage)
+        assert is_stale(folder)
+        with pytest.raises(CorruptFile, match=r"manifest\.sources\.json: expected sha256"):
+            sources.check(folder / "manifest.json")
+    record.unlink()
+    with pytest.raises(CorruptFile, match=r"manifest\.sources\.json: .*missing"):
+        sources.check(folder / "manifest.json")
+
+
+def test_names_tell_nothing_of_times(tmp_path):
+    """The manifest and its record are equal wherever and whenever the images were copied."""
+    _, folder, _ = squares(tmp_path)
+    made = {
+        name: (folder / name).read_bytes() for name in ("manifest.json", "manifest.sources.json")
+    }
+    tree = tmp_path / "tree"
+    for image in tree.rglob("*.jpg"):
+        rewrite(image, image.read_bytes())
+    options = {"folder": str(tree), "size": 8, "skip_unreadable": True}
+    prepare(tmp_path, "image-folder-resized", **options)
+    assert made == {name: (folder / name).read_bytes() for name in made}
+
+
+SQUARES = """
+photos: {kind: image-folder-resized, folder: photos, size: 8}
+"""
+
+
+@pytest.mark.slow
+def test_snakemake_notices_an_overwritten_image_and_no_touch(fresh):
+    counts = {part: {"cat": 2, "dog": 2} for part in ("train", "val", "test")}
+    archives.write_tree(fresh.path("photos"), counts)
+    with open(fresh.path("config/datasets.yaml"), "a") as file:
+        file.write(SQUARES)
+    target = "resources/datasets/photos/manifest.json"
+    fresh.run(target)
+    image = fresh.path("photos/train/cat/000.jpg")
+    rewrite(image, image.read_bytes())
+    assert fresh.jobs(target) == {}
+    rewrite(image, fresh.path("photos/train/dog/001.jpg").read_bytes())
+    assert fresh.jobs(target) == {"prepare_dataset": 1}
+    fresh.path("resources/datasets/photos/manifest.sources.json").write_text("{}")
+    done = fresh.run(target, check=False)
+    assert "manifest.sources.json: expected sha256" in done.stdout
+    assert "Traceback" not in done.stdout
+    cure = done.stdout.partition("to repair: snakemake --cores all ")[2].splitlines()[0].split()
+    fresh.run(*cure)
+    assert fresh.jobs(target) == {}

@@ -329,7 +329,7 @@ def test_gains_are_covered(planted):
 
 def test_noise_alone_looks_like_a_gain_and_an_honest_choice_shows_that_it_is_none():
     rng = np.random.default_rng(11)
-    naive, honest, shrunk, chance = [], [], [], []
+    naive, honest, shrunk, expected = [], [], [], []
     for _ in range(60):
         val, test = halves(rng, curves(50, 0.1), 15)
         naive.append(choices.gain(test, 1, choices.chosen_per_class(test.means, 1)).estimate)
@@ -337,11 +337,11 @@ def test_noise_alone_looks_like_a_gain_and_an_honest_choice_shows_that_it_is_non
         own = reliability.lowest(shrinkage.curves(val.relative_to(1), 1))
         shrunk.append(choices.gain(test, 1, own).estimate)
         null = chance.null_counts(test, 1, 50, rng, own_amplitudes=False)
-        chance.append(float(null.gain.estimate))
+        expected.append(float(null.gain.estimate))
     assert np.mean(naive) > 0.005
     assert np.mean(honest) < -0.005
     assert np.mean(honest) < np.mean(shrunk) <= 0.001
-    assert np.mean(chance) == pytest.approx(np.mean(naive), rel=0.2)
+    assert np.mean(expected) == pytest.approx(np.mean(naive), rel=0.2)
 
 
 def test_a_gain_that_is_there_is_found():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 # What a user can mend when a file cannot be written.
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+MEND = "Mend that and run the same command again: it goes on from what is complete."
 
 
 class CobayeError(Exception):
@@ -55,5 +56,4 @@ def writable(path: Path | str) -> Iterator[None]:
         concerned = named in path.parents or named.parent == path.parent
         if error.errno not in UNWRITABLE or not concerned:
             raise
-        mend = "Mend that and run the same command again: it goes on from what is complete."
-        raise UnwritableFile(f"{path}: cannot be written: {error.strerror}. {mend}") from error
+        raise UnwritableFile(f"{path}: cannot be written: {error.strerror}. {MEND}") from error

@@ -88,7 +88,7 @@ for kind in INSIDE_RUNS:
 
 rule tell_story:
     input:
-        rerun_if_stale("tell_story"),
+        rerun_if_stale("tell_story", whole=True),
         tables=tables_of_story,
     output:
         report(

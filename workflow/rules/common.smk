@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -11,15 +12,27 @@ WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
 
 from cobaye import figures, kinds
-from cobaye.config import Config
+from cobaye.config import Config, yaml_files
 from cobaye.errors import CobayeError
-from cobaye.planning import facts, needs, runs, targets
+from cobaye.planning import facts, needs, refusals, runs, targets
 from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Run
-from cobaye.storage import code_digest, manifests, paths, table_names
+from cobaye.storage import code_digest, manifests, paths, sources, table_names
 from cobaye.storage.paths import BACKBONE, BASELINE, BEST, CHOSEN, DATASET, FEATURES, FIGURES
 from cobaye.storage.paths import INSIDE, LOGS, RUN, SHARD, SPLITS, STUDY, TABLES
 from cobaye.storage.staleness import is_stale
+
+CONFIG_FILE = Path("config/config.yaml")
+try:
+    # Read strictly before Snakemake reads it: a key that stands twice, or what is no UTF-8.
+    if CONFIG_FILE.exists() and "__use_yte__" in yaml_files.read_yaml(CONFIG_FILE):
+        raise CobayeError(f"{CONFIG_FILE}: __use_yte__: config files are data: leave it out")
+except CobayeError as error:
+    raise WorkflowError(str(error)) from None
+
+
+configfile: CONFIG_FILE
+
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
@@ -102,11 +115,12 @@ def caption_of(name):
     return str(file) if file.exists() else None
 
 
-def rerun_if_stale(rule, jobs=None, **fixed):
+def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
     """An input function that names no input, but has a job run if its manifest stands for something
     else than the config. Snakemake's records say so too, but do not travel with results.
 
-    jobs: identities, of a rule that writes several manifests.
+    jobs: identities, where one job writes several manifests. whole: whether the files that the
+    manifest covers count too.
     """
 
     def no_input(wildcards):
@@ -116,7 +130,7 @@ def rerun_if_stale(rule, jobs=None, **fixed):
             except CobayeError as error:
                 raise WorkflowError(str(error)) from None
             path = paths.manifest(rule, stage.identity)
-            if workflow.is_main_process and is_stale(path, stage.fingerprint):
+            if workflow.is_main_process and is_stale(path, stage.fingerprint, whole):
                 workflow.dag.forcefiles.add(path)
         return []
 
@@ -132,6 +146,8 @@ def refuse_unreadable_results():
         try:
             if manifests.is_of_an_earlier_format(path):
                 earlier.append(path)
+            else:
+                sources.check(path)
         except CobayeError as error:
             if path not in workflow.dag_settings.forcerun:
                 problems.append(f"{error}\n{manifests.repair(path)}")
@@ -153,6 +169,21 @@ def manifests_at_stake():
         read = [file for file in job.input if file.endswith(".json")]
         found |= {str(path) for path in [*written, *read] if path and Path(path).exists()}
     return found
+
+
+def refuse_what_cannot_be_made():
+    """Stop, before any job, if a network cannot be built, or a figure names what the data lack."""
+    problems = {}
+    for job in workflow.dag.needrun_jobs():
+        if job.rule.name == "train":
+            study, model = job.wildcards.study, job.wildcards.model
+            problems[study, model] = partial(refusals.of_network, CONFIG, study, model)
+        elif job.rule.name.startswith("plot_"):
+            study, figure = job.wildcards.study, Path(job.output.manifest).stem
+            problems[study, figure] = partial(refusals.of_figure, CONFIG, study, figure)
+    found = [problem for look in problems.values() for problem in look()]
+    if found:
+        raise WorkflowError("\n".join(found))
 
 
 def refuse_missing_data():

@@ -6,7 +6,7 @@ for figure in figures.names():
         name:
             f"plot_{figure.replace('-', '_')}"
         input:
-            rerun_if_stale("plot", figure=figure),
+            rerun_if_stale("plot", whole=True, figure=figure),
             tables=tables_of_figure(figure),
         output:
             report(

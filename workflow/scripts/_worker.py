@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -17,7 +18,7 @@ import psutil
 # The library of this tree, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from cobaye.errors import CobayeError
+from cobaye.errors import MEND, UNWRITABLE, CobayeError, writable
 from cobaye.storage import code_digest
 from cobaye.storage.jobs import Job
 
@@ -28,30 +29,53 @@ SHELLS = ("bash", "dash", "sh", "zsh")
 def job_of(snakemake: Any, stage: str) -> Iterator[Job]:
     """Run the body as a job of a stage: output into its log, ended when Snakemake is gone."""
     threading.Thread(target=_end_with_snakemake, daemon=True).start()
-    with open(snakemake.log[0], "a", encoding="utf-8", buffering=1) as log:
-        os.dup2(log.fileno(), sys.stdout.fileno())
-        os.dup2(log.fileno(), sys.stderr.fileno())
+    terminal = os.dup(sys.stderr.fileno())
+    try:
+        _write_into(Path(snakemake.log[0]))
+        keys = ("identity", "recipe", "code", "uses", "expected")
+        job = Job(
+            stage,
+            **{key: snakemake.params[key] for key in keys},
+            device=_device(snakemake),
+            threads=snakemake.threads,
+            memory=snakemake.config.get("memory_share", 0.5),
+            script=Path(snakemake.scriptdir) / f"{stage}.py",
+            tree=os.environ.get(code_digest.TREE),
+        )
+        if not stage.endswith("_together"):
+            job.refuse_edited_code()
+        yield job
+    except CobayeError as error:
+        _end(f"\n{snakemake.rule}: {error}\n", terminal)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            _end(f"\n{snakemake.rule}: {error}: {MEND}\n", terminal)
+        _end(traceback.format_exc(), terminal)
+
+
+def _write_into(log: Path) -> None:
+    """Have all that this process prints written into a file."""
+    with writable(log), open(log, "a", encoding="utf-8", buffering=1) as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+
+
+def _end(text: str, terminal: int) -> None:
+    """End this process with a message in the log, or where that is full, on the terminal."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    for place in (sys.stderr.fileno(), terminal):
         try:
-            keys = ("identity", "recipe", "code", "uses", "expected")
-            job = Job(
-                stage,
-                **{key: snakemake.params[key] for key in keys},
-                device=_device(snakemake),
-                threads=snakemake.threads,
-                memory=snakemake.config.get("memory_share", 0.5),
-                script=Path(snakemake.scriptdir) / f"{stage}.py",
-                tree=os.environ.get(code_digest.TREE),
-            )
-            if not stage.endswith("_together"):
-                job.refuse_edited_code()
-            yield job
-        except CobayeError as error:
-            print(f"\n{snakemake.rule}: {error}", file=sys.stderr, flush=True)
-            os._exit(1)
-        except Exception:
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(1)
+            left = text.encode("utf-8", "backslashreplace")
+            while left:
+                left = left[os.write(place, left) :]
+            os.fsync(place)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # of fsync: not a file, so nothing is left to write
+                continue
+        break
+    os._exit(1)
 
 
 def _device(snakemake: Any) -> str:

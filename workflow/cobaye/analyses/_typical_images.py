@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cobaye.data import datasets
+from cobaye.data import datasets, image_files
 from cobaye.recipes import Data
-from cobaye.storage import files, manifests, paths
+from cobaye.storage import files, manifests, paths, sources
 from cobaye.storage.arrays import ArrayFile
 
 _SIDE = 64  # pixels, of an image that comes from a file
@@ -53,10 +53,10 @@ def _rows(data: Data, split: str, count: int, root: Path) -> np.ndarray:
 
 def _decoded(path: Path) -> np.ndarray | None:
     """Return the central square of an image file, `_SIDE` pixels wide."""
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     try:
-        with Image.open(path) as opened:
-            return np.asarray(ImageOps.fit(opened.convert("RGB"), (_SIDE, _SIDE)))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        content, _ = sources.read(path)
+        return np.asarray(ImageOps.fit(image_files.decode(content), (_SIDE, _SIDE)))
+    except (OSError, image_files.Undecodable):
         return None

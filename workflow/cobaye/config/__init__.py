@@ -38,7 +38,7 @@ class Config:
         self.backbones = self._named("backbones.yaml", self._backbone)
         self.studies = {
             file.stem: study_files.read(file, self.datasets, self.backbones, figures)
-            for file in sorted((folder / "studies").glob("*.yaml"))
+            for file in _study_files(folder / "studies")
         }
         self.default_studies = checked.studies
         for name in checked.studies:
@@ -106,3 +106,15 @@ class Config:
                 if run.model in models:
                     path = self.folder / "studies" / f"{study.name}.yaml"
                     raise ConfigError(f"{path}: derived: {run.model!r} is the name of a model")
+
+
+def _study_files(folder: Path) -> list[Path]:
+    """Return the files of studies, without an editor's or a system's own; refuse misplaced ones."""
+    found = []
+    for file in sorted([*folder.rglob("*.yaml"), *folder.rglob("*.yml")]):
+        if file.name.startswith((".", "#")):
+            continue
+        if file.suffix == ".yml" or file.parent != folder:
+            raise ConfigError(f"{file}: a study is a file {folder}/<name>.yaml: move or rename it")
+        found.append(file)
+    return found

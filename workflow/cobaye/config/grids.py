@@ -12,7 +12,7 @@ import copy
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ def _product(name: str, entry: Mapping[str, Any], section: str, file: Path) -> d
     for values in itertools.product(*grid.values()):
         expanded = copy.deepcopy(base)
         for field, value in zip(grid, values, strict=True):
-            _put(expanded, field.split("."), value)
+            _put(expanded, str(field), value, f"{file}: {where}")
         parts = [_part(field, value) for field, value in zip(grid, values, strict=True)]
         label = "-".join([str(name), *parts])
         if label in entries:
@@ -135,15 +135,21 @@ def _options(family: str, kind: Any) -> list[str]:
     return list(kinds.options(family, kind).__dataclass_fields__)
 
 
-def _put(entry: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    for key in path[:-1]:
+def _put(entry: dict[str, Any], field: str, value: Any, where: str) -> None:
+    *outer, last = field.split(".")
+    for key in outer:
         entry = entry.setdefault(key, {})
-    entry[path[-1]] = copy.deepcopy(value)
+        if not isinstance(entry, dict):
+            raise ConfigError(
+                f"{where}.{field}: {key} is {entry!r} in the entry, not keys and values, so no "
+                "field of it can vary"
+            )
+    entry[last] = copy.deepcopy(value)
 
 
-def _part(field: str, value: Any) -> str:
+def _part(field: Any, value: Any) -> str:
     """Return what a value adds to a name: ``lr0.1``, ``w64x32``, ``activation-tanh``."""
-    last = field.rpartition(".")[2]
+    last = str(field).rpartition(".")[2]
     label = "" if last == "kind" else SHORT.get(last, last.replace("_", "-"))
     text = _text(value)
     joint = "" if not label or text[0].isdigit() else "-"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
 
-from cobaye.errors import nearest
+from cobaye.errors import ConfigError, nearest
 
 
 def of(error: ValidationError, checked: type, path: Path, where: str) -> str:
@@ -36,6 +36,28 @@ def of(error: ValidationError, checked: type, path: Path, where: str) -> str:
             said = f"{problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
         lines.append(f"{path}: {place}: {said}")
     return "\n".join(lines)
+
+
+def refuse_booleans(given: Any, made: Any, path: Path, where: str) -> None:
+    """Raise ConfigError where pydantic made a number, 0 or 1, of true or false.
+
+    given: as the file has it. made: what pydantic made of it.
+    """
+    for place, value in _taken_for_numbers(given, made, where):
+        said = "true" if value else "false"
+        raise ConfigError(f"{path}: {place}: {said}: expected a number")
+
+
+def _taken_for_numbers(given: Any, made: Any, where: str) -> Iterator[tuple[str, bool]]:
+    if isinstance(given, bool) and type(made) in (int, float):
+        yield where, given
+    elif isinstance(given, Mapping):
+        for key, value in given.items():
+            inner = made.get(key) if isinstance(made, Mapping) else getattr(made, str(key), None)
+            yield from _taken_for_numbers(value, inner, f"{where}.{key}" if where else str(key))
+    elif isinstance(given, list | tuple) and isinstance(made, list | tuple):
+        for number, (value, inner) in enumerate(zip(given, made, strict=False)):
+            yield from _taken_for_numbers(value, inner, f"{where}[{number}]")
 
 
 def _keys(kind: Any, location: Sequence[str | int]) -> list[str]:

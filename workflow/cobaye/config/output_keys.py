@@ -84,6 +84,16 @@ def refuse_networks(study: Study, path: Path) -> None:
                     )
 
 
+def refuse_decays(study: Study, path: Path) -> None:
+    """Refuse an analysis that compares with a λ that some optimizer is not trained with."""
+    for name, analysis in study.analyses.items():
+        label = analysis.options.get("against")
+        for optimizer in study.optimizers if label else ():
+            where = f"analyses.{name}.against"
+            what = f"weight decay of optimizers.{optimizer}"
+            schema.refuse_unknown(label, study.decays(optimizer), path, where, what)
+
+
 def figures(
     given: Given, makers: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
 ) -> dict[str, recipes.Kind]:

@@ -25,6 +25,10 @@ from cobaye.errors import ConfigError, nearest
 from cobaye.recipes.study import Engine
 
 Count = Annotated[int, Field(ge=1)]
+# Of float32 the largest is 3e38, and optimizers scale what they are given.
+LARGEST = 1e30
+# What torch and NumPy take.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 # Names, each with options or None; written as a list where none has options.
 Named = Annotated[
     dict[str, dict[str, Any] | None],
@@ -119,6 +123,7 @@ class PhaseEntry(recipes.Phase):
     """A phase of a training, its algorithm not yet checked."""
 
     algorithm: WithOptions
+    learning_rate: float | None = Field(le=LARGEST)
 
 
 class OptimizerEntry(Strict):
@@ -128,14 +133,14 @@ class OptimizerEntry(Strict):
     weight_decays: list[Any] | None = Field(default=None, min_length=1)
     algorithm: WithOptions | None = None
     phases: list[PhaseEntry] | None = Field(default=None, min_length=2)
-    learning_rate: float | None = Field(default=None, gt=0)
+    learning_rate: float | None = Field(default=None, gt=0, le=LARGEST)
     schedule: WithOptions = WithOptions(kind="constant")
     batch_size: Count | None = None
     epochs: Annotated[int, Field(ge=1, le=9999)] | None = None
     normalize: recipes.Normalize = "none"
     shuffle: recipes.Shuffle = "full"
-    l1: float = Field(default=0.0, ge=0)
-    max_norm: float | None = Field(default=None, gt=0)
+    l1: float = Field(default=0.0, ge=0, le=LARGEST)
+    max_norm: float | None = Field(default=None, gt=0, le=LARGEST)
     stop: recipes.Stop = recipes.Stop()
     augment: list[WithOptions] = []
     zca_epsilon: float = Field(default=1e-6, gt=0)
@@ -145,7 +150,7 @@ class SampleEntry(Strict):
     """A random sample of a study's (model, optimizer) pairs."""
 
     count: Count
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
 
 
 class DerivedEntry(Strict):
@@ -164,7 +169,7 @@ class StudyFile(Strict):
     models: dict[str, ModelEntry] = Field(min_length=1)
     optimizers: dict[str, OptimizerEntry] = Field(min_length=1)
     weight_decays: list[Any] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(default=[0], min_length=1)
+    seeds: list[Seed] = Field(default=[0], min_length=1)
     penalize_bias: bool = True
     penalize_scales: bool = True
     train_epochs: recipes.TrainEpochs = "every"
@@ -195,6 +200,7 @@ def checked_options(cls: type, given: Mapping[str, Any], path: Path, where: str)
         options = _adapter(cls).validate_python(dict(given))
     except ValidationError as error:
         raise ConfigError(messages.of(error, cls, path, where)) from None
+    messages.refuse_booleans(given, options, path, where)
     return recipes.plain(options)
 
 
@@ -206,9 +212,11 @@ def _adapter(cls: type) -> TypeAdapter[Any]:
 def checked(model: type[BaseModel], value: Any, path: Path, where: str = "") -> Any:
     """Return a value checked against one of the models above."""
     try:
-        return model.model_validate(value)
+        made = model.model_validate(value)
     except ValidationError as error:
         raise ConfigError(messages.of(error, model, path, where)) from None
+    messages.refuse_booleans(value, made, path, where)
+    return made
 
 
 def refuse_unknown(value: Any, known: Iterable[Any], path: Path, where: str, what: str) -> None:

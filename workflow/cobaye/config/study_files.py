@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from cobaye.storage.paths import RESERVED, SPLITS
 
 LABEL = re.compile(r"[0-9.]+(e[-+]?[0-9]+)?")
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
+LONGEST = 200  # letters of a name: a file's name has at most 255, and some add to it
 
 
 def read(
@@ -46,6 +46,10 @@ def name(given: Any, path: Path) -> str:
     if not isinstance(given, str) or not NAME.fullmatch(given):
         raise ConfigError(
             f"{path}: name {given!r}: names stand in paths: use small letters, digits, '-', '.'"
+        )
+    if len(given) > LONGEST:
+        raise ConfigError(
+            f"{path}: name {given!r}: {len(given)} letters: names stand in paths: at most {LONGEST}"
         )
     return given
 
@@ -109,6 +113,7 @@ class _Reader:
             name(each.name, self.file)
         output_keys.refuse_networks(study, self.file)
         class_decay_keys.refuse_val(study, self.file)
+        output_keys.refuse_decays(study, self.file)
         model_keys.refuse_numpy(study, self.file)
         model_keys.refuse_together(study, self.file)
         grids.refuse_readings(study, self.file)
@@ -166,9 +171,10 @@ class _Reader:
             if not isinstance(label, str):
                 raise ConfigError(f"{where}: write it in quotes: the text stands in paths")
             value = _number(label)
-            if value is None or not LABEL.fullmatch(label) or not math.isfinite(value):
+            if value is None or not LABEL.fullmatch(label) or not value <= schema.LARGEST:
                 raise ConfigError(
-                    f"{where}: a weight decay is a finite number ≥ 0 such as '0', '1e-4' or '0.01'"
+                    f"{where}: a weight decay is a finite number ≥ 0 such as '0', '1e-4' or '0.01',"
+                    f" at most {schema.LARGEST:g}"
                 )
             if value in values:
                 raise ConfigError(f"{where}: the same number as {values[value]!r}")

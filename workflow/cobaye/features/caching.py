@@ -15,7 +15,7 @@ from cobaye import recipes
 from cobaye.errors import DataError
 from cobaye.features import readers
 from cobaye.models import backbones
-from cobaye.storage import files, machine, manifests
+from cobaye.storage import files, machine, manifests, sources
 from cobaye.storage.jobs import Job
 
 # Batches sent to a GPU before the first of them is waited for.
@@ -32,8 +32,9 @@ def cache_features(job: Job) -> Path:
 
     job.recipe: a plain `recipes.Caching`. Writes shard-<i>-of-<n>.npy, (rows, D) in the storage
     dtype, then its .json. Images are read and features written batch by batch, so memory does not
-    grow with their number. Images that cannot be read raise DataError with the list of all of them
-    in this shard, or are left out and listed.
+    grow with their number, but for what was seen of each image file (`storage.sources`). Images
+    that cannot be read raise DataError with the list of all of them in this shard, or are left out
+    and listed.
     """
     caching, identity = recipes.parse(recipes.Caching, job.recipe), job.identity
     prepared = job.read("prepare_backbone", {"backbone": identity["backbone"]})
@@ -57,6 +58,9 @@ def cache_features(job: Job) -> Path:
         "backbone": backbone.sha256,
         "versions": machine.versions(),
     }
+    if reader.names:
+        seen = {reader.names[row]: found for row, found in reader.seen.items()}
+        info |= sources.write(job.path, reader.root, seen)
     return job.publish({target.name: entry}, info)
 
 

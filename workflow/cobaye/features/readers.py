@@ -9,20 +9,25 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from cobaye.data import datasets
-from cobaye.storage import files, paths
+from cobaye.data import datasets, image_files
+from cobaye.storage import files, paths, sources
 from cobaye.storage.arrays import ArrayFile
 
 
 class Reader(Protocol):
     """The images of a split, as a backbone takes them.
 
-    count: of images. shape: (C, H, W). unreadable: row → what is wrong with it, filled on reading.
+    count: of images. shape: (C, H, W). root, names: the image files and their folder, if there are
+    some. Filled on reading: unreadable: row → what is wrong with it; seen: row → what was found of
+    its file.
     """
 
     count: int
     shape: tuple[int, ...]
+    root: str
+    names: list[str]
     unreadable: dict[int, str]
+    seen: dict[int, sources.Seen]
 
     def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
         """Yield (n, C, H, W) uint8, n ≤ size, in the order of `rows`, unreadable ones left out.
@@ -50,7 +55,9 @@ class ArrayReader:
         self.array, self.resize = ArrayFile(path), resize
         self.count, *shape = self.array.shape
         self.shape = (3, resize["crop"], resize["crop"]) if resize else tuple(shape)
+        self.root, self.names = "", []
         self.unreadable: dict[int, str] = {}
+        self.seen: dict[int, sources.Seen] = {}
 
     def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
         """See `Reader`; `workers` has no effect, as nothing is decoded."""
@@ -67,9 +74,11 @@ class FileReader:
     def __init__(self, index: dict[str, Any], resize: dict[str, Any] | None):
         if resize is None:
             raise ValueError("image files differ in size: they need a backbone that resizes")
-        self.files = _Files(Path(index["root"]), index["paths"], resize)
+        self.root, self.names = index["root"], index["paths"]
+        self.files = _Files(Path(self.root), self.names, resize)
         self.count, self.shape = len(self.files), (3, resize["crop"], resize["crop"])
         self.unreadable: dict[int, str] = {}
+        self.seen: dict[int, sources.Seen] = {}
 
     def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
         """See `Reader`."""
@@ -82,10 +91,15 @@ class FileReader:
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=2 if workers else None,
         )
-        for images, problems in loader:
+        for images, problems, seen in loader:
             self.unreadable |= problems
+            self.seen |= seen
             if images is not None:
                 yield images
+
+
+# The row of an image; the image, or what is wrong with it; what was seen of its file.
+_Decoded = tuple[int, torch.Tensor | str, sources.Seen]
 
 
 class _Files(Dataset):
@@ -95,26 +109,26 @@ class _Files(Dataset):
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, row: int) -> tuple[int, torch.Tensor | str]:
-        from PIL import Image
+    def __getitem__(self, row: int) -> _Decoded:
         from torchvision.transforms.functional import pil_to_tensor
 
-        path = self.root / self.names[row]
+        path, seen = self.root / self.names[row], sources.ABSENT
         try:
-            with Image.open(path) as opened:
-                image = opened.convert("RGB")
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            return row, f"{path}: {error}"
-        return row, pil_to_tensor(_resized(image, self.resize))
+            content, seen = sources.read(path)
+            image = image_files.decode(content)
+        except (OSError, image_files.Undecodable) as error:
+            return row, f"{path}: {error}", seen
+        return row, pil_to_tensor(_resized(image, self.resize)), seen
 
 
 def _stacked(
-    decoded: list[tuple[int, torch.Tensor | str]],
-) -> tuple[torch.Tensor | None, dict[int, str]]:
-    """Return the images of a batch that could be read, and the problems of the others."""
-    images = [image for _, image in decoded if isinstance(image, torch.Tensor)]
-    problems = {row: text for row, text in decoded if isinstance(text, str)}
-    return (torch.stack(images) if images else None), problems
+    decoded: list[_Decoded],
+) -> tuple[torch.Tensor | None, dict[int, str], dict[int, sources.Seen]]:
+    """Return the images of a batch that could be read, the problems of the others, the files."""
+    images = [image for _, image, _ in decoded if isinstance(image, torch.Tensor)]
+    problems = {row: text for row, text, _ in decoded if isinstance(text, str)}
+    seen = {row: found for row, _, found in decoded}
+    return (torch.stack(images) if images else None), problems, seen
 
 
 def _resized(image: Any, resize: dict[str, Any]) -> Any:

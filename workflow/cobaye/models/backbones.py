@@ -17,7 +17,7 @@ from cobaye.data.normalization import Normalization, without_normalization
 from cobaye.errors import ConfigError, CorruptFile, DataError, nearest
 from cobaye.models import networks
 from cobaye.recipes import study
-from cobaye.storage import checkpoints, manifests, paths
+from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.storage.jobs import Job
 
 # torch's epsilon of the batch norm behind a head.
@@ -31,6 +31,8 @@ def prepare_backbone(job: Job) -> Path:
     "weights" and "file": torchvision's}.
     """
     tensors, info = _from_run(job) if job.recipe.get("run") else _from_torchvision(job)
+    if file := job.recipe.get("file"):
+        job.inputs[file] = files.sha256(job.root / file)
     target = job.path.with_suffix(".safetensors")
     entry = checkpoints.save(target, tensors)
     return job.publish({target.name: entry}, {**info, "classes": len(tensors["head.weight"])})

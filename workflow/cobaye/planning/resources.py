@@ -40,6 +40,7 @@ READING = 100e6
 HIDDEN = 1024  # units, assumed, of the one hidden layer of a non-linear network on features
 # To decode and resize a photograph: 1.4 ms for a made one of 500×400.
 DECODING = 0.01
+SEEN = 1000  # bytes held of each image file: its name, its sha256, its times
 # Bytes per row of predictions: nine columns, as arrays and as parquet; in tabulate, at most 129.
 PREDICTION = 200
 BLOCK = 512  # images per block of evaluation
@@ -131,7 +132,7 @@ def preparing(dataset: Dataset, sizes: Sizes) -> Needs:
 def caching(
     caching: recipes.Caching, model: recipes.Kind, sizes: Sizes, shards: int, threads: int
 ) -> Needs:
-    """Return what cache_features asks for: one batch at a time, so nothing grows with N.
+    """Return what cache_features asks for: one batch at a time, and SEEN bytes per image file.
 
     From two threads on, as many processes decode (600 MB each: benchmarks/caching_memory.py).
     """
@@ -140,7 +141,7 @@ def caching(
     if sizes.shape == SQUARE:
         each += DECODING
     held = caching.batch_size * network_costs.held(model, sizes.pixels, forward=True)
-    held += (threads > 1) * threads * 600e6
+    held += (threads > 1) * threads * 600e6 + (sizes.shape == SQUARE) * rows * SEEN
     return needs(held, rows * each / math.sqrt(threads))
 
 

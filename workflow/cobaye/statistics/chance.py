@@ -58,7 +58,7 @@ def null_counts(
     differences = kept.relative_to(reference)
     curve = differences.means.mean(axis=0)
     size = amplitudes(differences) if own_amplitudes else np.ones(len(kept.counts))
-    roots = noise.roots(noise.mixed(differences))
+    roots = noise.power(noise.mixed(differences), 0.5)
     share = kept.counts / kept.counts.sum()
     counts, gains = [], []
     block = max(1, BLOCK // (len(size) * width))

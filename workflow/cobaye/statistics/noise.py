@@ -45,7 +45,12 @@ def mixed(differences: Sample) -> np.ndarray:
     return ((n - 1) * own + width * image) / (n - 1 + width) / n
 
 
-def roots(covariances: np.ndarray) -> np.ndarray:
-    """Return R, (K, M, M), with R Rᵀ = the covariances; eigenvalues below 0 count as 0."""
-    values, vectors = np.linalg.eigh(covariances)
-    return vectors * np.sqrt(np.maximum(values, 0))[..., None, :]
+def power(matrices: np.ndarray, exponent: float) -> np.ndarray:
+    """Return a power of symmetric matrices, (…, M, M); eigenvalues not above rounding give 0.
+
+    Of a covariance, exponent ½ is a root R with R Rᵀ = the covariance.
+    """
+    values, vectors = np.linalg.eigh(matrices)
+    counts = values > 1e-12 * values.max(axis=-1, keepdims=True, initial=0)
+    powers = np.where(counts, np.where(counts, values, 1) ** exponent, 0)
+    return (vectors * powers[..., None, :]) @ np.swapaxes(vectors, -1, -2)

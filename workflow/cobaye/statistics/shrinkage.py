@@ -88,8 +88,7 @@ def fit(moments: Moments, weights: np.ndarray) -> Fit:
     if number > 1:
         centred = moments.means - centre[:, None]
         total = np.swapaxes(centred * share[..., None], -1, -2) @ centred * number / (number - 1)
-        root = noise.roots(total - own)
-        between = root @ np.swapaxes(root, -1, -2)
+        between = noise.power(total - own, 1)
     # Nearly equal λ give nearly equal columns: enough on the diagonal to solve with.
     scale = np.trace(between + own, axis1=-2, axis2=-1) / width
     floor = 1e-9 * np.where(scale > 0, scale, 1.0)[:, None, None] * np.eye(width)
@@ -239,17 +238,8 @@ def spread_as_true(differences: Sample, reference: int) -> np.ndarray:
     """
     moments = moments_of(differences, reference)
     fitted = fit(moments, np.ones((1, len(moments.counts))))
-    root = _power(fitted.seen, 0.5)
-    maps = _power(root @ fitted.between[:, None] @ root, 0.5)
-    back = _power(fitted.seen, -0.5)
+    root = noise.power(fitted.seen, 0.5)
+    maps = noise.power(root @ fitted.between[:, None] @ root, 0.5)
+    back = noise.power(fitted.seen, -0.5)
     moved = applied(back @ maps @ back, moments.means - fitted.centre[0], moments.sizes[1])
     return np.insert(fitted.centre[0] + moved[0], reference, 0, axis=1)
-
-
-def _power(matrices: np.ndarray, exponent: float) -> np.ndarray:
-    """Return a power of symmetric matrices (…, M, M) without negative eigenvalues."""
-    values, vectors = np.linalg.eigh(matrices)
-    # The smallest stand for rounding, which an inverse would make large.
-    floor = 1e-12 * values.max(axis=-1, keepdims=True, initial=0)
-    powers = np.where(values > floor, np.maximum(values, 1e-300), np.inf if exponent < 0 else 0)
-    return (vectors * (powers**exponent)[..., None, :]) @ np.swapaxes(vectors, -1, -2)

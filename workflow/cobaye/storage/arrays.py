@@ -93,7 +93,13 @@ def load_array(path: Path, mmap_mode: Literal["r", "c"] | None = None) -> np.nda
         with open(path, "rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
     except ValueError as error:
-        raise CorruptFile(f"{path}: expected an .npy array, found {error}") from None
+        raise CorruptFile(f"{path}: expected an .npy array, found {said_of(error)}") from None
+
+
+def said_of(error: Exception) -> str:
+    """Return what NumPy said of a file, without its advice to unpickle it."""
+    objects = "Python objects, which are never loaded: store numbers"
+    return objects if "allow_pickle" in str(error) else str(error)
 
 
 def blocks(array: Any) -> Iterator[tuple[int, np.ndarray]]:

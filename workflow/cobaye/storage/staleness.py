@@ -6,11 +6,12 @@ import contextlib
 import functools
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cobaye.errors import CobayeError
-from cobaye.storage import files, manifests
+from cobaye.storage import files, manifests, sources
 
 # Sources of a dataset may be gigabytes, or a million names: their sha256 is kept beside the
 # manifest, and computed again only when their times change.
@@ -18,14 +19,15 @@ SEEN = ".sources.json"
 LARGE = 1_000_000
 
 
-def is_stale(manifest: str, fingerprint: str) -> bool:
+def is_stale(manifest: str, fingerprint: str, whole: bool = False) -> bool:
     """Tell whether a manifest exists that was made from another recipe, other code or inputs.
 
-    fingerprint: of the recipe and code that the config gives now.
+    fingerprint: of the recipe and code that the config gives now. whole: whether the files that it
+    covers count too: of figures and the like, which are small, and which no job reads.
 
     Snakemake's own records do not travel with results/, so this is how an edited recipe is noticed
-    in a copy. An unreadable manifest counts as stale: making it again mends it. Inputs that no
-    longer exist are not compared.
+    in a copy. An unreadable manifest, or record of images, counts as stale: making it again mends
+    it. Inputs that no longer exist are not compared.
     """
     if not Path(manifest).exists():
         return False
@@ -33,13 +35,24 @@ def is_stale(manifest: str, fingerprint: str) -> bool:
         content = manifests.read_sealed(manifest)
         made_from = manifests.stage_fingerprint(content["recipe"], content["code"])
         inputs = content["inputs"].items()
+        if made_from != fingerprint or sources.changed(Path(manifest), content["info"]):
+            return True
+        if whole and _damaged(Path(manifest).parent, content["files"]):
+            return True
     except (CobayeError, KeyError, TypeError, AttributeError, OSError):
         return True
-    return made_from != fingerprint or any(
-        _sha256(path, os.stat(path).st_mtime_ns, Path(manifest).parent) != sha256
-        for path, sha256 in inputs
-        if os.path.exists(path)
-    )
+    return any(_differs(path, sha256, Path(manifest).parent) for path, sha256 in inputs)
+
+
+def _damaged(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(files.sha256(folder / name) != entry["sha256"] for name, entry in entries.items())
+
+
+def _differs(path: str, sha256: str, folder: Path) -> bool:
+    # What is gone, or may not be read, cannot be compared.
+    with contextlib.suppress(OSError):
+        return _sha256(path, os.stat(path).st_mtime_ns, folder) != sha256
+    return False
 
 
 @functools.cache
@@ -52,12 +65,13 @@ def _sha256(path: str, changed: int, folder: Path) -> str:
     if times and times == {place: _time(place) for place in times}:
         return known["sha256"]
     if os.path.isdir(path):
-        times = {place: _time(place) for place, _, _ in os.walk(path)}
+        times = {place: _time(place) for place, _ in sources.walk(path)}
         sha256 = listing_sha256(path)
     else:
         times = {path: _time(path)}
         sha256 = files.sha256(path)
-    with contextlib.suppress(OSError):  # a folder that may not be written to is only slower
+    # A folder that may not be written to, or a name that is not UTF-8, is only slower.
+    with contextlib.suppress(OSError, CobayeError, UnicodeError):
         files.write_json(folder / SEEN, {**seen, path: {"times": times, "sha256": sha256}})
     return sha256
 
@@ -65,9 +79,9 @@ def _sha256(path: str, changed: int, folder: Path) -> str:
 def listing_sha256(folder: Path | str) -> str:
     """Return the sha256 of the relative names of all files below a folder, in hex."""
     names = (
-        os.path.relpath(os.path.join(place, name), folder)
-        for place, _, children in os.walk(folder)
-        for name in children
+        os.path.relpath(entry.path, folder)
+        for _, children in sources.walk(folder)
+        for entry in children
     )
     return hashlib.sha256("\n".join(sorted(names)).encode("utf-8", "surrogateescape")).hexdigest()
 

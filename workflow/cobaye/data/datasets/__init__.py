@@ -4,7 +4,8 @@ In: a kind's options, and files or an archive. Out: arrays or an index, as plain
 
 A kind is a file here: ``FORM`` ("images" unless it says "features" or "files"), ``Options``,
 ``problems(options)`` (obstacles, as sentences), ``prepare(options, progress)`` and, if it reads
-files, ``sources(options)`` (their paths; a folder stands for the names in it).
+files, ``sources(options)`` (their paths; a folder stands for the names in it, and
+``Prepared.read`` for the contents of those that were read).
 
 ``Options`` may have a method ``sizes()``, by which jobs ask for memory and time before the data are
 prepared. It returns a dict with some of ``images`` (split → how many, at most), ``shape`` (of one
@@ -27,6 +28,7 @@ from cobaye import kinds, recipes
 from cobaye.data.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
 from cobaye.errors import DataError
 from cobaye.storage import files, manifests, paths, staleness
+from cobaye.storage import sources as source_files
 from cobaye.storage.arrays import ArrayFile, SelectedRows, load_array, save_array
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import Manifest
@@ -72,6 +74,8 @@ def prepare_dataset(job: Job) -> Path:
         "images": {split: len(prepared.splits[split][1]) for split in SPLITS},
         **prepared.info,
     }
+    if prepared.read is not None:
+        info |= source_files.write(job.path, *prepared.read)
     sources = module.sources(options) if hasattr(module, "sources") else []
     job.inputs |= {source: _content_sha256(source) for source in sources}
     return job.publish(made, info)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from cobaye.errors import DataError, nearest
-from cobaye.storage.arrays import Source
+from cobaye.storage.arrays import Source, said_of
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".safetensors")
 # safetensors' names of the types that a column may have; bfloat16 is the upper half of a float32.
@@ -100,7 +100,7 @@ def open_column(path: Path, key: str, beside: str | None) -> Source:
     except DataError:
         raise
     except Exception as error:  # whatever a reader makes of bytes that are not its format
-        said = f"{type(error).__name__}: {error}".split("\n")[0]
+        said = f"{type(error).__name__}: {said_of(error)}".split("\n")[0]
         raise DataError(f"{path}: cannot be read as {path.suffix[1:]}: {said}") from None
     if not column.shape or column.shape[0] == 0:
         raise DataError(f"{path}: {key!r} has no rows, its shape is {tuple(column.shape)}")

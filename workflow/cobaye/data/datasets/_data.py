@@ -11,6 +11,7 @@ import numpy as np
 from cobaye.errors import DataError
 from cobaye.storage.arrays import SelectedRows, blocks
 from cobaye.storage.paths import SPLITS
+from cobaye.storage.sources import Seen
 
 SHOWN = 5  # rows or classes named in a message
 
@@ -39,12 +40,14 @@ class Prepared:
 
     classes: one dict per class, in label order, with at least ``name``. splits: name → inputs and
     labels (N,), integers; inputs are images (N, C, H, W) uint8, features (N, D) float32 or float16,
-    or `ImageFiles`. info: further facts for the manifest.
+    or `ImageFiles`. info: further facts for the manifest. read: the folder of image files, and
+    what was seen of each that was read, by its name in there; None where none was.
     """
 
     classes: list[dict[str, Any]]
     splits: dict[str, tuple[Inputs, np.ndarray]]
     info: dict[str, Any] = field(default_factory=dict)
+    read: tuple[str, dict[str, Seen]] | None = None
 
 
 def form_of(inputs: Inputs) -> str:
@@ -72,6 +75,11 @@ def check(prepared: Prepared) -> None:
     Every split must be there, not empty, with one label per row that names a known class; features
     finite; all splits of one form and shape; and every class must have an image in train.
     """
+    for label, entry in enumerate(prepared.classes):
+        try:
+            entry["name"].encode()
+        except UnicodeEncodeError:
+            raise DataError(f"class {entry['name']!r} (label {label}): not UTF-8") from None
     for split in SPLITS:
         if split not in prepared.splits or len(prepared.splits[split][1]) == 0:
             raise DataError(f"split {split!r} is empty")
@@ -99,6 +107,7 @@ def check_labels(labels: np.ndarray, classes: int | None, where: str) -> None:
         most = "" if classes is None else f" to {classes - 1}"
         raise DataError(
             f"{where}: labels from {labels.min()} to {labels.max()}, expected 0{most or ' or more'}"
+            + ": the first class has the label 0" * bool(labels.min() == 1)
         )
 
 
@@ -125,7 +134,7 @@ def _check_classes(prepared: Prepared) -> None:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
             f"split 'train' has nothing of {len(missing)} of the {len(counts)} classes: "
-            f"{names}{more}"
+            f"{names}{more}" + ": the first class has the label 0" * (missing.tolist() == [0])
         )
 
 

@@ -1,13 +1,16 @@
 """Trees of images, one folder per class: shared by the kinds that read them.
 
-A part is a folder (``train/``, ``val/``, …) in torchvision's ImageFolder layout.
+A part is a folder (``train/``, ``val/``, …) in torchvision's ImageFolder layout. Links are
+followed, and an image that is reached twice is refused: it would count twice, or get into two
+splits.
 """
 
 from __future__ import annotations
 
+import mimetypes
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +19,17 @@ import numpy as np
 from cobaye.data.datasets import _partition
 from cobaye.data.datasets._data import ImageFiles
 from cobaye.errors import DataError, nearest
+from cobaye.storage import sources as source_files
 
+# The endings that torchvision's ImageFolder reads.
+ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 WNID = re.compile(r"n\d{8}")
 IMAGENET_CLASSES = 1000
 # What jobs ask for, where a manifest does not tell: images, at most; seconds to find an image file,
 # assumed for a network's disk, and to decode one (1.4 ms for a made one of 500×400); bytes of its
-# name while the names are held.
+# names while they are held, and of what was seen of the file.
 IMAGENET = {"train": 1_300_000, "val": 50_000, "test": 50_000}
-LISTING, DECODING, NAME = 1e-3, 0.01, 1000
+LISTING, DECODING, NAME, SEEN = 1e-3, 0.01, 1000, 1000
 
 
 def problems(folder: str, splits: Mapping[str, Mapping[str, Any]], class_names: str) -> list[str]:
@@ -80,13 +86,17 @@ def scan(
     """Return the classes, and split → image files and labels (N,) int64; nothing is decoded.
 
     The classes are those of the train split's parts, sorted by folder name. Raises DataError for a
-    class of another part that is not among them.
+    class of another part that is not among them, for an image that is reached twice through links,
+    for a name that is not UTF-8, and for images of an ending that is not read.
     """
     names = _class_folders(folder, splits)
+    for name in names:
+        _refuse_encoding(name)
     paths: list[str] = []
+    reached: dict[str, str] = {}
     labels = {}
     for part in _parts(splits):
-        part_paths, labels[part] = _scan_part(folder, part, names)
+        part_paths, labels[part] = _scan_part(folder, part, names, reached)
         paths += part_paths
     every = np.concatenate(list(labels.values()))
     rows = _partition.divide(labels, splits)
@@ -97,20 +107,57 @@ def scan(
     return _classes(names, class_names), divided
 
 
-def _scan_part(folder: str, part: str, names: list[str]) -> tuple[list[str], np.ndarray]:
-    from torchvision.datasets import ImageFolder
-
-    images = ImageFolder(str(Path(folder, part)), allow_empty=True)
+def _scan_part(
+    folder: str, part: str, names: list[str], reached: dict[str, str]
+) -> tuple[list[str], np.ndarray]:
+    """Return the images of a part and their labels; reached: the true path of each image so far."""
     label_of = {name: label for label, name in enumerate(names)}
-    unknown = [name for name in images.classes if name not in label_of]
+    place = Path(folder, part)
+    unknown = [name for name in _subfolders(place) if name not in label_of]
     if unknown:
         raise DataError(
-            f"{Path(folder, part, unknown[0])}: class {unknown[0]!r} is not one of train's "
+            f"{place / unknown[0]}: class {unknown[0]!r} is not one of train's "
             f"({len(unknown)} such): {nearest(unknown[0], names)[:300]}"
         )
-    paths = [f"{part}{path[len(images.root) :]}".replace(os.sep, "/") for path, _ in images.samples]
-    labels = [label_of[images.classes[target]] for target in images.targets]
+    paths, labels = [], []
+    for name in _subfolders(place):
+        for found, true in sorted(_images(place / name)):
+            if (first := reached.setdefault(true, found)) != found:
+                raise DataError(
+                    f"{found} and {first} are one file, through a link: an image may be there only "
+                    "once: remove one of the two"
+                )
+            paths.append(os.path.relpath(found, folder).replace(os.sep, "/"))
+            labels.append(label_of[name])
     return paths, np.array(labels, np.int64)
+
+
+def _images(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield path and true path, without links, of each image below a class's folder."""
+    for place, entries in source_files.walk(folder):
+        true_place = os.path.realpath(place)
+        for entry in entries:
+            linked = entry.is_symlink()
+            if entry.name.lower().endswith(ENDINGS):
+                _refuse_encoding(entry.path)
+                true = os.path.realpath(entry.path) if linked else f"{true_place}/{entry.name}"
+                yield entry.path, true
+            elif (_KNOWN.guess_type(entry.name)[0] or "").startswith("image/"):
+                raise DataError(
+                    f"{entry.path}: images with this ending are not read (but {' '.join(ENDINGS)}):"
+                    " convert it, or remove it"
+                )
+
+
+def _refuse_encoding(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path!r}: the name is not UTF-8: rename it") from None
+
+
+# Python's own list of endings, whatever this system has.
+_KNOWN = mimetypes.MimeTypes()
 
 
 def _classes(names: list[str], class_names: str) -> list[dict[str, Any]]:

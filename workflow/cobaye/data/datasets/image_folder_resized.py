@@ -16,9 +16,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from cobaye.data import image_files
 from cobaye.data.datasets import Prepared, SelectedRows, _folders, _partition
 from cobaye.data.datasets._data import ImageFiles
 from cobaye.errors import DataError
+from cobaye.storage import sources as source_files
 
 EXAMPLE = {"folder": "images", "size": 8}
 CHUNK = 256  # files handed to the decoders at once
@@ -47,7 +49,7 @@ class Options:
             "shape": (3, self.size, self.size),
             "classes": 1000,
             "seconds": 2 * _folders.DECODING,
-            "held": _folders.NAME,
+            "held": _folders.NAME + _folders.SEEN,
         }
 
     def __post_init__(self) -> None:
@@ -76,15 +78,15 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
     """
     classes, divided = _folders.scan(options.folder, options.splits, options.class_names)
     total = sum(len(images) for images, _ in divided.values())
-    splits, unreadable, done = {}, {}, 0
+    splits, unreadable, seen = {}, {}, {}
     for split, (images, labels) in divided.items():
         unreadable_rows = []
-        for row, reason in enumerate(_each(lambda path: _reason(path, options.size), images)):
+        for row, (reason, found) in enumerate(_each(lambda path: _tried(path, options), images)):
             if reason is not None:
                 unreadable_rows.append((row, reason))
-            done += 1
+            seen[images.paths[row]] = found
             if progress is not None:
-                progress(done, total)
+                progress(len(seen), total)
         kept = np.setdiff1d(np.arange(len(images)), [row for row, _ in unreadable_rows])
         unreadable[split] = [(images.paths[row], reason) for row, reason in unreadable_rows]
         splits[split] = (SelectedRows({split: _Squares(images, options.size)}, kept), labels[kept])
@@ -93,7 +95,7 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
         split: [path for path, _ in unreadable_rows]
         for split, unreadable_rows in unreadable.items()
     }
-    return Prepared(classes, splits, {"skipped": skipped})
+    return Prepared(classes, splits, {"skipped": skipped}, (options.folder, seen))
 
 
 def _refuse(options: Options, unreadable: list[tuple[str, str]]) -> None:
@@ -119,8 +121,9 @@ class _Squares:
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         chosen = ImageFiles(self.images.root, [self.images.paths[row] for row in index])
         squares = np.empty((len(index), *self.shape[1:]), np.uint8)
-        for row, square in enumerate(_each(lambda path: decode(path, self.size), chosen)):
-            squares[row] = square
+        found = _each(lambda path: square(path.read_bytes(), self.size), chosen)
+        for row, each in enumerate(found):
+            squares[row] = each
         return squares
 
 
@@ -132,25 +135,28 @@ def _each(work: Callable[[Path], Any], images: ImageFiles) -> Iterator[Any]:
             yield from pool.map(work, [images.path(row) for row in range(start, stop)])
 
 
-def _reason(path: Path, size: int) -> str | None:
-    """Return why a file cannot be decoded; None if it can."""
+def _tried(path: Path, options: Options) -> tuple[str | None, source_files.Seen]:
+    """Return why a file cannot be decoded, None if it can, and what was seen of it."""
+    seen = source_files.ABSENT
     try:
-        decode(path, size)
-    except Exception as error:  # decoders raise whatever they like: all of it means unreadable
-        return f"{type(error).__name__}: {error}"
-    return None
+        content, seen = source_files.read(path)
+        square(content, options.size)
+    except OSError as error:
+        return f"{type(error).__name__}: {error}", seen
+    except image_files.Undecodable as error:
+        return str(error), seen
+    return None, seen
 
 
-def decode(path: Path, size: int) -> np.ndarray:
+def square(content: bytes, size: int) -> np.ndarray:
     """Return the central square of an image, resized: (3, size, size) uint8, RGB.
 
     What torchvision's Resize and CenterCrop give, but for rounding of the longer side; here they
     are one step, so that a very long image is never enlarged whole.
     """
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
+    image = image_files.decode(content)
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     box = (left, top, left + side, top + side)
-    square = image.resize((size, size), Image.Resampling.BILINEAR, box)
-    return np.asarray(square).transpose(2, 0, 1)
+    resized = image.resize((size, size), Image.Resampling.BILINEAR, box)
+    return np.asarray(resized).transpose(2, 0, 1)

@@ -19,7 +19,7 @@ PARTS = ("body", "conv1", "conv2", "conv3", "fc", "head")
 # Channels and padding of each convolution; the first keeps the image's size.
 CONVOLUTIONS = ((32, 2), (64, 0), (64, 0))
 HIDDEN = 1000
-SMALLEST = 32
+SMALLEST = 32  # pixels of a side
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ EXAMPLE = {"width": 0.1}
 # Channels of the convolutions, block by block; each block ends in a pool that halves the image.
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 DENSE = 512
-SMALLEST = 2 ** len(BLOCKS)
+SMALLEST = 32  # pixels of a side: each block halves it
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cobaye.errors import ConfigError
+
 PADDING = {"zero": "constant", "edge": "replicate", "reflect": "reflect"}
 
 
@@ -35,6 +37,11 @@ def crop(images: Tensor, places: Tensor, padding: int, fill: str) -> Tensor:
 
     places: (2, B) int64, the row and column of each crop's first pixel in its bordered image.
     """
+    if fill == "reflect" and padding >= min(images.shape[2:]):
+        raise ConfigError(
+            f"augment: crop: padding: {padding}: fill: reflect shows an image again, so its border "
+            f"must be narrower than the images, of {images.shape[2]}×{images.shape[3]} pixels"
+        )
     bordered = functional.pad(images, (padding,) * 4, mode=PADDING[fill]).contiguous()
     count, channels, height, width = images.shape
     rows = torch.arange(height, device=images.device)
