@@ -20,7 +20,7 @@ def read(
     Raises ConfigError for a study that no way can serve, and for missing analyses.
     """
     for name in analyses:
-        if kinds.constant("analyses", name, "READS_CLASS_DECAY") and not raw.per_class:
+        if kinds.constant("analyses", name, "READS_CLASS_DECAY") is True and not raw.per_class:
             raise ConfigError(f"{path}: analyses: {name!r} needs per_class: list one way or more")
     ways = {}
     for way, options in raw.per_class.items():

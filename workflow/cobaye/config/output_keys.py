@@ -77,6 +77,17 @@ def refuse_networks(study: Study, path: Path) -> None:
                 )
 
 
+def refuse_one_unit(study: Study, path: Path) -> None:
+    """Refuse an analysis of backbones or seeds in a study that has one of each."""
+    for analysis in study.analyses:
+        several = max(len(study.backbones), len(study.seeds)) > 1
+        if kinds.constant("analyses", analysis, "NEEDS_UNITS") and not several:
+            raise ConfigError(
+                f"{path}: analyses.{analysis}: needs two or more backbones in backbones, or seeds "
+                "in seeds"
+            )
+
+
 def figures(
     given: Given, makers: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
 ) -> dict[str, recipes.Kind]:

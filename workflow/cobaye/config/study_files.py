@@ -112,6 +112,7 @@ class _Reader:
         for each in study.derived:
             name(each.name, self.file)
         output_keys.refuse_networks(study, self.file)
+        output_keys.refuse_one_unit(study, self.file)
         model_keys.refuse_numpy(study, self.file)
         model_keys.refuse_together(study, self.file)
         grids.refuse_readings(study, self.file)
