@@ -7,7 +7,8 @@ Every kind states ``TABLES`` (table name → file) and ``Options``. There are tw
 Across runs: ``analyse(job, options)`` → tables by name. A kind states its inputs: ``READS_RUNS``,
 files of every run; ``READS_CLASS_DECAY = True``, the same files of the runs with a λ for each
 class, and the chosen λ (``"if any"``: where the study has some); ``READS_TABLES``, tables, or a
-mapping from another analysis to its table, read where the study has it; ``SPLIT``, a split of the data.
+mapping from another analysis to its table, read where the study has it; ``SPLIT``, a split of the
+data.
 
 Of single runs: ``inspect(run, options)`` → tables by name, and ``STATES``, ``COLUMNS``, ``SPLIT``:
 see `inside.inspecting`.

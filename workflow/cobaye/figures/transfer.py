@@ -88,7 +88,7 @@ def _cell(place: int) -> tuple[list[float], list[float]]:
 
 
 def _short(names: Sequence[str]) -> list[str]:
-    """Return names without the words that all begin with; the last word of one that has no other."""
+    """Return names without the words that all begin with; of a name of no others, the last."""
     words = [_style.class_name(name, number).split("-") for number, name in enumerate(names)]
     alike = itertools.takewhile(lambda each: len(set(each)) == 1, zip(*words, strict=False))
     common = len(list(alike))
