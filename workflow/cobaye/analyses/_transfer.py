@@ -135,4 +135,4 @@ def _over_pairs(matrix: np.ndarray, level: float) -> Interval:
 
     if len(matrix) < 3:
         return Interval(mean(np.arange(len(matrix))), np.array(np.nan), np.array(np.nan))
-    return random_effects.jackknife(mean, len(matrix), level)
+    return random_effects.jackknife(mean, len(matrix), level, limits=(-1, 1))

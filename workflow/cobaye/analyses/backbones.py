@@ -13,7 +13,7 @@ from cobaye.analyses import _sweeps, _transfer, _units
 from cobaye.analyses._sweeps import read_predictions
 from cobaye.data import datasets
 from cobaye.recipes.study import per_class_label
-from cobaye.statistics import random_effects
+from cobaye.statistics import random_effects, transfer
 from cobaye.statistics.effects import Interval
 from cobaye.storage import finished_runs
 from cobaye.storage.jobs import Job
@@ -133,9 +133,10 @@ def _quantities(units: _units.Units, trained: Trained, level: float) -> dict[Any
 def _of_unit(units: _units.Units, place: int, trained: Trained) -> dict[Any, float]:
     """Return (quantity, way or λ) → value of one unit. λ is against the unit's own best."""
     view, test = units.views[place], units.views[place].sweep.splits["test"]
+    logs = transfer.log_decays(units.weight_decays)
     accuracy = view.correct["test"].values[:, view.reference].mean()
     found = {
-        ("log₁₀ of the best λ", ""): np.log10(max(units.weight_decays[view.reference], 1e-300)),
+        ("log₁₀ of the best λ", ""): logs[view.reference],
         ("test loss at the best λ", ""): view.losses["test"].values[:, view.reference].mean(),
         ("test accuracy at the best λ", ""): accuracy,
     }
@@ -167,7 +168,7 @@ def _correlation_of_effects(units: _units.Units, level: float) -> dict[Any, Inte
         estimate = correlation(np.arange(count))
         interval = Interval(estimate, *np.full((2, len(estimate)), np.nan))
     else:
-        interval = random_effects.jackknife(correlation, count, level)
+        interval = random_effects.jackknife(correlation, count, level, limits=(-1, 1))
     return {
         ("correlation of the effects on classes", label): Interval(
             interval.estimate[place], interval.low[place], interval.high[place]

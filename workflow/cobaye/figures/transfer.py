@@ -19,13 +19,10 @@ NAMES = {"transfer": {}}
 TABLES = ("transfer", "variance-shares")
 
 _MOST_VALUES = 8  # units of a matrix with a number in each cell
-# From dark to light in the order of the table; those of images are hatched.
-_SHADES = ("#1a1a1a", "#2b6a99", "#7fb2d6", "#a8431c", "#e3a27c")
-_IMAGES: tuple[dict[str, Any], ...] = (
-    {"facecolor": "#bdbdbd", "hatch": "////"},
-    {"facecolor": "#d9d9d9", "hatch": "...."},
-    {"facecolor": "#f2f2f2", "hatch": ""},
-)
+# Of classes from dark to light, of all classes together and of images hatched: told apart in grey.
+_CLASSES = ("#1a1a1a", "#2b6a99", "#9cc4e0")
+_TOGETHER = ("#a8431c", "#e3a27c")
+_IMAGES = (("#bdbdbd", "////"), ("#d9d9d9", "...."), ("#f2f2f2", ""))
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     for row, configuration in zip(axes, configurations, strict=False):
         shares = _panels.of(tables["variance-shares"], configuration)
         _matrix(row[0], _panels.of(table, configuration))
-        _panels.title(row[0], configuration)
+        _panels.title(row[0], configuration, note=f"λ by {options.choice}")
         _stacked(row[1], shares)
     if configurations:
         sources = tables["variance-shares"]["source"].drop_duplicates()
@@ -104,25 +101,26 @@ def _stacked(ax: Axes, shares: pd.DataFrame) -> None:
     width = 0.7 * min(np.diff(places), default=1.0)
     below = np.zeros(len(table))
     for name in table.columns:
-        ax.bar(
-            places,
-            table[name],
-            width,
-            bottom=below,
-            edgecolor="white",
-            linewidth=0.3,
-            **looks[name],
-        )
+        ax.bar(places, table[name], width, bottom=below, **looks[name])
         below = below + table[name].to_numpy()
     ax.set_ylim(0, 100)
     ax.set_ylabel("share of the variance (%)")
     axis.dress(ax)
+    ax.set_xlim(places[0] - 0.75 * width, places[-1] + 0.75 * width)
     _panels.mark_best(ax, axis.place(shares["reference"].iloc[0]))
 
 
 def _looks(sources: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the look of each source."""
-    images = [name for name in sources if name.startswith("image")]
-    others = [name for name in sources if name not in images]
-    looks = {name: {"facecolor": _SHADES[place]} for place, name in enumerate(others)}
-    return looks | dict(zip(images, _IMAGES, strict=False))
+    looks: dict[str, dict[str, Any]] = {}
+    shades = {"class": iter(_CLASSES), "image": iter(_IMAGES), "": iter(_TOGETHER)}
+    for name in sources:
+        first = name.split(" × ")[0]
+        kind = first if first in shades else ""
+        shade = next(shades[kind])
+        looks[name] = {"edgecolor": "white", "linewidth": 0.4}
+        if kind == "image":
+            looks[name] |= {"facecolor": shade[0], "hatch": shade[1], "edgecolor": "#6a6a6a"}
+        else:
+            looks[name] |= {"facecolor": shade, "hatch": "" if kind else 4 * "\\"}
+    return looks

@@ -144,18 +144,22 @@ def component_intervals(given: Moments, backbones: int, level: float = 0.95) -> 
 
 
 def jackknife(
-    estimate: Callable[[np.ndarray], np.ndarray], units: int, level: float = 0.95
+    estimate: Callable[[np.ndarray], np.ndarray],
+    units: int,
+    level: float = 0.95,
+    limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> Interval:
     """Return an estimate over units with its t interval, U − 1 degrees of freedom.
 
     estimate: from the places of units to an array. Tukey's pseudo-values U θ − (U − 1) θ₋ᵤ (Miller
-    1974, The jackknife: a review). The estimate is that of all units.
+    1974, The jackknife: a review). The estimate is that of all units. limits: of what is estimated;
+    the interval ends there.
     """
     every = np.arange(units)
     whole = np.asarray(estimate(every))
     left_out = np.array([estimate(np.delete(every, unit)) for unit in every])
     interval = over_units(units * whole - (units - 1) * left_out, level)
-    return Interval(whole, interval.low, interval.high)
+    return Interval(whole, *np.clip([interval.low, interval.high], *limits))
 
 
 def over_units(values: np.ndarray, level: float = 0.95) -> Interval:
