@@ -21,15 +21,14 @@ class Units:
     """The backbones of one (model, optimizer), or the seeds of one without several backbones.
 
     group: model, without its backbone, and optimizer. factor: what a unit is, ``backbone`` or
-    ``seed``. names: of the units. views: of each unit, all seeds of a backbone together. seeds: the
-    numbers of those that its backbones share. labels: of the λ.
+    ``seed``. names: of the units. views: of each unit, all seeds of a backbone together. labels: of
+    the λ.
     """
 
     group: Group
     factor: str
     names: list[str]
     views: list[View]
-    seeds: list[int]
     labels: list[str]
 
     @property
@@ -61,25 +60,25 @@ class Units:
 def units(sweeps: Sequence[Sweep], names: Sequence[str], level: float, seed: int) -> list[Units]:
     """Return the units of each (model, optimizer) that has two or more, in the order of the config.
 
-    Only λ and seeds count of which no unit's run diverged. names: of the classes. Raises DataError
-    where the backbones have features of different images.
+    Backbones count with the seeds that all of them have, and λ of which no such run diverged.
+    names: of the classes. Raises DataError where the backbones have features of different images.
     """
     groups: dict[Group, dict[str, Sweep]] = {}
     for sweep in sweeps:
         model, backbone = model_and_backbone(sweep.group[0])
         groups.setdefault((model, sweep.group[1]), {})[backbone] = sweep
     found = []
-    for group, by_backbone in groups.items():
-        parts, factor = by_backbone, "backbone"
+    for group, parts in groups.items():
+        factor = "backbone"
         if len(parts) < 2:
-            factor, (sweep,) = "seed", by_backbone.values()
+            factor, (sweep,) = "seed", parts.values()
             parts = {f"{each}": _only(sweep, sweep.labels, [each]) for each in sweep.seeds}
         _refuse_other_images(group, parts)
-        parts, labels, seeds = _balanced(parts, factor)
-        if len(parts) < 2 or not labels:
-            continue
-        views = [View(part, list(names), 0, 0, level, seed) for part in parts.values()]
-        found.append(Units(group, factor, list(parts), views, seeds, labels))
+        balanced = _balanced(parts, factor)
+        labels = next(iter(balanced.values())).labels
+        if len(parts) > 1 and labels:
+            views = [View(part, list(names), 0, 0, level, seed) for part in balanced.values()]
+            found.append(Units(group, factor, list(parts), views, labels))
     return found
 
 
@@ -95,34 +94,22 @@ def _refuse_other_images(group: Group, parts: Mapping[str, Sweep]) -> None:
                 )
 
 
-def _balanced(
-    parts: Mapping[str, Sweep], factor: str
-) -> tuple[dict[str, Sweep], list[str], list[int]]:
-    """Return the units with the λ and seeds that are finite in all; those λ; those seeds.
-
-    A seed, or a unit that is a seed, counts if it is finite at some λ; then λ that it lacks are
-    left out.
-    """
-    seeds = [0]
-    if factor == "backbone":
-        seeds = sorted(set.intersection(*(set(part.seeds) for part in parts.values())))
+def _balanced(parts: Mapping[str, Sweep], factor: str) -> dict[str, Sweep]:
+    """Return the units with the seeds that all have, and the λ at which all runs are finite."""
+    shared = set.intersection(*(set(part.seeds) for part in parts.values()))
+    seeds = {
+        name: part.seeds if factor == "seed" else sorted(shared) for name, part in parts.items()
+    }
     labels = [
         label
         for label in next(iter(parts.values())).labels
-        if all(
-            _is_finite(part, label, seeds if factor == "backbone" else part.seeds)
-            for part in parts.values()
-        )
+        if all(_is_finite(part, label, seeds[name]) for name, part in parts.items())
     ]
-    kept = {
-        name: _only(part, labels, seeds if factor == "backbone" else part.seeds)
-        for name, part in parts.items()
-    }
-    return kept, labels, seeds
+    return {name: _only(part, labels, seeds[name]) for name, part in parts.items()}
 
 
 def _is_finite(sweep: Sweep, label: str, seeds: Sequence[int]) -> bool:
-    if label not in sweep.labels:
+    if label not in sweep.labels or not seeds:
         return False
     places = [sweep.seeds.index(seed) for seed in seeds]
     return bool(sweep.splits["val"].finite[places, sweep.labels.index(label)].all())

@@ -99,7 +99,7 @@ def _shares(units: _units.Units, level: float) -> list[dict[str, Any]]:
     """Return a row per λ and source; shares are of the sum of what is above 0."""
     count = len(units.names)
     found = random_effects.component_intervals(units.moments(), count, level)
-    total = sum(np.maximum(each.estimate, 0) for each in found.values())
+    total = sum(np.maximum(each.interval.estimate, 0) for each in found.values())
     total = np.where(total > _FINEST, total, np.nan)
     return [
         {
@@ -107,12 +107,12 @@ def _shares(units: _units.Units, level: float) -> list[dict[str, Any]]:
             "reference": units.labels[units.reference],
             # Units that are seeds are counted as backbones.
             "source": name.replace("backbone", units.factor),
-            "variance": each.estimate[place],
-            "low": each.low[place],
-            "high": each.high[place],
-            "share": max(each.estimate[place], 0) / total[place],
+            "variance": each.interval.estimate[place],
+            "low": each.interval.low[place],
+            "high": each.interval.high[place],
+            "share": max(each.interval.estimate[place], 0) / total[place],
             "units": count,
-            "df": count - 1,
+            "df": each.freedom[place],
         }
         for place, label in enumerate(units.labels)
         for name, each in found.items()
@@ -157,7 +157,7 @@ def _of_unit(units: _units.Units, place: int, trained: Trained) -> dict[Any, flo
 def _correlation_of_effects(units: _units.Units, level: float) -> dict[Any, Interval]:
     """Return, per λ, the correlation over classes of the true effects under two units."""
     moments, count = units.moments(), len(units.names)
-    places = np.arange(moments.means.shape[1]).reshape(count, -1)
+    places = np.arange(moments.cells.shape[2]).reshape(count, -1)
 
     def correlation(left: np.ndarray) -> np.ndarray:
         found = random_effects.components(moments.of(places[left].ravel()), len(left))

@@ -29,44 +29,38 @@ from cobaye.statistics.sample import by_class
 class Moments:
     """The class means under U units, a backbone and a seed each, per λ.
 
-    The units of a backbone stand together. means: over classes, (M, U). covariances: over classes,
-    (M, U, U). sampling: the mean over classes of the covariance that a class's means have by the
-    images drawn, (M, U, U). classes: how many have the two images it takes.
+    The units of a backbone stand together. cells: (M, K, U). noise: the covariance that a class's
+    means have by the images drawn, (M, K, U, U). Classes of fewer than two images are left out.
     """
 
-    means: np.ndarray
-    covariances: np.ndarray
-    sampling: np.ndarray
-    classes: int
+    cells: np.ndarray
+    noise: np.ndarray
 
     def of(self, units: np.ndarray) -> Moments:
         """Return the moments of some units, by their places."""
-        square = np.ix_(np.arange(len(self.means)), units, units)
-        return Moments(
-            self.means[:, units], self.covariances[square], self.sampling[square], self.classes
-        )
+        return Moments(self.cells[:, :, units], self.noise[:, :, units][..., units])
+
+    @property
+    def means(self) -> np.ndarray:
+        """The means over classes, (M, U)."""
+        return self.cells.mean(axis=1)
+
+    def products(self) -> np.ndarray:
+        """Return, per class, what the covariance over classes is the mean of, (M, K, U, U)."""
+        centred = self.cells - self.means[:, None]
+        number = self.cells.shape[1]
+        return centred[..., :, None] * centred[..., None, :] * number / max(number - 1, 1)
 
 
 def moments(differences: np.ndarray, labels: np.ndarray, classes: int) -> Moments:
-    """Return the moments of differences (U, M, N) of images of labels (N,); NaN below two classes.
-
-    Classes of fewer than two images are left out.
-    """
-    found: list[tuple[np.ndarray, ...]] = []
-    number = 0
+    """Return the moments of differences (U, M, N) of images of labels (N,) < K."""
+    cells, noise = [], []
     for column in range(differences.shape[1]):
         sample = by_class(differences[:, column], labels, classes)
         enough = sample.counts > 1
-        number = int(enough.sum())
-        means, width = sample.means[enough], differences.shape[0]
-        if number < 2:
-            nothing = np.full((width, width), np.nan)
-            found.append((nothing[0], nothing, nothing))
-            continue
-        sampling = sample.covariances[enough] / sample.counts[enough, None, None]
-        covariance = np.cov(means, rowvar=False).reshape(width, width)
-        found.append((means.mean(axis=0), covariance, sampling.mean(axis=0)))
-    return Moments(*(np.array(parts) for parts in zip(*found, strict=True)), number)
+        cells.append(sample.means[enough])
+        noise.append(sample.covariances[enough] / sample.counts[enough, None, None])
+    return Moments(np.array(cells), np.array(noise))
 
 
 def components(given: Moments, backbones: int) -> dict[str, np.ndarray]:
@@ -78,33 +72,45 @@ def components(given: Moments, backbones: int) -> dict[str, np.ndarray]:
     are missing, and those of backbones contain them. With one backbone and one seed, only ``class``
     and ``image`` are known.
     """
-    levels = {
-        "class": given.covariances - given.sampling,
-        # The square of the mean over all units is in the common part, which is left out.
-        "": given.means[:, :, None] * given.means[:, None, :] - given.covariances / given.classes,
-        "image": given.sampling,
-    }
     found = {}
-    for level, matrices in levels.items():
-        for stratum, variance in _strata(matrices, backbones).items():
-            name = " × ".join(part for part in (level, stratum) if part)
-            if name:
-                found[name] = variance
-    order = ("class", "class × backbone", "class × seed", "backbone", "seed")
-    return dict(sorted(found.items(), key=lambda item: (*order, item[0]).index(item[0])))
+    for level, matrices in _matrices(given).items():
+        for stratum, variance in _strata(matrices.mean(axis=1), backbones).items():
+            found[_name(level, stratum)] = variance
+    # The square of the mean over all units is in the common part, which is left out.
+    means, number = given.means, given.cells.shape[1]
+    products = means[:, :, None] * means[:, None, :] - given.products().mean(axis=1) / number
+    together = _strata(products, backbones)
+    del together[""]
+    order = [*CLASS, *together, *IMAGE]
+    return {name: {**found, **together}[name] for name in order if name in {**found, **together}}
+
+
+CLASS = ("class", "class × backbone", "class × seed")
+IMAGE = ("image", "image × backbone", "image × seed")
+
+
+def _matrices(given: Moments) -> dict[str, np.ndarray]:
+    """Return, per class, unbiased covariances of units: of its effects, and of its noise."""
+    return {"class": given.products() - given.noise, "image": given.noise}
+
+
+def _name(level: str, stratum: str) -> str:
+    return f"{level} × {stratum}" if stratum else level
 
 
 def _strata(matrices: np.ndarray, backbones: int) -> dict[str, np.ndarray]:
-    """Return what all units share, what each backbone adds, and what each seed adds, (M,) each.
+    """Return what all units share, what each backbone adds, and what each seed adds, (…) each.
 
-    matrices: covariances of the units, (M, U, U).
+    matrices: covariances of the units, (…, U, U).
     """
-    units = matrices.shape[1]
+    units = matrices.shape[-1]
     backbone = np.repeat(np.arange(backbones), units // backbones)
     same = backbone[:, None] == backbone
     own = np.eye(units, dtype=bool)
     known = {"": ~same, "backbone": same & ~own, "seed": own}
-    means = {name: matrices[:, cells].mean(axis=1) for name, cells in known.items() if cells.any()}
+    means = {
+        name: matrices[..., cells].mean(axis=-1) for name, cells in known.items() if cells.any()
+    }
     if "backbone" not in means and "" in means:
         means["backbone"] = means.pop("seed")
     found, below = {}, 0.0
@@ -113,34 +119,70 @@ def _strata(matrices: np.ndarray, backbones: int) -> dict[str, np.ndarray]:
     return found
 
 
-def component_intervals(given: Moments, backbones: int, level: float = 0.95) -> dict[str, Interval]:
-    """Return source → variance with its interval over backbones, (M,); the classes stay.
+@dataclass(frozen=True)
+class Component:
+    """A variance, (M,), with its interval, and the interval's degrees of freedom."""
 
-    Of ``backbone``: from χ² with B − 1 degrees of freedom of the variance between the backbones'
-    means; the terms that are taken off it count as known. (The jackknife is known to fail for the
-    variance of a few values.) Of all others: `jackknife` over backbones. NaN below three backbones.
+    interval: Interval
+    freedom: np.ndarray
+
+
+def component_intervals(
+    given: Moments, backbones: int, level: float = 0.95
+) -> dict[str, Component]:
+    """Return source → variance with its interval, for backbones and classes drawn anew.
+
+    The squared error is that over backbones, from the jackknife, and that over classes, added: for
+    crossed samples this is conservative (Owen 2007, The pigeonhole bootstrap). Its degrees of
+    freedom are Satterthwaite's (1946), between B − 1 and the sum of B − 1 and K − 1. Of
+    ``backbone``: B − 1, from χ² of the variance between the backbones' means, the terms that are
+    taken off it counting as known, since the jackknife fails for the variance of a few values. NaN
+    below three backbones or two classes.
     """
-    units = given.means.shape[1]
-    places = np.arange(units).reshape(backbones, -1)
-
-    def without(left: np.ndarray) -> np.ndarray:
-        kept = given.of(places[left].ravel())
-        return np.array(list(components(kept, len(left)).values()))
-
     whole = components(given, backbones)
-    if backbones < 3:
-        nothing = np.full(len(given.means), np.nan)
-        return {name: Interval(value, nothing, nothing) for name, value in whole.items()}
-    drawn = jackknife(without, backbones, level)
-    found = {
-        name: Interval(value, drawn.low[place], drawn.high[place])
-        for place, (name, value) in enumerate(whole.items())
-    }
-    own = given.means.reshape(len(given.means), backbones, -1).mean(axis=2)
-    seen = own.var(axis=1, ddof=1)
+    number = given.cells.shape[1]
+    nothing = np.full(len(given.cells), np.nan)
+    if backbones < 3 or number < 2:
+        none = {name: Interval(value, nothing, nothing) for name, value in whole.items()}
+        return {name: Component(interval, nothing) for name, interval in none.items()}
+    over_backbones, over_classes = _errors(given, backbones), _class_errors(given, backbones)
+    found = {}
+    for name, value in whole.items():
+        parts = [(over_backbones[name], backbones - 1), (over_classes.get(name, 0), number - 1)]
+        square = sum(error**2 for error, _ in parts)
+        fourth = sum(error**4 / each for error, each in parts)
+        freedom = square**2 / np.where(fourth > 0, fourth, np.nan)
+        reach = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(square)
+        found[name] = Component(Interval(value, value - reach, value + reach), freedom)
+    own = given.means.reshape(len(nothing), backbones, -1).mean(axis=2).var(axis=1, ddof=1)
     ends = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], backbones - 1)[:, None]
-    low, high = (backbones - 1) * seen / ends - (seen - whole["backbone"])
-    return {**found, "backbone": Interval(whole["backbone"], low, high)}
+    low, high = (backbones - 1) * own / ends - (own - whole["backbone"])
+    interval = Interval(whole["backbone"], low, high)
+    return {**found, "backbone": Component(interval, nothing * 0 + backbones - 1)}
+
+
+def _errors(given: Moments, backbones: int) -> dict[str, np.ndarray]:
+    """Return source → standard error over backbones, (M,), by the jackknife."""
+    places = np.arange(given.cells.shape[2]).reshape(backbones, -1)
+    every = np.arange(backbones)
+    drawn = [
+        components(given.of(places[np.delete(every, each)].ravel()), backbones - 1)
+        for each in every
+    ]
+    scale = (backbones - 1) / np.sqrt(backbones)
+    return {
+        name: scale * np.std([each[name] for each in drawn], axis=0, ddof=1) for name in drawn[0]
+    }
+
+
+def _class_errors(given: Moments, backbones: int) -> dict[str, np.ndarray]:
+    """Return source → standard error over classes, (M,), of what is a mean over classes."""
+    number = given.cells.shape[1]
+    return {
+        _name(level, stratum): values.std(axis=1, ddof=1) / np.sqrt(number)
+        for level, matrices in _matrices(given).items()
+        for stratum, values in _strata(matrices, backbones).items()
+    }
 
 
 def jackknife(
