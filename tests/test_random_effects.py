@@ -142,6 +142,13 @@ def test_a_seed_per_backbone_leaves_seeds_out_and_one_unit_is_the_variance_betwe
     assert one["image"] == pytest.approx(between.noise[0])
 
 
+def test_one_class_has_no_variance():
+    differences, _ = simulated(np.random.default_rng(3), 1, 6, (3, 1))
+    moments = random_effects.moments(differences, np.array([0, 0, 0, 1, 2, 3]), 4)
+    found = random_effects.component_intervals(moments, 3)
+    assert all(np.isnan(each.interval.estimate).all() for each in found.values())
+
+
 def test_intervals_over_backbones_hold_the_truth():
     """300 draws of five backbones and 40 classes: not known to be below 92 % of nominal 95 %."""
     rng, held = np.random.default_rng(4), {"backbone": 0, "class × backbone": 0, "class": 0}

@@ -53,7 +53,14 @@ class Moments:
 
 
 def moments(differences: np.ndarray, labels: np.ndarray, classes: int) -> Moments:
-    """Return the moments of differences (U, M, N) of images of labels (N,) < K."""
+    """Return the moments of differences (U, M, N) of images of labels (N,) < K.
+
+    NaN where fewer than two classes have two images.
+    """
+    if (np.bincount(labels, minlength=1) > 1).sum() < 2:
+        units, columns, _ = differences.shape
+        shape = (columns, 2, units)
+        return Moments(np.full(shape, np.nan), np.full((*shape, units), np.nan))
     cells, noise = [], []
     for column in range(differences.shape[1]):
         sample = by_class(differences[:, column], labels, classes)
