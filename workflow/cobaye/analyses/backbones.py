@@ -35,7 +35,7 @@ _FINEST = 1e-12  # variances below count as none
 class Options:
     """What a study may set. halvings: random halves of val, for correlations less noise."""
 
-    halvings: int = 20
+    halvings: int = 50
     level: float = 0.95
     seed: int = 0
 
