@@ -162,6 +162,8 @@ def test_intervals_over_backbones_hold_the_truth():
             "backbone": SD["backbone"] ** 2 + SD["seed"] ** 2,
             "class × backbone": SD["class × backbone"] ** 2 + SD["class × seed"] ** 2,
         }
+        assert found["backbone"].freedom[0] == 4
+        assert 4 <= found["class"].freedom[0] <= 4 + 39
         for name in held:
             held[name] += intervals[name].low[0] <= truth[name] <= intervals[name].high[0]
     for name, count in held.items():

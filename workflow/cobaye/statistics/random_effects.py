@@ -165,7 +165,7 @@ def component_intervals(
     ends = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], backbones - 1)[:, None]
     low, high = (backbones - 1) * own / ends - (own - whole["backbone"])
     interval = Interval(whole["backbone"], low, high)
-    return {**found, "backbone": Component(interval, nothing * 0 + backbones - 1)}
+    return {**found, "backbone": Component(interval, np.full(len(nothing), backbones - 1.0))}
 
 
 def _errors(given: Moments, backbones: int) -> dict[str, np.ndarray]:
