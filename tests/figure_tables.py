@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _sweeps, measures
+from cobaye.analyses import _sweeps, backbones, measures
 from cobaye.analyses import classes as analysis
 from cobaye.figures import _class_losses, _lambda_axis
 from cobaye.tables import grid_table
@@ -123,10 +123,28 @@ def _analysed(tables, groups, lambdas, seeds, names, diverged):
         for place, label in enumerate(lambdas)
         for seed in range(seeds)
     }
+    tables = analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None)
+    # The same runs on two backbones, the second by other images.
+    twice = [
+        _sweeps.Sweep((f"{each.group[0]}@{name}", each.group[1]), *_shuffled(each, order))
+        for each in sweeps
+        for name, order in (("net-0", slice(None)), ("net-1", rng.permutation(4)))
+    ]
     return {
-        **analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None),
+        **tables,
+        **backbones.tables(twice, names, backbones.Options(halvings=1), {}),
         **measures.tables(sweeps, names, measures.Options(draws=100), temperatures),
     }
+
+
+def _shuffled(sweep, order):
+    """The labels, seeds and splits of a sweep, the four images of each class in another order."""
+    splits = {}
+    for name, each in sweep.splits.items():
+        shape = (*each.loss.shape[:2], -1, 4)
+        loss = each.loss.reshape(shape)[..., order].reshape(each.loss.shape)
+        splits[name] = _sweeps.Predictions(each.labels, loss, each.predicted)
+    return sweep.labels, sweep.seeds, splits
 
 
 def _run(tables, run, strength, rng, names, hard, optimum, epochs, bad):

@@ -26,8 +26,9 @@ root = base.root
 # The constants that config, plan and these tests read without an import.
 READ = (
     *("COLUMNS", "DEVICE", "ENGINE", "EXAMPLE", "FORM", "HISTORY", "INPUT", "LOSS", "NAMES"),
-    *("NEEDS_EPOCHS", "NETWORKS", "OPTIONAL_TABLES", "PARTS", "PASSES", "READS", "REFUSES"),
-    *("SCRATCH", "SPLIT", "SPLITS", "STATES", "SUPPORTS", "TABLES", "TOGETHER", "TRAIN_SPLITS"),
+    *("NEEDS_EPOCHS", "NEEDS_UNITS", "NETWORKS", "OPTIONAL_TABLES", "PARTS", "PASSES", "READS"),
+    *("REFUSES", "SCRATCH", "SPLIT", "SPLITS", "STATES", "SUPPORTS", "TABLES", "TOGETHER"),
+    "TRAIN_SPLITS",
 )
 EVERY = [(family, name) for family in kinds.FAMILIES for name in kinds.names(family)]
 

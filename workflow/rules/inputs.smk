@@ -23,11 +23,14 @@ def threads_of_backbone(wildcards):
     return CONFIG.backbones[wildcards.backbone].threads
 
 
-def data_of(study, splits):
-    """The manifests of splits of what a study learns from, and the files that they cover."""
-    data = CONFIG.studies[study].data
-    covered = [file for split in splits for file in facts.split_files(CONFIG, data, split)]
-    return [*sorted({paths.split_manifest(data, split) for split in splits}), *ancient(covered)]
+def data_of(study, splits, model=None):
+    """The manifests of splits of what a model, or a study, learns from; the files they cover."""
+    sources = CONFIG.studies[study].sources
+    if model is not None:
+        sources = [CONFIG.studies[study].data_of(model)]
+    every = [(data, split) for data in sources for split in splits]
+    covered = [file for each in every for file in facts.split_files(CONFIG, *each)]
+    return [*sorted({paths.split_manifest(*each) for each in every}), *ancient(covered)]
 
 
 def every_split(wildcards):
@@ -39,17 +42,17 @@ def test_split(wildcards):
 
 
 def evaluated_splits(wildcards):
-    return data_of(wildcards.study, study_of(wildcards).evaluate_splits)
+    return data_of(wildcards.study, study_of(wildcards).evaluate_splits, wildcards.model)
 
 
 def training_splits(wildcards):
     """The splits that a run learns from, and val where a schedule or a stopping rule looks at it."""
     splits = facts.training_splits(CONFIG, wildcards.study, run_of(wildcards))
-    return data_of(wildcards.study, splits)
+    return data_of(wildcards.study, splits, wildcards.model)
 
 
 def dataset_of_study(wildcards):
-    return f"{DATASET}/manifest.json".format(dataset=study_of(wildcards).data.dataset)
+    return f"{DATASET}/manifest.json".format(dataset=study_of(wildcards).dataset)
 
 
 def backbone_of_study(wildcards):
@@ -216,7 +219,7 @@ def split_of_inspection(kind):
     split = kinds.constant("analyses", kind, "SPLIT")
 
     def read(wildcards):
-        return data_of(wildcards.study, [split]) if split else []
+        return data_of(wildcards.study, [split], wildcards.model) if split else []
 
     return read
 

@@ -19,7 +19,7 @@ from cobaye.models.scoring import BLOCK, Forward, scores
 from cobaye.recipes.study import per_class_label
 from cobaye.storage import checkpoints, finished_runs, paths
 from cobaye.storage.jobs import Job
-from cobaye.storage.manifests import trained_model
+from cobaye.storage.manifests import trained_model, training_recipe
 from cobaye.tables import reading
 
 READS_TABLES = ("best-lambda", "metrics")
@@ -58,22 +58,30 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     job.recipe: beside the runs, "ways", "class_decay_runs" and "baseline".
     """
     tables = reading.read_tables(job, READS_TABLES)
-    data = recipes.parse(recipes.Data, job.recipe["data"])
-    loaded = splits.load_for(job, data, SPLITS)
     own_head = _baseline(job)
     parts = []
+    loaded: dict[recipes.Data, dict[str, splits.Split]] = {}
     for _, best in tables["best-lambda"].iterrows():
         group = {key: best[key] for key in reading.CONFIGURATION}
+        runs = {
+            (run["weight_decay"], run["seed"]): done for run, done in _finite(job, "runs", group)
+        }
+        recipe = training_recipe(next(iter(runs.values())).trained)
+        data = recipes.parse(recipes.Data, recipe["data"])
+        if data not in loaded:  # one backbone's features at a time
+            loaded = {data: splits.load_for(job, data, SPLITS)}
         metrics = _of(tables["metrics"], group)
-        path = _path(job, group, best.weight_decay, metrics, loaded["val"], options.seed)
+        path = _path(
+            runs, best.weight_decay, metrics, loaded[data]["val"], job.device, options.seed
+        )
         rivals = [*_rival_heads.untrained(path), *_trained(job, group)]
         if own_head:
             heads = dict.fromkeys(rivals[0].heads, own_head)
             rivals.append(Rival("baseline", "nothing", 0, heads))
         table = _rival_tables.table(
-            [_scored(rival, path.forward, loaded) for rival in rivals],
-            loaded["test"].labels.numpy(),
-            loaded["test"].classes,
+            [_scored(rival, path.forward, loaded[data]) for rival in rivals],
+            loaded[data]["test"].labels.numpy(),
+            loaded[data]["test"].classes,
             draws=options.draws,
             level=options.level,
             seed=options.seed,
@@ -85,19 +93,18 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
 
 
 def _path(
-    job: Job,
-    group: Mapping[str, str],
+    runs: dict[tuple[str, int], finished_runs.Finished],
     best: str,
     metrics: pd.DataFrame,
     val: splits.Split,
+    device: str,
     seed: int,
 ) -> Path:
-    """Return the finite runs of a configuration."""
-    runs = {(run["weight_decay"], run["seed"]): done for run, done in _finite(job, "runs", group)}
+    """Return the path of a configuration's finite runs, by λ and seed."""
     keys = zip(metrics["weight_decay"], metrics["seed"], strict=True)
     known = np.array([key in runs for key in keys])
     network, _ = trained_model(next(iter(runs.values())).trained)
-    forward = Forward(network, tuple(val.inputs.shape[1:]), val.classes, job.device)
+    forward = Forward(network, tuple(val.inputs.shape[1:]), val.classes, device)
     return Path(runs, best, metrics[known & (metrics["split"] == "val")], val, forward, seed)
 
 

@@ -38,8 +38,8 @@ def choose_weight_decay(job: Job) -> Path:
     names = datasets.names(data.dataset, job.root)
     kind = kinds.load("ways", way)
     options = recipes.parse(kinds.options("ways", way), recipe["options"])
-    loaded = splits.load_for(job, data, kind.SPLITS)
     tables, info = [], {}
+    loaded: dict[recipes.Data, dict[str, splits.Split]] = {}
     for configuration in recipe["trainings"]:
         pair = {key: configuration[key] for key in reading.CONFIGURATION}
         selected = {name: _of(frame, pair) for name, frame in frames.items()}
@@ -48,12 +48,14 @@ def choose_weight_decay(job: Job) -> Path:
         label = "/".join(pair.values())
         print(label, file=sys.stderr, flush=True)
         training = recipes.parse(recipes.Training, configuration["training"])
+        if training.data not in loaded:  # one backbone's features at a time
+            loaded = {training.data: splits.load_for(job, training.data, kind.SPLITS)}
         given = Given(
             tables=selected,
             best=selected["best-lambda"]["weight_decay"].iloc[0],
             classes=len(names),
             training=training,
-            images=functools.partial(_images, loaded, training),
+            images=functools.partial(_images, loaded[training.data], training),
             unseen=recipe["unseen"],
             device=job.device,
         )

@@ -92,10 +92,10 @@ class Config:
                 schema.refuse_unknown(
                     getattr(backbone.run, key), known, path, f"{where}.{key}", key
                 )
-            if study.data.backbone is not None:
+            if study.backbones:
                 raise ConfigError(
                     f"{path}: {where}.study: {backbone.study!r} was trained on features of the "
-                    f"backbone {study.data.backbone!r}; a backbone must have seen images"
+                    f"backbone {study.backbones[0]!r}; a backbone must have seen images"
                 )
 
     def _check_derived(self) -> None:

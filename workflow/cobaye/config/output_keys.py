@@ -94,6 +94,17 @@ def refuse_decays(study: Study, path: Path) -> None:
             schema.refuse_unknown(label, study.decays(optimizer), path, where, what)
 
 
+def refuse_one_unit(study: Study, path: Path) -> None:
+    """Refuse an analysis of backbones or seeds in a study that has one of each."""
+    for analysis in study.analyses:
+        several = max(len(study.backbones), len(study.seeds)) > 1
+        if kinds.constant("analyses", analysis, "NEEDS_UNITS") and not several:
+            raise ConfigError(
+                f"{path}: analyses.{analysis}: needs two or more backbones in backbones, or seeds "
+                "in seeds"
+            )
+
+
 def figures(
     given: Given, makers: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
 ) -> dict[str, recipes.Kind]:

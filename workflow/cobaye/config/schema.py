@@ -166,6 +166,7 @@ class StudyFile(Strict):
 
     dataset: str
     backbone: str | None = None
+    backbones: list[str] | None = Field(default=None, min_length=2)
     models: dict[str, ModelEntry] = Field(min_length=1)
     optimizers: dict[str, OptimizerEntry] = Field(min_length=1)
     weight_decays: list[Any] = Field(min_length=1)

@@ -9,6 +9,7 @@ from typing import Any
 
 from cobaye import kinds, recipes
 from cobaye.config import (
+    backbone_keys,
     class_decay_keys,
     grids,
     model_keys,
@@ -72,9 +73,11 @@ class _Reader:
         content, grid = grids.expand(yaml_files.read_yaml(self.file), self.file)
         raw = schema.checked(schema.StudyFile, content, self.file)
         schema.refuse_unknown(raw.dataset, self.datasets, self.file, "dataset", "dataset")
-        self._check_form(raw)
-        if raw.backbone is not None:
-            schema.refuse_unknown(raw.backbone, self.backbones, self.file, "backbone", "backbone")
+        for key in raw.models:
+            name(key, self.file)
+        backbones = backbone_keys.names(raw, self.backbones, self.file)
+        self._check_form(raw, bool(backbones))
+        raw = backbone_keys.expand(raw, grid, self.file)
         pairs = grids.pairs(raw, grid, self.file)
         labels = self._labels(raw.weight_decays)
         own_decays = optimizer_keys.weight_decays(raw.optimizers, labels, self.file)
@@ -82,9 +85,10 @@ class _Reader:
         analyses = self._analyses(raw, splits)
         study = Study(
             name=study_name,
-            data=recipes.Data(raw.dataset, raw.backbone),
+            dataset=raw.dataset,
+            backbones=backbones,
             models={
-                name(key, self.file): model_keys.read(model, self.file, f"models.{key}")
+                key: model_keys.read(model, self.file, f"models.{key}")
                 for key, model in raw.models.items()
             },
             optimizers={
@@ -114,25 +118,26 @@ class _Reader:
         output_keys.refuse_networks(study, self.file)
         class_decay_keys.refuse_val(study, self.file)
         output_keys.refuse_decays(study, self.file)
+        output_keys.refuse_one_unit(study, self.file)
         model_keys.refuse_numpy(study, self.file)
         model_keys.refuse_together(study, self.file)
         grids.refuse_readings(study, self.file)
         return study
 
-    def _check_form(self, raw: schema.StudyFile) -> None:
+    def _check_form(self, raw: schema.StudyFile, has_backbone: bool) -> None:
         """Refuse keys that the form of the inputs rules out: features, images or image files."""
-        if raw.baseline and raw.backbone is None:
+        if raw.baseline and not has_backbone:
             raise ConfigError(f"{self.file}: baseline: true: needs a backbone")
         kind = self.datasets[raw.dataset].kind.kind
         form = kinds.constant("datasets", kind, "FORM", "images")
-        if form == "features" and raw.backbone is not None:
+        if form == "features" and has_backbone:
             raise ConfigError(f"{self.file}: backbone: {raw.dataset} holds features, not images")
-        if form == "files" and raw.backbone is None:
+        if form == "files" and not has_backbone:
             raise ConfigError(
                 f"{self.file}: backbone: missing: {raw.dataset} holds image files, which only a "
                 "backbone reads (or resize them all: kind image-folder-resized)"
             )
-        on_features = form == "features" or raw.backbone is not None
+        on_features = form == "features" or has_backbone
         for name, model in raw.models.items():
             known = model.kind in kinds.names("networks")
             takes = kinds.constant("networks", model.kind, "INPUT") if known else None

@@ -21,12 +21,12 @@ def network(config: Config, backbone: str) -> recipes.Kind:
 def has_baseline(config: Config, study: str) -> bool:
     """Tell whether the last layer of a study's backbone is evaluated beside its runs."""
     entry = config.studies[study]
-    if entry.baseline is not None or entry.data.backbone is None:
+    if entry.baseline is not None or len(entry.backbones) != 1:
         return bool(entry.baseline)
     if any(model.loss != "cross-entropy" for model in entry.models.values()):
         return False
-    trained = config.backbones[entry.data.backbone].study
-    return trained is not None and config.studies[trained].data.dataset == entry.data.dataset
+    trained = config.backbones[entry.backbones[0]].study
+    return trained is not None and config.studies[trained].dataset == entry.dataset
 
 
 def is_unseen(config: Config, data: recipes.Data) -> bool:

@@ -47,7 +47,7 @@ def gather_features(config: Config, dataset: str, backbone: str, split: str) -> 
 def train(config: Config, study: str, **run: Any) -> Needs:
     """Return the needs of a run; where a table gives its recipe, of any that it may turn out."""
     entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
-    data = sizes(config, entry.data)
+    data = sizes(config, entry.data_of(run["model"]))
     learned = facts.learned_splits(config, study, Run(**{**run, "seed": int(run["seed"])}))
     rows = sum(data.images[split] for split in learned)
     data = dataclasses.replace(data, images={**data.images, "train": rows})
@@ -61,7 +61,8 @@ def train(config: Config, study: str, **run: Any) -> Needs:
 def evaluate(config: Config, study: str, **run: Any) -> Needs:
     """Return the needs of the evaluation of a run too."""
     entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
-    data, epochs = sizes(config, entry.data), max(each.epochs for each in optimizers)
+    data = sizes(config, entry.data_of(run["model"]))
+    epochs = max(each.epochs for each in optimizers)
     return _most(resources.evaluating(model, entry.train_epochs, epochs, data) for model in models)
 
 
@@ -111,7 +112,7 @@ def evaluate_baseline(config: Config, study: str) -> Needs:
 def tabulate(config: Config, study: str, maker: str = "") -> Needs:
     """Return the needs of reading the predictions of every run."""
     entry = config.studies[study]
-    return resources.tabulating(len(entry.runs()), sizes(config, entry.data))
+    return resources.tabulating(len(entry.runs()), sizes(config, entry.sources[0]))
 
 
 def analyse(config: Config, study: str, maker: str) -> Needs:
@@ -129,7 +130,7 @@ def analyse(config: Config, study: str, maker: str) -> Needs:
     if "predictions.parquet" in read:
         needs = tabulate(config, study)
     elif "checkpoints" in read and splits:
-        needs = _refitting(len(entry.runs()), sizes(config, entry.data), splits)
+        needs = _refitting(len(entry.runs()), sizes(config, entry.sources[0]), splits)
     draws = entry.analyses[maker].options.get("draws", 0)
     return needs._replace(minutes=needs.minutes + 5 * (1 + draws // 2000))
 
@@ -155,7 +156,8 @@ def inspect_run(config: Config, study: str, analysis: str, state: str, **run: An
     """
     entry = config.studies[study]
     passes = kinds.constant("analyses", analysis, "PASSES", 0)
-    model, data = entry.models[run["model"]], sizes(config, entry.data)
+    model = entry.models[run["model"]]
+    data = sizes(config, entry.data_of(run["model"]))
     needs = resources.evaluating(model, "last", passes, data)
     memory = facts.analysis(config, study, analysis).options.get("memory", 0)
     return needs._replace(megabytes=needs.megabytes + memory)
@@ -166,10 +168,9 @@ def choose_weight_decay(config: Config, study: str, way: str) -> Needs:
     entry = config.studies[study]
     if not facts.splits_of_way(config, study, way):
         return LIGHT
-    data = sizes(config, entry.data)
     longest = _most(
-        resources.training(model, optimizer, data, entry.threads)
-        for model in entry.models.values()
+        resources.training(model, optimizer, sizes(config, entry.data_of(name)), entry.threads)
+        for name, model in entry.models.items()
         for optimizer in entry.optimizers.values()
     )
     folds = entry.per_class[way].options.get("folds", 1)

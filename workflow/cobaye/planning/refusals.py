@@ -30,12 +30,12 @@ def of_network(config: Config, study: str, model: str, root: Path = Path()) -> l
         except CobayeError as error:
             return [f"{where}.{error}"]
     smallest = kinds.constant("networks", network.kind, "SMALLEST")
-    shape = _shape(config.datasets[of_study.data.dataset], root)
+    shape = _shape(config.datasets[of_study.dataset], root)
     if smallest is None or shape is None or network.options["resize"] or min(shape[1:]) >= smallest:
         return []
     return [
         f"{where}.kind: {network.kind!r} takes images of {smallest}×{smallest} pixels and more, "
-        f"and those of {of_study.data.dataset} have {shape[1]}×{shape[2]}: set its resize"
+        f"and those of {of_study.dataset} have {shape[1]}×{shape[2]}: set its resize"
     ]
 
 
@@ -54,7 +54,7 @@ def of_figure(config: Config, study: str, figure: str, root: Path = Path()) -> l
     """Return which classes a figure of a study names that its dataset lacks, as sentences."""
     of_study = config.studies[study]
     named = of_study.figures[figure].options.get("classes", ())
-    path = root / paths.DATASET.format(dataset=of_study.data.dataset) / "classes.json"
+    path = root / paths.DATASET.format(dataset=of_study.dataset) / "classes.json"
     if not named:
         return []
     try:
@@ -64,7 +64,7 @@ def of_figure(config: Config, study: str, figure: str, root: Path = Path()) -> l
     known = [*names, *map(str, range(len(names)))]
     where = f"{config.folder / 'studies' / study}.yaml: figures.{figure}.classes"
     return [
-        f"{where}: no class {name!r} in {of_study.data.dataset}: {nearest(name, known)[:300]}"
+        f"{where}: no class {name!r} in {of_study.dataset}: {nearest(name, known)[:300]}"
         for name in named
         if name not in known
     ]

@@ -55,7 +55,7 @@ def tabulate(config: Config, study: str, maker: str) -> stages.Told:
     has_baseline = facts.has_baseline(config, study)
     recipe = {
         "runs": _plain(of_study.runs()),
-        "dataset": of_study.data.dataset,
+        "dataset": of_study.dataset,
         "baseline": has_baseline,
         "grid": hyperparameters.of_study(of_study),
     }
@@ -77,7 +77,7 @@ def analyse(config: Config, study: str, maker: str) -> stages.Told:
             for run, state in looked_at
         ]
         return stages.Told(recipe, (), inputs)
-    recipe = {"options": asked.options, "data": of_study.data}
+    recipe = {"options": asked.options, "data": of_study.sources[0]}
     recipe |= {"tables": facts.tables_of_analysis(config, study, maker)}
     read: list[Run] = []
     if kinds.constant("analyses", maker, "READS_RUNS"):
@@ -100,7 +100,8 @@ def inspect_run(
 ) -> stages.Told:
     """Return the options of an analysis that looks inside a run."""
     of_study = config.studies[study]
-    recipe = {"options": facts.analysis(config, study, analysis).options, "data": of_study.data}
+    options = facts.analysis(config, study, analysis).options
+    recipe = {"options": options, "data": of_study.data_of(identity["model"])}
     network = ("networks", of_study.models[identity["model"]].kind)
     inputs = [("train", {"study": study, **identity})]
     return stages.Told(recipe, (network, ("analyses", analysis)), inputs)
@@ -113,8 +114,8 @@ def choose_weight_decay(config: Config, study: str, way: str) -> stages.Told:
     recipe = {
         "options": facts.way(config, study, way).options,
         "tables": facts.tables_of_way(config, study, way),
-        "data": of_study.data,
-        "unseen": facts.is_unseen(config, of_study.data),
+        "data": of_study.sources[0],
+        "unseen": all(facts.is_unseen(config, data) for data in of_study.sources),
         "trainings": [
             {
                 "model": model,
@@ -131,7 +132,9 @@ def tell_story(config: Config, study: str) -> stages.Told:
     """Return the tables that a story is told from."""
     of_study = config.studies[study]
     tables = [*table_names.STORY, *(["rivals"] if "rivals" in of_study.analyses else [])]
-    return stages.Told({"data": of_study.data, "tables": tables})
+    backbones = "`, `".join(of_study.backbones) or None
+    data = recipes.Data(of_study.dataset, backbones)
+    return stages.Told({"data": data, "tables": tables})
 
 
 def plot(config: Config, study: str, figure: str) -> stages.Told:

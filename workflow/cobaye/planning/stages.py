@@ -86,7 +86,7 @@ def training(config: Config, study: str, run: Run) -> recipes.Training:
     engine = kinds.constant("optimizers", optimizer.algorithm.kind, "ENGINE", engine)
     start = runs.warm_start(of_study, run)
     return recipes.Training(
-        data=of_study.data,
+        data=of_study.data_of(run.model),
         engine="batched" if of_study.together else engine,
         model=model.network,
         optimizer=optimizer,
@@ -143,7 +143,8 @@ def without_decay(config: Config, study: str, run: Run) -> recipes.Training:
 def evaluate(config: Config, study: str, **identity: Any) -> Told:
     """Return what is measured of a run."""
     of_study, run = config.studies[study], Run(**identity)
-    recipe = recipes.Evaluation(of_study.data, of_study.train_epochs, of_study.evaluate_splits)
+    data = of_study.data_of(run.model)
+    recipe = recipes.Evaluation(data, of_study.train_epochs, of_study.evaluate_splits)
     among = [run.model]
     if runs.origins(of_study).get(run) == "grid":
         among = of_study.derived_runs()[run][0].among

@@ -20,7 +20,7 @@ def of_study(config: Config, study: str) -> list[str]:
     for maker in makers:
         files += [f"{paths.TABLES}/{file}" for file in table_names.made_by(maker).values()]
         files.append(f"{paths.TABLES}/{maker}.json")
-    if entry.data.backbone is None:
+    if not entry.backbones:
         files += [f"{paths.TABLES}/{file}" for file in table_names.DESCRIPTIONS]
     for way in entry.per_class:
         files += [f"{paths.TABLES}/chosen-{way}.{suffix}" for suffix in ("csv", "json")]

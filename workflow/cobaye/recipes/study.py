@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from typing import Literal
 
+from cobaye.errors import ConfigError
 from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split, TrainEpochs
 
 # Which engine a study asks for; auto: the fastest one that supports each recipe.
@@ -42,6 +43,17 @@ class Derived:
     def optimizer(self) -> str:
         """The name at the optimizer's place of their paths."""
         return f"epochs-{self.epochs}"
+
+
+def model_on(model: str, backbone: str) -> str:
+    """Return the name of a model on the features of one of a study's several backbones."""
+    return f"{model}@{backbone}"
+
+
+def model_and_backbone(name: str) -> tuple[str, str]:
+    """Return the two parts of a name that `model_on` made; the backbone is "" for other names."""
+    model, _, backbone = name.partition("@")
+    return model, backbone
 
 
 def per_class_label(way: str) -> str:
@@ -92,7 +104,10 @@ class Backbone:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Study:
-    """A study: every model × optimizer × λ × seed, on the images or on a backbone's features.
+    """A study: every model × optimizer × λ × seed, on the images or on backbones' features.
+
+    backbones: () where the models learn from the images. Each of several has models of its own,
+    named by `model_on`.
 
     baseline: whether the backbone's last layer is evaluated as well; None: where the backbone was
     trained on the same dataset. pairs: the (model, optimizer) that are trained; None: all.
@@ -102,7 +117,8 @@ class Study:
     """
 
     name: str
-    data: Data
+    dataset: str
+    backbones: tuple[str, ...]
     models: dict[str, Model]
     optimizers: dict[str, Optimizer]
     weight_decays: tuple[str, ...]
@@ -123,6 +139,26 @@ class Study:
     derived: tuple[Derived, ...] = ()
     per_class: dict[str, Kind] = dataclasses.field(default_factory=dict)
     own_decays: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    def data_of(self, model: str) -> Data:
+        """Return what a model learns from."""
+        several = len(self.backbones) > 1
+        return Data(self.dataset, model_and_backbone(model)[1]) if several else self.sources[0]
+
+    @property
+    def sources(self) -> list[Data]:
+        """What the models learn from: one per backbone, in the order of the config."""
+        return [Data(self.dataset, backbone) for backbone in self.backbones or [None]]
+
+    @property
+    def data(self) -> Data:
+        """What all models learn from; raises ConfigError where there are several backbones."""
+        if len(self.backbones) > 1:
+            raise ConfigError(
+                f"studies/{self.name}.yaml: backbones: {list(self.backbones)}: what was asked for "
+                "needs a study of one backbone"
+            )
+        return self.sources[0]
 
     def decays(self, optimizer: str) -> tuple[str, ...]:
         """Return the λ that an optimizer is trained with."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 STORY = """\
 # {{ study }}: what λ does to a class, and what chance does
 
-Learned from {% if backbone %}features of the backbone `{{ backbone }}` on {% endif -%}
+Learned from {% if backbone %}features of the backbone{{ "s" if "," in backbone }}
+`{{ backbone }}` on {% endif -%}
 the dataset `{{ dataset }}`.
 Losses are {{ losses }} at the last epoch;
 the best λ is chosen on the validation split; intervals are at the level of the analysis.

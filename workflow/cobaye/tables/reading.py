@@ -23,7 +23,11 @@ _TEXT = (
     *("first", "second", "worst", "best_on_val"),
 )
 # Text in this table alone: in shrunk-curves, `shrunk` is a number of nats.
-_TEXT_OF = {"class-gains": ("shrunk",)}
+_TEXT_OF = {
+    "class-gains": ("shrunk",),
+    "transfer": ("chosen_on", "judged_on", "best_chosen_on", "best_judged_on"),
+    "variance-shares": ("reference",),
+}
 
 
 def read(folder: Path, table: str, manifest: manifests.Manifest) -> pd.DataFrame:
