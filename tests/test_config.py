@@ -847,6 +847,8 @@ def test_a_run_that_learns_from_val_reads_it_and_asks_for_its_memory(folder):
     # The table of rivals reads all of these, and the backbone's own last layer.
     told = plan.stage("analyse", study="tiny", maker="rivals")
     assert told.recipe["ways"] == ["val", "refit"]
+    assert told.uses == (("analyses", "rivals"), ("networks", "linear"))
+    assert plan.stage("analyse", study="tiny", maker="classes").uses == (("analyses", "classes"),)
     assert told.recipe["baseline"] == facts.has_baseline(config, "tiny")
     assert ("evaluate", runs.identity("tiny", refit)) in told.inputs
     assert (("evaluate_baseline", {"study": "tiny"}) in told.inputs) == told.recipe["baseline"]
