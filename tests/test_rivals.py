@@ -37,7 +37,7 @@ def planted(heads, truth, images=1500, metrics=None, best=None):
     labels = torch.multinomial(torch.softmax(logits, 1), 1, generator=generator)[:, 0]
     if metrics is None:
         metrics = pd.DataFrame({"weight_decay": list(heads), "epoch": 1, "loss": 1.0})
-    return _rival_heads.Path(
+    return _rival_heads.LambdaPath(
         runs=dict.fromkeys((label, 0) for label in heads),
         best=best or next(iter(heads)),
         metrics=metrics,

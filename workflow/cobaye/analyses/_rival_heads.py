@@ -25,8 +25,8 @@ from cobaye.tables import reading
 
 # A checkpoint: "head.weight", "head.bias", and constants of normalisation on images.
 Head = Mapping[str, Tensor]
-# Numbers of logits that `mix` keeps: 1.2 GB.
-KEPT = 300_000_000
+# Numbers of logits that `mix` keeps: 0.4 GB.
+KEPT = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rival:
 
 
 @dataclass(frozen=True)
-class Path:
+class LambdaPath:
     """The finite runs of one configuration, and what chooses among them.
 
     runs: λ and seed → run. best: the best single λ. metrics: of val, a row per run and epoch. seed:
@@ -92,7 +92,7 @@ def load_head(run: Finished, epoch: int | None = None) -> Head:
     return checkpoints.load(run.trained.check(run.folder, f"checkpoints/{paths.checkpoint(last)}"))
 
 
-def untrained(path: Path) -> list[Rival]:
+def untrained(path: LambdaPath) -> list[Rival]:
     """Return the rivals that need no training, the best single λ first.
 
     Those are left out that would be another one: with one λ, or with one epoch, as at an optimum.
@@ -105,13 +105,13 @@ def untrained(path: Path) -> list[Rival]:
     return rivals
 
 
-def one(path: Path) -> Rival:
+def one(path: LambdaPath) -> Rival:
     """Return the classifier of the best single λ."""
     heads = {seed: path.head(path.best, seed) for seed in path.seeds(path.best)}
     return Rival("one", f"λ = {path.best}", 1, heads)
 
 
-def temperature(path: Path) -> Rival:
+def temperature(path: LambdaPath) -> Rival:
     """Return the best single λ at a temperature (Guo et al. 2017)."""
     heads, fitted = {}, []
     for seed, head in one(path).heads.items():
@@ -120,7 +120,7 @@ def temperature(path: Path) -> Rival:
     return Rival("temperature", f"T = {_mean(fitted)}", 2, heads)
 
 
-def bias(path: Path) -> Rival:
+def bias(path: LambdaPath) -> Rival:
     """Return the best single λ at a temperature, with a bias per class: see `_refitted.bias`."""
     heads, found = {}, []
     for seed, head in one(path).heads.items():
@@ -131,7 +131,7 @@ def bias(path: Path) -> Rival:
     return Rival("bias", chosen, path.val.classes + 3, heads)
 
 
-def joint(path: Path) -> Rival:
+def joint(path: LambdaPath) -> Rival:
     """Return the λ whose validation loss is lowest at a temperature of its own."""
     fitted: dict[str, dict[int, float]] = {}
     means = []
@@ -150,7 +150,7 @@ def joint(path: Path) -> Rival:
     return Rival("joint", f"λ = {label}, T = {_mean(fitted[label].values())}", 2, heads)
 
 
-def mix(path: Path) -> Rival:
+def mix(path: LambdaPath) -> Rival:
     """Return the linear mix of the heads of all λ that suits val: see `_refitted.mix`."""
     heads, found = {}, []
     centre = [float(label == path.best) for label in path.labels]
@@ -163,7 +163,7 @@ def mix(path: Path) -> Rival:
     return Rival("mix", f"{len(centre)} weights, sum {total}", len(centre), heads)
 
 
-def stop(path: Path) -> Rival:
+def stop(path: LambdaPath) -> Rival:
     """Return the λ and the epoch whose validation loss is lowest; ties go to the larger λ."""
     trained = path.metrics[(path.metrics["epoch"] > 0) & np.isfinite(path.metrics["loss"])]
     means = trained.groupby(["weight_decay", "epoch"], as_index=False)["loss"].agg(
@@ -178,7 +178,7 @@ def stop(path: Path) -> Rival:
     return Rival("stop", f"λ = {label}, epoch {epoch}", 2, heads)
 
 
-def stop_per_class(path: Path) -> Rival:
+def stop_per_class(path: LambdaPath) -> Rival:
     """Return the best single λ, each class's row from the epoch of its lowest validation loss."""
     heads, chosen = {}, []
     for seed in path.seeds(path.best):

@@ -12,7 +12,7 @@ import torch
 
 from cobaye import kinds, recipes
 from cobaye.analyses import _rival_heads, _rival_tables
-from cobaye.analyses._rival_heads import Path, Rival
+from cobaye.analyses._rival_heads import LambdaPath, Rival
 from cobaye.data import splits
 from cobaye.evaluation.baseline import HEAD
 from cobaye.models.scoring import BLOCK, Forward, scores
@@ -99,13 +99,13 @@ def _path(
     val: splits.Split,
     device: str,
     seed: int,
-) -> Path:
+) -> LambdaPath:
     """Return the path of a configuration's finite runs, by λ and seed."""
     keys = zip(metrics["weight_decay"], metrics["seed"], strict=True)
     known = np.array([key in runs for key in keys])
     network, _ = trained_model(next(iter(runs.values())).trained)
     forward = Forward(network, tuple(val.inputs.shape[1:]), val.classes, device)
-    return Path(runs, best, metrics[known & (metrics["split"] == "val")], val, forward, seed)
+    return LambdaPath(runs, best, metrics[known & (metrics["split"] == "val")], val, forward, seed)
 
 
 def _of(table: pd.DataFrame, group: Mapping[str, str]) -> pd.DataFrame:

@@ -103,7 +103,7 @@ def _forest(ax: Axes, rivals: pd.DataFrame, measure: str, factor: float, better:
 
 
 def _limits(means: np.ndarray, ends: np.ndarray, better: int) -> tuple[float, float]:
-    """Return an axis of all ends (E, R) but those of rivals that lose more than any gains.
+    """Return an axis of all ends (E, R) but those of rivals that lose far more than any gains.
 
     Such a rival would else leave no room to see the others.
     """
@@ -111,7 +111,7 @@ def _limits(means: np.ndarray, ends: np.ndarray, better: int) -> tuple[float, fl
         return -1.0, 1.0
     gains = ends * better
     most = max(gains.max(), 0.0)
-    near = means * better >= -most if most else means < np.inf
+    near = means * better >= -1.5 * most if most else means < np.inf
     least = min(gains[:, near].min(), 0.0)
     pad = 0.06 * (most - least) or 1.0
     left, right = sorted((better * (most + pad), better * (least - pad)))

@@ -142,7 +142,7 @@ def _refitting(heads: int, data: Sizes, splits: Sequence[str]) -> Needs:
     Assumed: ten visits of val by all heads, as if none were held.
     """
     logits = data.images["val"] * data.classes
-    held = data.bytes(*splits) + 4 * min(heads * logits, 3e8) + 24 * logits
+    held = data.bytes(*splits) + 4 * min(heads * logits, 1e8) + 24 * logits
     images = 10 * heads * data.images["val"] + 20 * sum(data.images[each] for each in splits)
     seconds = images * 2 * data.values * data.classes / resources.FLOPS
     return resources.needs(held, seconds + data.bytes(*splits) / resources.READING)

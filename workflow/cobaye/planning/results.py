@@ -92,7 +92,10 @@ def analyse(config: Config, study: str, maker: str) -> stages.Told:
     if kinds.constant("analyses", maker, "READS_BASELINE", False):
         recipe |= {"baseline": facts.has_baseline(config, study)}
         inputs += [("evaluate_baseline", {"study": study})] * recipe["baseline"]
-    return stages.Told(recipe, [("analyses", maker)], inputs)
+    # An analysis that names networks builds them.
+    built = of_study.models.values() if kinds.constant("analyses", maker, "NETWORKS") else ()
+    uses = {("analyses", maker), *(("networks", model.kind) for model in built)}
+    return stages.Told(recipe, uses, inputs)
 
 
 def inspect_run(
