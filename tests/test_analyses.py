@@ -359,51 +359,113 @@ def test_predictions_that_are_none_are_refused_by_name(tmp_path):
         _sweeps.read_predictions(path)
 
 
-def rivals(verdicts):
-    """Return the table `rivals` of so many ways; the next one lost all its runs."""
-    columns = {"loss": (-0.005, -0.007, -0.003), "accuracy": (0, -0.01, 0.01), "tenth": (0, -1, 1)}
-    rows = [{"rival": "one", "loss": 0.9, "accuracy": 0.7, "verdict": "the best single λ"}]
-    # What is no λ for each class has its own story.
-    rows.append({"rival": "temperature", "loss_difference": -1.0, "verdict": "beats one λ"})
-    names = ("val", "shrunk", "hypergradient")
-    for way, verdict in zip(names, verdicts, strict=False):
-        row = {"rival": way, "verdict": verdict}
-        for measure, values in columns.items():
-            ends = zip(("difference", "low", "high"), values, strict=True)
-            row |= {f"{measure}_{end}": value for end, value in ends}
-        rows.append(row)
-    lost = {"rival": names[len(verdicts) % 3], "verdict": "no run stayed finite"}
-    rows += [lost] * (len(verdicts) < 3)
-    return pd.DataFrame(rows).assign(model="m", optimizer="o")
-
-
+ENDS = ("difference", "low", "high")
 WORSE, UNKNOWN, BEATS = "worse than one λ", "not known to differ from one λ", "beats one λ"
 
 
+def rivals(judged):
+    """Return the table `rivals`: name → verdict and change of loss; "lost" had no finite run."""
+    rows = [{"rival": "one", "loss": 0.9, "accuracy": 0.7, "verdict": "the best single λ"}]
+    for name, (verdict, change) in judged.items():
+        row = {"rival": name, "verdict": verdict, "chosen": f"T of {name}"}
+        for measure, value in (("loss", change), ("accuracy", -change), ("tenth", 0.0)):
+            around = zip(ENDS, (value, value - 0.002, value + 0.002), strict=True)
+            row |= {f"{measure}_{end}": each for end, each in around}
+        rows.append(row)
+    measured = [f"{name}_{end}" for name in ("loss", "accuracy", "tenth") for end in ENDS]
+    rows.append({"rival": "hypergradient", **dict.fromkeys(measured, np.nan)})
+    return pd.DataFrame(rows).assign(model="m", optimizer="o")
+
+
 @pytest.mark.parametrize(
-    ("verdicts", "said", "not_said"),
+    ("judged", "said", "not_said"),
     [
         (
-            (WORSE, UNKNOWN, BEATS),
+            {"val": (WORSE, 0.02), "temperature": (BEATS, -0.006), "shrunk": (BEATS, -0.005)},
             [
-                "3 more classifiers with a λ for each class",
-                "by each class's lowest validation loss: −0.0050 (−0.0070 to −0.0030) in test loss",
-                "+0.0 (−1.0 to +1.0) points of accuracy",
-                "+0.0 (−100.0 to +100.0) in the worst tenth",
-                "Choosing by the cross-fitted hypergradient beats one λ",
-                "choosing by each class's lowest validation loss is worse",
+                "judged on test beside the best single λ (loss 0.9000, accuracy 70.0 %).",
+                "| rival | chosen on val | loss (nats) |",
+                "| temperature | T of temperature | −0.0060 (−0.0080 to −0.0040) | +0.6 (+0.4 to ",
+                "| λ per class: lowest on val | T of val | +0.0200 (+0.0180 to +0.0220) | −2.0 (",
+                "loss, temperature, λ per class: shrunk beat one λ; λ per class: lowest on val",
+                "higher for temperature, λ per class: shrunk; lower for λ per class: lowest",
+                "per class or group changes the loss by −0.0050 (−0.0070 to −0.0030) at best; one ",
+                "one temperature changes it by −0.0060 (−0.0080 to −0.0040).",
             ],
-            ["No way"],
+            ["hypergradient", "is not known"],
         ),
-        ((BEATS,), ["One more classifier", "Choosing by each class's lowest"], ["is worse"]),
-        ((WORSE, UNKNOWN), ["2 more", "No way is known to beat one λ for all; choosing"], [BEATS]),
-        ((), ["No classifier with one stayed finite."], ["more classifier", "λ for all;"]),
+        (
+            {"val": (UNKNOWN, -0.001), "temperature": (UNKNOWN, 0.0005)},
+            [
+                "no rival is known to beat one λ (all rivals together, Holm).",
+                "No rival is known to change accuracy.",
+                "A λ per class or group is not known to lower the loss; one temperature",
+            ],
+            [BEATS, "worse", "higher for"],
+        ),
+        (
+            {"mix": (BEATS, -0.04)},
+            ["mix of the heads of all λ beats one λ"],
+            ["per class or group"],
+        ),
+        ({"mix": (WORSE, 0.04)}, ["lower for mix of the heads of all λ."], ["; lower", "higher"]),
+        ({}, ["No rival stayed finite."], ["| rival |", "Holm"]),
     ],
 )
-def test_the_story_tells_of_a_lambda_for_each_class_what_its_table_says(verdicts, said, not_said):
-    text = told({**opposite(), "rivals": rivals(verdicts)}).partition("**A λ for each")[2]
+def test_the_story_tells_of_rivals_what_their_table_says(judged, said, not_said):
+    text = told({**opposite(), "rivals": rivals(judged)}).partition("**Beside one λ.**")[2]
     assert [sentence for sentence in said if sentence not in text] == []
     assert [sentence for sentence in not_said if sentence in text] == []
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert len(rows) == (2 + len(judged) if judged else 0)
+    assert "nan" not in text
+
+
+def measures(scaled=0.1, error=0.0, rise=0.4):
+    """Return the table `measures` of two λ; error: the lower end of the 0/1 error's spread."""
+    spread = {"loss": 0.4, "scaled_loss": scaled, "brier": 0.07, "error": 0.02}
+    rows = []
+    for name, value in spread.items():
+        ends = {"between_sd": value, "between_sd_low": value / 2, "between_sd_high": 2 * value}
+        ends |= {"rise": rise, "rise_low": rise - 0.1, "rise_high": rise + 0.1}
+        for label in LABELS:
+            rows.append({"measure": name, "weight_decay": label, "best": "1e-2", **ends})
+    table = pd.DataFrame(rows).assign(model="m", optimizer="o")
+    table.loc[table["measure"] == "error", "between_sd_low"] = error
+    return table
+
+
+def test_the_story_tells_confidence_from_error():
+    told_of = lambda table: told({**opposite(), "measures": table}).partition("Confidence or")[2]  # noqa: E731
+    text = told_of(measures())
+    assert "Between λ = 0 and the best λ" in text
+    assert "deviation of 0.400 (0.200 to 0.800) nats." in text
+    assert "it is 0.100 (0.050 to 0.200) nats: what the temperature takes off is confidence" in text
+    assert (
+        "error rate 2.0 (0.0 to 4.0) points, where no difference between classes is known" in text
+    )
+    # From that λ to the best: a rise the other way round is a fall.
+    assert "changes the loss by −0.400 (−0.500 to −0.300) nats" in text
+    assert "the error rate by −40.0 (−50.0 to −30.0) points" in text
+    assert "takes off" not in told_of(measures(scaled=0.5))
+    assert "is known" not in told_of(measures(error=0.01))
+    # Squared errors have no temperature: nothing is told.
+    assert told_of(measures().query("measure == 'loss' or measure == 'error'")) == ""
+
+
+@pytest.mark.parametrize(
+    ("best", "said"),
+    [("1e-2", "It is the largest λ of the study: a larger one"), ("1e-3", ""), ("0", "")],
+)
+def test_a_best_lambda_at_the_end_of_the_grid_is_told(best, said):
+    text = told(changed("class-tests", "best", best))
+    assert ("weight_decays" in text) == bool(said)
+    assert said in text
+
+
+def test_names_of_classes_are_no_markup():
+    text = told(changed("worst-classes", "worst", "<b>_x_|y`"))
+    assert "“&lt;b&gt;\\_x\\_\\|y\\`”" in text
 
 
 def changed(table, column, value):

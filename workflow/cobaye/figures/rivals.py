@@ -13,24 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from cobaye.figures import _panels, _style
+from cobaye.tables import rival_names
 
 NAMES = {"rivals": {}}
 TABLES = ("rivals",)
 
-_WORDS = {
-    "temperature": "temperature",
-    "bias": "bias per class, temperature",
-    "joint": "λ and temperature jointly",
-    "mix": "mix of the heads of all λ",
-    "stop": "early stopping",
-    "stop-per-class": "early stopping per class",
-    "val": "λ per class: lowest on val",
-    "shrunk": "λ per class: shrunk",
-    "hypergradient": "λ per class: hypergradient",
-    "groups": "λ per group of classes",
-    "refit": "one λ, train and val",
-    "baseline": "the backbone's own head",
-}
 # Measure, axis title, factor, sign of what is better.
 _PANELS = (
     ("loss", "change of loss (nats)", 1, -1),
@@ -68,7 +55,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             ax.set_yticks(places, [""] * len(places))
             ax.set_ylim(len(places) - 0.4, -0.6)
             ax.tick_params(axis="y", length=0)
-        row[0].set_yticks(places, [_WORDS.get(name, name) for name in rivals["rival"]])
+        row[0].set_yticks(places, [rival_names.NAMES.get(name, name) for name in rivals["rival"]])
         row[0].set_ylabel(f"{configuration.model} · {configuration.optimizer}\nλ = {one['best']}")
     if configurations:
         fig.legend(handles=_handles(), loc="outside lower center", ncols=4, handlelength=2)

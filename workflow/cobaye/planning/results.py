@@ -134,7 +134,8 @@ def choose_weight_decay(config: Config, study: str, way: str) -> stages.Told:
 def tell_story(config: Config, study: str) -> stages.Told:
     """Return the tables that a story is told from."""
     of_study = config.studies[study]
-    tables = [*table_names.STORY, *(["rivals"] if "rivals" in of_study.analyses else [])]
+    told = (table for table in table_names.STORY_TOO if table in of_study.analyses)
+    tables = [*table_names.STORY, *told]
     backbones = "`, `".join(of_study.backbones) or None
     data = recipes.Data(of_study.dataset, backbones)
     return stages.Told({"data": data, "tables": tables})

@@ -40,7 +40,9 @@ DERIVED_FILES = {
 }
 
 
-# The tables that every story reads; that of `rivals` beside them where a study has it.
+# The tables that every story reads, and those that it reads where the study has the analysis of
+# that name.
+STORY_TOO = ("measures", "rivals")
 STORY = (
     *("runs", "best-lambda", "class-inference", "class-tests", "null-best-lambda", "compromise"),
     *("class-effects", "helped-harmed", "worst-classes", "worst-pairs"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pandas as pd
 
 from cobaye.storage import files, manifests
 from cobaye.storage.jobs import Job
-from cobaye.story import class_decay, template
+from cobaye.story import rivals, template
 from cobaye.tables import reading
 
 _LOSSES = {"cross-entropy": "mean cross-entropies in nats", "squared-error": "mean squared errors"}
@@ -34,7 +36,7 @@ def story(study: str, data: Mapping[str, Any], tables: Mapping[str, pd.DataFrame
     """Return the story, in Markdown: a section per configuration with a run that stayed finite."""
     configurations = []
     for _, test in tables["class-tests"].iterrows():
-        rows = {name: _rows(table, test) for name, table in tables.items()}
+        rows = {name: _plain(_rows(table, test)) for name, table in tables.items()}
         configurations.append(_values(test, rows))
     losses = tables["runs"].get("loss_name", pd.Series(["cross-entropy"])).unique()
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -55,6 +57,17 @@ def _rows(table: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
     return table[(table[keys] == configuration[keys]).all(axis=1)]
 
 
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose names of classes are text in Markdown, whatever they hold."""
+    named = table.columns.intersection(["name", "first", "second", "worst"])
+    escaped = {column: table[column].map(_escaped, na_action="ignore") for column in named}
+    return table.assign(**escaped)
+
+
+def _escaped(name: object) -> str:
+    return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(str(name), quote=False))
+
+
 def _values(test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """Return what the template names of one configuration. test: its row of `class-tests`."""
     runs, images = tables["runs"], tables["class-effects"].drop_duplicates("class")["n"]
@@ -69,6 +82,7 @@ def _values(test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, An
         "classes": len(images),
         "images": " to ".join(f"{count}" for count in sorted({images.min(), images.max()})),
         "best": tables["best-lambda"].iloc[0].to_dict(),
+        "end": _end(test["best"], tables["class-inference"]["weight_decay"].tolist()),
         "minima": _minima(test, tables["null-best-lambda"]),
         "effect": _effect(test, tables["class-inference"]),
         "change": _change(test, tables["helped-harmed"].sort_values("rank")),
@@ -77,12 +91,22 @@ def _values(test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, An
         "wins_elsewhere": _above(gains["classes"].loc[:, "low"], ways),
         "loses": _above(-gains["val and test"].loc[:, "high"], ways),
         **_worst(test, tables),
-        "class_decay": class_decay.values(tables),
+        "confidence": rivals.confidence(tables, tables["helped-harmed"]["against"].iloc[0]),
+        "rivals": rivals.rivals(tables),
     }
 
 
 def _above(values: pd.Series, ways: Sequence[str]) -> list[str]:
     return [way for way in ways if values[way] > 0]
+
+
+def _end(best: str, labels: Sequence[str]) -> str:
+    """Return "largest" or "smallest" where the best λ ends the grid; no λ is below 0."""
+    if len(labels) < 2 or best not in (labels[0], labels[-1]):
+        return ""
+    if best == labels[-1]:
+        return "largest"
+    return "smallest" if float(best) > 0 else ""
 
 
 def _minima(test: pd.Series, null: pd.DataFrame) -> dict[str, Any]:
@@ -155,6 +179,27 @@ def _gain(row: Mapping[str, float]) -> str:
     return _signed([row[name] for name in ("gain", "low", "high")], 4)
 
 
+def _spread(interval: Sequence[float], digits: int) -> str:
+    """Return a value with its interval, without a plus."""
+    value, low, high = (_round_to(each, digits) for each in interval)
+    return value if pd.isna(interval[1]) else f"{value} ({low} to {high})"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the rivals as a table in Markdown."""
+    head = ["rival", "chosen on val", "loss (nats)", "accuracy (points)", "worst tenth (points)"]
+    lines = [head, ["---"] * len(head)]
+    for row in rows:
+        values = [_signed(row["loss"], 4), _signed(row["accuracy"], 1), _signed(row["tenth"], 1)]
+        lines.append([row["name"], str(row["chosen"]), *values])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _names(names: Sequence[str], none: str, one: str, several: str) -> str:
+    """Return names with their verb, in the number that they need."""
+    return f"{', '.join(names)} {one if len(names) == 1 else several}" if names else none
+
+
 def _ends(row: Mapping[str, float]) -> str:
     return f"{row['low']:+.4f} to {row['high']:+.4f}".replace("-", "−")
 
@@ -191,9 +236,12 @@ _FILTERS = {
     "ends": _ends,
     "extract": lambda key, mapping: mapping[key],
     "gain": _gain,
+    "names": _names,
     "round_to": _round_to,
     "share": _share,
     "shares": _shares,
     "signed": _signed,
     "some": _some,
+    "spread": _spread,
+    "table": _table,
 }

@@ -28,6 +28,10 @@ test image{{ "s" if one.images != "1" }}{{ " each" if one.classes > 1 }}.
 The best λ overall is **{{ one.best.weight_decay }}**:
 test loss {{ one.best.test_loss | round_to(3) }},
 accuracy {{ (100 * one.best.test_accuracy) | round_to(1) }} %.
+{%- if one.end %}
+It is the {{ one.end }} λ of the study: a {{ "larger" if one.end == "largest" else "smaller" }} one
+may be better. Add some to `weight_decays`.
+{%- endif %}
 
 {% with minima = one.minima -%}
 {% if minima.classes -%}
@@ -139,31 +143,54 @@ Most confused: “{{ one.pair.first }}” and “{{ one.pair.second }}”,
 {{ one.pair.rate | share }} of whose images are taken for the other.
 {%- endif %}
 
-{%- if one.class_decay is not none %}
+{%- if one.confidence %}
 
-**A λ for each class?** {% if not one.class_decay.ways -%}
-No classifier with one stayed finite.
-{%- else -%}
-{% with ways = one.class_decay.ways, single = one.class_decay.single,
-wins = one.class_decay.wins, loses = one.class_decay.loses -%}
-{{ "One more classifier" if ways | length == 1 else "%d more classifiers" % ways | length }}
-with a λ for each class, judged on test beside the best single one
-(loss {{ single.loss | round_to(4) }}, accuracy {{ (100 * single.accuracy) | round_to(1) }} %):
-{% for way in ways -%}
-by {{ way.by }}: {{ way.loss | signed(4) }} in test loss,
-{{ way.accuracy | signed(1) }} points of accuracy,
-{{ way.tenth | signed(1) }} in the worst tenth of the classes ({{ way.verdict }})
-{{- "; " if not loop.last }}
-{%- endfor %}.
-{% if wins -%}
-Choosing by {{ wins | join(" and by ") }} beats one λ, in mean loss, on the test images of this
-study
-{%- else -%}
-No way is known to beat one λ for all
-{%- endif %}
-{%- if loses %}; choosing by {{ loses | join(" and by ") }} is worse{% endif %}.
+{% with seen = one.confidence -%}
+**Confidence or error?** Between λ = {{ seen.against }} and the best λ, the change of a class's test
+loss varies between classes with a standard deviation of {{ seen.spread.loss | spread(3) }} nats.
+After one temperature per run, fitted on val, it is {{ seen.spread.scaled_loss | spread(3) }} nats
+{%- if seen.less %}: what the temperature takes off is confidence, not error{% endif %}.
+Of the Brier score it is {{ seen.spread.brier | spread(3) }}, of the error rate
+{{ seen.spread.error | spread(1) }} points
+{%- if not seen.error_differs %}, where no difference between classes is known{% endif %}.
+Over all images, the best λ changes the loss by {{ seen.change.loss | signed(3) }} nats,
+{{ seen.change.scaled_loss | signed(3) }} after the temperature, and the error rate by
+{{ seen.change.error | signed(1) }} points.
 {%- endwith %}
 {%- endif %}
+
+{%- if one.rivals %}
+
+{% with seen = one.rivals -%}
+**Beside one λ.** {% if not seen.rows -%}
+No rival stayed finite.
+{%- else -%}
+Each rival is one classifier, chosen on val and judged on test beside the best single λ
+(loss {{ seen.one.loss | round_to(4) }}, accuracy {{ (100 * seen.one.accuracy) | round_to(1) }} %).
+Intervals are for other images of these classes.
+
+{{ seen.rows | table }}
+
+In mean test loss, {{ seen.lower | names("no rival is known to beat", "beats", "beat") }} one λ
+{%- if seen.higher %}; {{ seen.higher | names("", "is worse", "are worse") }}{% endif %}
+(all rivals together, Holm).
+{% if seen.more_accurate or seen.less_accurate -%}
+Accuracy, each interval for itself:
+{%- if seen.more_accurate %} higher for {{ seen.more_accurate | join(", ") }}{% endif -%}
+{{ ";" if seen.more_accurate and seen.less_accurate }}
+{%- if seen.less_accurate %} lower for {{ seen.less_accurate | join(", ") }}{% endif %}.
+{%- else -%}
+No rival is known to change accuracy.
+{%- endif %}
+{%- if seen.has_per_class and seen.temperature %}
+A λ per class or group {% if seen.per_class -%}
+changes the loss by {{ seen.per_class | signed(4) }} at best
+{%- else -%}
+is not known to lower the loss
+{%- endif %}; one temperature changes it by {{ seen.temperature | signed(4) }}.
+{%- endif %}
+{%- endif %}
+{%- endwith %}
 {%- endif %}
 {%- else %}
 
