@@ -132,7 +132,7 @@ def _analysed(tables, groups, lambdas, seeds, names, diverged):
     ]
     return {
         **tables,
-        **backbones.tables(twice, names, backbones.Options(halvings=1), {}),
+        **backbones.tables(twice, names, backbones.Options(halvings=1)),
         **measures.tables(sweeps, names, measures.Options(draws=100), temperatures),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -242,8 +243,20 @@ def opposed(sign):
     return np.outer(each, [0.3, 0.0, -0.3]) + np.array([0.05, 0, 0.05])
 
 
-def analysed(sweeps, trained=None):
-    return backbones.tables(sweeps, [f"c{n}" for n in range(20)], OPTIONS, trained or {})
+CHANGES = (-0.03, -0.01, -0.05)
+
+
+def analysed(sweeps, rivals=None):
+    return backbones.tables(sweeps, [f"c{n}" for n in range(20)], OPTIONS, rivals)
+
+
+def rivals(changes):
+    """Return the table `rivals`: (model, rival) → change of loss; that of accuracy is opposite."""
+    rows = [
+        {"model": model, "optimizer": "o", "rival": name, "loss_difference": change}
+        for (model, name), change in changes.items()
+    ]
+    return pd.DataFrame(rows).assign(accuracy_difference=lambda table: -table["loss_difference"])
 
 
 def _of(table, way):
@@ -254,7 +267,8 @@ def test_a_choice_is_worth_what_it_is_where_it_is_used():
     """a and b want the same, c the opposite: chosen on c, a and b lose what they could gain."""
     effects_of = {"a": opposed(1), "b": opposed(1), "c": opposed(-1)}
     sweeps = [sweep(each, f"m@{name}", seed=ord(name)) for name, each in effects_of.items()]
-    made = analysed(sweeps, {("m@a", "o"): {"val": {0: 0.9}}})
+    changes = {(f"m@{name}", "mix"): value for name, value in zip("abc", CHANGES, strict=True)}
+    made = analysed(sweeps, rivals({**changes, ("m@a", "val"): 0.1, ("m@b", "stop"): np.nan}))
     assert set(made) == set(backbones.TABLES)
     for way in ("val", "shrunk"):
         of = _of(made["transfer"], way).set_index(["chosen_on", "judged_on"])
@@ -273,7 +287,12 @@ def test_a_choice_is_worth_what_it_is_where_it_is_used():
         assert over.loc["gain of other units' λ", "mean"] == pytest.approx(foreign)
         assert set(over["df"]) == {2}
         # Of one backbone alone nothing is said over backbones.
-        assert "gain of a classifier with λ per class" not in over.index
+        assert "change of loss beside one λ" not in over.index
+    over = made["over-backbones"].set_index(["choice", "quantity"]).loc["mix"]
+    expected = stats.ttest_1samp(CHANGES, 0).confidence_interval()
+    row = over.loc["change of loss beside one λ"]
+    assert row[["mean", "low", "high"]].tolist() == pytest.approx([np.mean(CHANGES), *expected])
+    assert over.loc["change of accuracy beside one λ", "mean"] == pytest.approx(-row["mean"])
     shares = made["variance-shares"].query("weight_decay != reference")
     sums = shares.groupby("weight_decay")["share"].sum()
     np.testing.assert_allclose(sums, 1)
@@ -284,19 +303,14 @@ def test_a_choice_is_worth_what_it_is_where_it_is_used():
 
 def test_seeds_are_units_where_there_is_one_backbone():
     runs = sweep(opposed(1), "m", seeds=(0, 3, 5))
-    trained = {("m", "o"): {"shrunk": {0: 0.9, 3: 0.8, 5: 0.7}}}
-    made = analysed([runs], trained)
+    # Rivals are told of backbones: their table has means over seeds.
+    made = analysed([runs], rivals({("m", "mix"): -0.1}))
     assert set(made["transfer"]["chosen_on"]) == {"0", "3", "5"}
     found = made["variance-shares"]["source"].drop_duplicates().tolist()
     assert found == ["class", "class × seed", "seed", "image", "image × seed"]
-    over = made["over-backbones"].set_index(["quantity", "choice"])
-    row = over.loc["gain of a classifier with λ per class", "shrunk"]
-    best = made["transfer"]["best_judged_on"].iloc[0]
-    losses = runs.splits["test"].loss[:, LABELS.index(best)].mean(axis=1, dtype=np.float64)
-    expected = stats.ttest_1samp(losses - [0.9, 0.8, 0.7], 0)
-    assert row["mean"] == pytest.approx(losses.mean() - 0.8)
-    assert [row["low"], row["high"]] == pytest.approx(list(expected.confidence_interval()))
-    assert row["unit"] == "seed"
+    over = made["over-backbones"]
+    assert set(over["unit"]) == {"seed"}
+    assert not over["quantity"].str.contains("beside one λ").any()
 
 
 def test_lambdas_and_seeds_that_a_unit_lacks_are_left_out():

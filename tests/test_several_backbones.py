@@ -129,8 +129,9 @@ def test_the_twin_reads_five_backbones_of_one_network():
         for name in ("glyphs", "glyphs-backbones", "glyphs-backbone", "glyphs-backbone-seeds")
     }
     twin, seeds = read["glyphs-backbones"], read["glyphs-backbone-seeds"]
-    for key in ("dataset", "models", "optimizers", "weight_decays"):
+    for key in ("dataset", "models", "optimizers"):
         assert twin[key] == read["glyphs"][key]
+    assert set(twin["weight_decays"]) < set(read["glyphs"]["weight_decays"])
     for key in ("dataset", "models", "optimizers", "weight_decays"):
         assert seeds[key] == read["glyphs-backbone"][key]
     backbones = yaml.safe_load((ROOT / "config/backbones.yaml").read_text())
@@ -147,7 +148,7 @@ def test_the_workflow_of_two_backbones(fresh):
     gains = pd.read_csv(tables / "transfer.csv")
     assert set(gains["chosen_on"]) == set(gains["judged_on"]) == {"tiny-backbone", "other"}
     over = pd.read_csv(tables / "over-backbones.csv")
-    assert "gain of a classifier with λ per class" in set(over["quantity"])
+    assert "change of loss beside one λ" in set(over["quantity"])
     story = (fresh.folder / "results/tiny/story.md").read_text()
     assert "the backbones `tiny-backbone`, `other` on" in story
     assert fresh.jobs("tiny") == {}
@@ -159,6 +160,6 @@ def test_the_workflow_of_two_backbones(fresh):
 
 
 MORE = """per_class: [val]
-analyses: [classes, backbones, per-class]
+analyses: [classes, backbones, per-class, rivals]
 figures: [transfer, best-lambda-test]
 """

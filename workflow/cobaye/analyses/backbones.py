@@ -10,17 +10,15 @@ import numpy as np
 import pandas as pd
 
 from cobaye.analyses import _sweeps, _transfer, _units
-from cobaye.analyses._sweeps import read_predictions
 from cobaye.data import datasets
-from cobaye.recipes.study import per_class_label
 from cobaye.statistics import random_effects, transfer
 from cobaye.statistics.effects import Interval
-from cobaye.storage import finished_runs
 from cobaye.storage.jobs import Job
+from cobaye.tables import reading
 
 READS_RUNS = ("predictions.parquet",)
-# Runs with a λ per class are judged too, where the study has some.
-READS_CLASS_DECAY = True
+# The rivals of one λ, where the study has them.
+READS_TABLES = {"rivals": "rivals"}
 # It is refused in a study with one backbone and one seed.
 NEEDS_UNITS = True
 TABLES = {
@@ -48,29 +46,30 @@ class Options:
             raise ValueError("seed: not below 0")
 
 
-# Model and optimizer → way → seed → mean loss on test of the run with a λ per class.
-Trained = Mapping[_sweeps.Group, Mapping[str, Mapping[int, float]]]
-
-
 def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     """Return the tables of all models and optimizers with two or more backbones or seeds."""
     dataset = job.recipe["data"]["dataset"]
     job.read("prepare_dataset", {"dataset": dataset})
     names = datasets.names(dataset, job.root)
-    return tables(_sweeps.sweeps(job), names, options, _trained(job))
+    read = [table for table in job.recipe["tables"] if table in READS_TABLES.values()]
+    rivals = reading.read_tables(job, read).get("rivals")
+    return tables(_sweeps.sweeps(job), names, options, rivals)
 
 
 def tables(
-    sweeps: Sequence[_sweeps.Sweep], names: Sequence[str], options: Options, trained: Trained
+    sweeps: Sequence[_sweeps.Sweep],
+    names: Sequence[str],
+    options: Options,
+    rivals: pd.DataFrame | None = None,
 ) -> dict[str, pd.DataFrame]:
-    """Return all tables, by name. names: of the classes."""
+    """Return all tables, by name. names: of the classes. rivals: the table, if there is one."""
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for units in _units.units(sweeps, names, options.level, options.seed):
         pairs = _transfer.rows(units, options.halvings, options.seed)
         parts["variance-shares"].append(units.frame(_shares(units, options.level)))
         parts["transfer"].append(units.frame(pairs))
         intervals = {
-            **_quantities(units, trained, options.level),
+            **_quantities(units, rivals, options.level),
             **_transfer.summary(units, pairs, options.level),
         }
         parts["over-backbones"].append(units.frame(_rows(units, intervals)))
@@ -79,20 +78,6 @@ def tables(
         name: pd.concat(frames, ignore_index=True) if frames else empty
         for name, frames in parts.items()
     }
-
-
-def _trained(job: Job) -> Trained:
-    """Return the mean test losses of the runs with a λ per class that stayed finite."""
-    found: dict[Any, Any] = {}
-    label = {per_class_label(way): way for way in job.recipe["ways"]}
-    for run in job.recipe["class_decay_runs"]:
-        done = finished_runs.finished(job, run)
-        if done.trained.info["finite"]:
-            path = done.evaluated.check(done.folder, "predictions.parquet")
-            mean = read_predictions(path)["test"]["loss"].mean(dtype=np.float64)
-            by_way = found.setdefault((run["model"], run["optimizer"]), {})
-            by_way.setdefault(label[run["weight_decay"]], {})[run["seed"]] = float(mean)
-    return found
 
 
 def _shares(units: _units.Units, level: float) -> list[dict[str, Any]]:
@@ -119,9 +104,11 @@ def _shares(units: _units.Units, level: float) -> list[dict[str, Any]]:
     ]
 
 
-def _quantities(units: _units.Units, trained: Trained, level: float) -> dict[Any, Interval]:
-    """Return (quantity, way or λ) → interval over units, of what each unit has by itself."""
-    by_unit = [_of_unit(units, place, trained) for place in range(len(units.names))]
+def _quantities(
+    units: _units.Units, rivals: pd.DataFrame | None, level: float
+) -> dict[Any, Interval]:
+    """Return (quantity, rival or λ) → interval over units, of what each unit has by itself."""
+    by_unit = [_of_unit(units, place, rivals) for place in range(len(units.names))]
     shared = [key for key in by_unit[0] if all(key in found for found in by_unit)]
     found = {
         key: random_effects.over_units(np.array([each[key] for each in by_unit]), level)
@@ -130,8 +117,8 @@ def _quantities(units: _units.Units, trained: Trained, level: float) -> dict[Any
     return found | _correlation_of_effects(units, level)
 
 
-def _of_unit(units: _units.Units, place: int, trained: Trained) -> dict[Any, float]:
-    """Return (quantity, way or λ) → value of one unit. λ is against the unit's own best."""
+def _of_unit(units: _units.Units, place: int, rivals: pd.DataFrame | None) -> dict[Any, float]:
+    """Return (quantity, rival or λ) → value of one unit. λ is against the unit's own best."""
     view, test = units.views[place], units.views[place].sweep.splits["test"]
     logs = transfer.log_decays(units.weight_decays)
     accuracy = view.correct["test"].values[:, view.reference].mean()
@@ -145,12 +132,13 @@ def _of_unit(units: _units.Units, place: int, trained: Trained) -> dict[Any, flo
     variances = random_effects.components(own, 1)["class"]
     for label, variance in zip(units.labels, variances, strict=True):
         found["sd between classes", label] = np.sqrt(max(variance, 0))
-    for way, losses in trained.get(view.sweep.group, {}).items():
-        seeds = [seed for seed in view.sweep.seeds if seed in losses]
-        best = test.loss[:, view.reference].mean(axis=1, dtype=np.float64)
-        gains = [best[view.sweep.seeds.index(seed)] - losses[seed] for seed in seeds]
-        if seeds:
-            found["gain of a classifier with λ per class", way] = float(np.mean(gains))
+    if rivals is not None and units.factor == "backbone":
+        group = dict(zip(reading.CONFIGURATION, view.sweep.group, strict=True))
+        own_rivals = rivals[(rivals[list(group)] == pd.Series(group)).all(axis=1)]
+        for _, row in own_rivals[own_rivals["loss_difference"].notna()].iterrows():
+            for measure in ("loss", "accuracy"):
+                key = f"change of {measure} beside one λ", row["rival"]
+                found[key] = row[f"{measure}_difference"]
     return found
 
 

@@ -60,7 +60,8 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
     for name in asked:
         schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
         reads = kinds.constant("analyses", name, "READS_TABLES", ())
-        if isinstance(reads, dict) and not set(reads) & set(asked):
+        alone = kinds.constant("analyses", name, "READS_RUNS")
+        if isinstance(reads, dict) and not alone and not set(reads) & set(asked):
             raise ConfigError(
                 f"{path}: analyses.{name}: needs one of {', '.join(reads)} in analyses"
             )
