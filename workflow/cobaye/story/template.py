@@ -61,12 +61,12 @@ There is nothing to compare:
 {{ "one class" if one.classes == 1 else "one λ, or runs that do not differ" }}.
 {%- else -%}
 {% if effect.real -%}
-No: the change of loss from the best λ differs between classes by more than noise
+No: the change of test loss from the best λ varies between classes by more than noise
 {%- else -%}
-That it does not is not known: no change of loss from the best λ differs between classes by more
-than noise
+No difference is known: the change of test loss from the best λ varies no more between classes than
+noise explains
 {%- endif %}
-(variance between classes above 0 at some λ: p = {{ effect.p_between }}, all λ together).
+(test that the variance between classes is 0 at every λ: p = {{ effect.p_between }}).
 Standard deviation of that change one step from the best λ:
 {% for step in effect.steps -%}
 at {{ step.weight_decay }}: {{ step.between_sd | round_to(3) }}
