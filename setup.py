@@ -1,11 +1,11 @@
-"""The wheel: the library, and beside it, in cobaye/workflow/, the workflow, its config and profiles."""
+"""The wheel: the library, and beside it, in cobaye_workflow/, the workflow, config, profiles."""
 
 from setuptools import find_packages, setup
 
 WORKFLOW = {
-    "cobaye.workflow": ("workflow", ["Snakefile", "rules/*.smk", "scripts/*.py", "report/*.rst"]),
-    "cobaye.workflow.config": ("config", ["*.yaml", "studies/*.yaml"]),
-    "cobaye.workflow.profiles": ("profiles", ["*/config.yaml"]),
+    "cobaye_workflow": ("workflow", ["Snakefile", "rules/*.smk", "scripts/*.py", "report/*.rst"]),
+    "cobaye_workflow.config": ("config", ["*.yaml", "studies/*.yaml"]),
+    "cobaye_workflow.profiles": ("profiles", ["*/config.yaml"]),
 }
 
 setup(
