@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+import subprocess
+import sys
 from pathlib import Path
 
 from cobaye import kinds
@@ -19,9 +20,7 @@ def shipped(name: str) -> Path:
 
 
 def installed() -> bool:
-    """Return whether Python finds the library by itself, rather than by PYTHONPATH."""
-    try:
-        metadata.distribution("cobaye")
-    except metadata.PackageNotFoundError:
-        return False
-    return True
+    """Return whether Python finds this library by itself, rather than by PYTHONPATH."""
+    code = f"from {__name__} import SNAKEFILE; print(SNAKEFILE)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True)
+    return done.stdout.strip() == str(SNAKEFILE)

@@ -101,10 +101,30 @@ DECAYS = """\
 weight_decays: [{labels}]
 """
 
-ANALYSES = """\
+OUTPUT = """\
 # What is asked of the finished runs: how classes differ, in which measures, against which rivals.
 analyses: [classes, measures, rivals]
+
+# What is drawn. Without this line, figures of train and val and curves over epochs are added.
+figures: [{figures}]
+
+# Train is evaluated at the last epoch only.
+train_epochs: last
 """
+
+FIGURES = (
+    "class-loss-test",
+    "best-lambda-test",
+    "class-effects",
+    "class-gain",
+    "helped-harmed",
+    "worst-classes",
+    "confusion",
+    "measures",
+    "calibration",
+    "rivals",
+    "weight-norm",
+)
 
 BACKBONE_STUDY = """\
 # The backbone of the study `{name}`: a small ResNet, trained on the training images.
@@ -228,7 +248,8 @@ def study_of_images(name: str) -> str:
 def _study(head: str, data: str, optimizer: str, about: str, logits: float) -> str:
     labels = ", ".join(f'"{label}"' for label in suggestion.weight_decays(logits))
     decays = DECAYS.format(about=about, labels=labels)
-    return "\n".join([head + data, LINEAR, optimizer, decays, ANALYSES])
+    output = OUTPUT.format(figures=", ".join(FIGURES))
+    return "\n".join([head + data, LINEAR, optimizer, decays, output])
 
 
 def renamed(text: str, study: str, name: str) -> str:
