@@ -164,6 +164,12 @@ def test_a_script_that_makes_data_comes_along(here):
     assert (here / script).read_text() == (ROOT / script).read_text()
 
 
+def test_images_are_not_the_workspace_itself(here, capsys):
+    write_images(here)
+    assert main(["init", "s", "--images", "."]) == 1
+    assert f"--images: {here} holds the workspace" in capsys.readouterr().err
+
+
 def bad_labels(folder):
     np.save(folder / "lab.npy", np.arange(60) % 4 + 0.5)
 

@@ -13,7 +13,7 @@ from cobaye.config import study_files
 from cobaye.errors import CobayeError, ConfigError, writable
 from cobaye.storage import files
 from cobaye.storage.paths import RESERVED
-from cobaye.workspace import sources, templates
+from cobaye.workspace import given_data, templates
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,11 +81,15 @@ def init(given: argparse.Namespace) -> list[Path]:
 
 def _of_data(given: argparse.Namespace) -> dict[str, str]:
     if given.like is not None:
-        return sources.of_shipped(given.name, given.like)
+        return given_data.of_shipped(given.name, given.like)
     if given.images is not None:
-        return sources.of_images(given.name, _relative(given.images))
+        if Path.cwd().is_relative_to(given.images):
+            raise ConfigError(
+                f"--images: {given.images} holds the workspace: name another --folder"
+            )
+        return given_data.of_images(given.name, _relative(given.images))
     labels = None if given.labels is None else _relative(given.labels)
-    return sources.of_features(given.name, _relative(given.features or given.parquet), labels)
+    return given_data.of_features(given.name, _relative(given.features or given.parquet), labels)
 
 
 def _relative(path: Path) -> Path:

@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from cobaye.workspace import suggestion
+from cobaye.workspace import suggestion, texts
 from cobaye.workspace.location import SNAKEFILE, installed, shipped
 
-NO_BACKBONE = "# Backbones by name: none is needed for features that are ready.\n"
 # Texts that need no quotes in YAML.
 WORDS = ("all", "train", "val", "test", "exact", "sgd", "step")
 # Images that the backbone's training visits, all epochs together, and the most epochs.
@@ -20,147 +19,6 @@ VISITS, MOST_EPOCHS = 60_000, 100
 # s of `suggestion` for the features of the small ResNet: their scale is its option feature_scale.
 BACKBONE_SCALE = 1.0
 BACKBONE_DECAY = "5e-4"
-
-CONFIG = """\
-# The studies that `snakemake --cores all` builds. Each name is a target too.
-studies: [{name}]
-
-# auto: the GPU if this machine has one, else the CPU. cpu. cuda.
-device: auto
-
-# Share of the machine's memory. Features that would take more are read by memory map.
-memory_share: 0.5
-"""
-
-DATASET = """\
-# Datasets by name. No image is in two splits: train is learned from, val chooses λ, and test is
-# reported on. A fraction is drawn within each class.
-{about}
-{name}:
-  kind: {kind}
-"""
-
-ABOUT = {
-    "features": "# `class_names` may name a file that holds one name per line, in label order.",
-    "image-folder-resized": "# Images become squares of `size` pixels a side.",
-}
-
-MODULE = """\
-# The workflow cobaye, used as a module on the files in config/ of this folder:
-#
-#     snakemake --cores all
-{imports}
-
-configfile: "config/config.yaml"
-
-
-module cobaye:
-    snakefile:
-        {snakefile}
-    config:
-        config
-
-
-use rule * from cobaye
-
-
-# The checks before the first job, such as for missing data. Snakemake drops them from a module.
-onstart:
-    cobaye.onstart()
-"""
-
-LINEAR = """\
-# What is trained: the last layer, softmax regression on the features.
-models:
-  linear: {kind: linear}
-"""
-
-EXACT = """\
-# How: the optimum itself, by full-batch Newton steps. gradient_norm: where the solver stops,
-# about 1e-5 of the gradient at zero weights.
-optimizers:
-  exact:
-    algorithm: {algorithm}
-"""
-
-SGD = """\
-# How: these data are large, so by SGD. The learning rate is 50 over the mean squared length of a
-# row of features. If a run diverges, divide it by 3.
-optimizers:
-  sgd:
-    algorithm: {algorithm}
-    learning_rate: {learning_rate}
-    schedule: {schedule}
-    batch_size: {batch_size}
-    epochs: {epochs}
-"""
-
-DECAYS = """\
-# λ of λ/2 ‖θ‖² beside the mean cross-entropy, in half decades. {about}
-# If the best λ is the first or the last one, add larger or smaller ones: only these are trained.
-weight_decays: [{labels}]
-"""
-
-OUTPUT = """\
-# What is asked of the finished runs: how classes differ, in which measures, against which rivals.
-analyses: [classes, measures, rivals]
-
-# What is drawn. Without this line, figures of train and val and curves over epochs are added.
-figures: [{figures}]
-
-# Train is evaluated at the last epoch only.
-train_epochs: last
-"""
-
-FIGURES = (
-    "class-loss-test",
-    "best-lambda-test",
-    "class-effects",
-    "class-gain",
-    "helped-harmed",
-    "worst-classes",
-    "confusion",
-    "measures",
-    "calibration",
-    "rivals",
-    "weight-norm",
-)
-
-BACKBONE_STUDY = """\
-# The backbone of the study `{name}`: a small ResNet, trained on the training images.
-dataset: {name}
-models:
-  resnet-small: {{kind: resnet-small}}
-optimizers:
-  sgd:
-    algorithm: {{kind: sgd, momentum: 0.9}}
-    learning_rate: 0.05
-    schedule: {{kind: cosine}}
-    batch_size: 64
-    # About {visits} visits of images in all, at most {most} epochs. More may give better features.
-    epochs: {epochs}
-    normalize: channel
-weight_decays: ["{decay}"]
-train_epochs: last
-threads: 2
-analyses: []
-figures: [train-curves, test-curves]
-"""
-
-BACKBONE = """\
-# Backbones by name. A backbone is a trained network without its last layer.
-
-# The network that the study `{name}-backbone` trains on these images. A network that saw more
-# images gives better features. One of torchvision's instead of `run`, its weights downloaded:
-# `torchvision: {{model: resnet18, download: true}}`, and in datasets.yaml `kind: image-folder`
-# without `size`.
-{name}-resnet-small:
-  run:
-    study: {name}-backbone
-    model: resnet-small
-    optimizer: sgd
-    weight_decay: "{decay}"
-"""
 
 
 def common(name: str) -> dict[str, str]:
@@ -171,8 +29,8 @@ def common(name: str) -> dict[str, str]:
         imports, snakefile = "", json.dumps(str(SNAKEFILE), ensure_ascii=False)
     profile = "profiles/default/config.yaml"
     return {
-        "Snakefile": MODULE.format(imports=imports, snakefile=snakefile),
-        "config/config.yaml": CONFIG.format(name=name),
+        "Snakefile": texts.MODULE.format(imports=imports, snakefile=snakefile),
+        "config/config.yaml": texts.CONFIG.format(name=name),
         profile: shipped(profile).read_text(encoding="utf-8"),
     }
 
@@ -180,7 +38,11 @@ def common(name: str) -> dict[str, str]:
 def dataset(name: str, kind: str, options: Mapping[str, Any]) -> str:
     """Return datasets.yaml with one dataset."""
     lines = [line for key, value in options.items() for line in _lines(key, value)]
-    return DATASET.format(about=ABOUT[kind], name=name, kind=kind) + "\n".join(lines) + "\n"
+    return (
+        texts.DATASET.format(about=texts.ABOUT[kind], name=name, kind=kind)
+        + "\n".join(lines)
+        + "\n"
+    )
 
 
 def _lines(key: str, value: Any) -> list[str]:
@@ -204,13 +66,13 @@ def _flow(value: Any) -> str:
 
 def trained_backbone(name: str) -> str:
     """Return backbones.yaml with the network that a study of the workspace trains."""
-    return BACKBONE.format(name=name, decay=BACKBONE_DECAY)
+    return texts.BACKBONE.format(name=name, decay=BACKBONE_DECAY)
 
 
 def study_of_backbone(name: str, images: int) -> str:
     """Return the study that trains the backbone on so many images."""
     epochs = max(10, min(MOST_EPOCHS, round(VISITS / images)))
-    return BACKBONE_STUDY.format(
+    return texts.BACKBONE_STUDY.format(
         name=name, epochs=epochs, visits=VISITS, most=MOST_EPOCHS, decay=BACKBONE_DECAY
     )
 
@@ -227,7 +89,7 @@ def study_of_features(name: str, scale: suggestion.Scale) -> str:
     return _study(
         f"# One weight decay for every class? {size}.\n",
         f"dataset: {name}\n",
-        (SGD if "learning_rate" in recipe else EXACT).format(**flow),
+        (texts.SGD if "learning_rate" in recipe else texts.EXACT).format(**flow),
         about,
         scale.logits,
     )
@@ -239,7 +101,7 @@ def study_of_images(name: str) -> str:
     return _study(
         "# One weight decay for every class? The last layer on the features of a small ResNet.\n",
         f"dataset: {name}\nbackbone: {name}-resnet-small\n",
-        EXACT.format(algorithm=_flow(algorithm)),
+        texts.EXACT.format(algorithm=_flow(algorithm)),
         "The range suits features\n# of the small ResNet.",
         BACKBONE_SCALE,
     )
@@ -247,9 +109,9 @@ def study_of_images(name: str) -> str:
 
 def _study(head: str, data: str, optimizer: str, about: str, logits: float) -> str:
     labels = ", ".join(f'"{label}"' for label in suggestion.weight_decays(logits))
-    decays = DECAYS.format(about=about, labels=labels)
-    output = OUTPUT.format(figures=", ".join(FIGURES))
-    return "\n".join([head + data, LINEAR, optimizer, decays, output])
+    decays = texts.DECAYS.format(about=about, labels=labels)
+    output = texts.OUTPUT.format(figures=", ".join(texts.FIGURES))
+    return "\n".join([head + data, texts.LINEAR, optimizer, decays, output])
 
 
 def renamed(text: str, study: str, name: str) -> str:

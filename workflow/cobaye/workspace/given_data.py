@@ -17,7 +17,7 @@ from cobaye import kinds
 from cobaye.config import yaml_files
 from cobaye.data.datasets import Prepared, check
 from cobaye.errors import ConfigError, DataError, nearest
-from cobaye.workspace import suggestion, templates
+from cobaye.workspace import suggestion, templates, texts
 from cobaye.workspace.location import shipped
 
 FRACTIONS = {"test": 0.3, "val": 0.2}
@@ -46,7 +46,7 @@ def of_features(name: str, features: Path, labels: Path | None) -> dict[str, str
         )
     return {
         "config/datasets.yaml": templates.dataset(name, "features", options),
-        "config/backbones.yaml": templates.NO_BACKBONE,
+        "config/backbones.yaml": texts.NO_BACKBONE,
         f"config/studies/{name}.yaml": templates.study_of_features(name, scale),
     }
 
