@@ -38,9 +38,12 @@ ORDER = [
     "figures",
     "story",
     "analyses",
+    "workspace",
 ]
-# What reads the config and plans from it, for the Snakefile alone.
-PARSE = ("config", "planning")
+# What reads the config and plans from it, for the Snakefile alone, and what writes a config.
+PARSE = ("config", "planning", "workspace")
+# The library's door and the command line's, of no room.
+DOORS = ("cobaye", "cobaye.__main__")
 # What `snakemake --lint` asks for and is declined: the environment is one, pinned in
 # requirements.txt for every rule, so that plain pip is enough.
 DECLINED_LINTS = {"Specify a conda environment or container for each rule."}
@@ -75,7 +78,7 @@ def room(module):
 
 @pytest.fixture(scope="module")
 def graph():
-    return {name: imported(file) for name, file in MODULES.items() if name != "cobaye"}
+    return {name: imported(file) for name, file in MODULES.items() if name not in DOORS}
 
 
 def test_rooms_import_only_from_those_before_them(graph):

@@ -1,0 +1,209 @@
+"""The ways in which the workflow is used outside its clone: all find the same results."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from tests.conftest import ROOT
+
+SOURCES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "Snakefile")
+FOLDERS = ("workflow", "config", "profiles")
+# What `snakedeploy deploy-workflow` writes to workflow/Snakefile.
+DEPLOYED = """\
+from snakemake.utils import min_version
+
+min_version("6.10.0")
+
+
+configfile: "config/config.yaml"
+
+
+# declare the repository as a module
+module cobaye:
+    snakefile:
+        "{snakefile}"
+    config:
+        config
+
+
+# use all rules from the repository
+use rule * from cobaye
+"""
+
+
+def run(*command, cwd, path=""):
+    """Run a command with a PYTHONPATH, by default without."""
+    done = subprocess.run(
+        list(map(str, command)),
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    done.stdout += done.stderr
+    return done
+
+
+def good(*command, **options):
+    done = run(*command, **options)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def edit(file, **lines):
+    """Replace the lines of a YAML file that begin with these keys."""
+    text = file.read_text()
+    for key, value in lines.items():
+        text, count = re.subn(rf"^( *{key}): .*", rf"\1: {value}", text, flags=re.MULTILINE)
+        assert count == 1, key
+    file.write_text(text)
+
+
+SNAKEMAKE = ("-m", "snakemake", "--cores", "2")
+SMALL = {"weight_decays": '["1e-1", "1e-3"]', "figures": "[class-loss-test]"}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A copy of what is built and deployed: building leaves files beside the sources."""
+    folder = tmp_path_factory.mktemp("clone")
+    for name in SOURCES:
+        shutil.copy(ROOT / name, folder)
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(clone):
+    options = ("--no-deps", "--no-build-isolation", "--quiet", "-w", "dist")
+    good(sys.executable, "-m", "pip", "wheel", *options, ".", cwd=clone)
+    (file,) = (clone / "dist").glob("*.whl")
+    return file
+
+
+def test_the_wheel_holds_licence_library_workflow_config_and_profile(wheel):
+    held = {
+        re.sub(r"^cobaye-[^/]*dist-info/", "", name) for name in zipfile.ZipFile(wheel).namelist()
+    }
+    assert "licenses/LICENSE" in held
+    library = (ROOT / "workflow").rglob("cobaye/**/*.py")
+    assert held >= {str(file.relative_to(ROOT / "workflow")) for file in library}
+    for folder, patterns in [
+        (ROOT / "workflow", ["Snakefile", "rules/*", "scripts/*.py", "report/*"]),
+        (ROOT, ["config/*.yaml", "config/studies/*", "profiles/*/*"]),
+    ]:
+        files = [file for pattern in patterns for file in folder.glob(pattern)]
+        assert len(files) > len(patterns)
+        assert held >= {f"cobaye_workflow/{file.relative_to(folder)}" for file in files}
+    assert not [name for name in held if "egg-info" in name]
+
+
+def test_licence_version_and_date_agree():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["license"] == citation["license"] == "MIT"
+    assert (ROOT / "LICENSE").read_text().startswith("MIT License\n")
+    assert project["version"] == citation["version"]
+    released = f"\n## {citation['version']} ({citation['date-released']})\n"
+    assert released in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_catalogue_of_workflows_finds_what_it_asks_for():
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    profile = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    flags = usage["mandatory-flags"]["flags"].split("--")[1:]
+    stated = {flag.split()[0]: flag.split()[1:] for flag in flags}
+    for key in ("rerun-triggers", "resources"):
+        assert stated[key] == profile[key]
+    assert (stated["rerun-incomplete"] == []) is profile["rerun-incomplete"]
+    assert set(usage["software-stack-deployment"].values()) == {False}
+    assert (ROOT / "workflow/Snakefile").is_file()
+    assert (ROOT / "config/README.md").is_file()
+
+
+@pytest.fixture
+def installed(wheel, tmp_path):
+    """The folder of programs of an environment with the wheel, and all that this one has."""
+    venv.create(tmp_path / "venv", with_pip=False)
+    (packages,) = (tmp_path / "venv/lib").glob("python*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    programs = tmp_path / "venv/bin"
+    pip = (sys.executable, "-m", "pip", "--python", programs / "python", "install", "-q")
+    good(*pip, "--no-deps", "--no-index", "--ignore-installed", wheel, cwd=tmp_path)
+    return programs
+
+
+@pytest.mark.slow
+def test_every_way_in_finds_the_results_of_a_workspace(clone, installed, tmp_path):
+    """By the installed wheel, from a clone, and as deployed: from a clone, or from a host."""
+    space, python = tmp_path / "space", installed / "python"
+    space.mkdir()
+    labels = np.arange(120) % 3
+    generator = np.random.default_rng(0)
+    means = generator.standard_normal((3, 5))
+    np.save(space / "emb.npy", means[labels] + generator.standard_normal((120, 5)))
+    np.save(space / "lab.npy", labels)
+    given = ("--features", "emb.npy", "--labels", "lab.npy")
+    good(installed / "cobaye", "init", "my-study", *given, cwd=space)
+    assert str(tmp_path) not in (space / "Snakefile").read_text()
+    edit(space / "config/studies/my-study.yaml", analyses="[classes]", **SMALL)
+
+    (space / "lab.npy").rename(space / "away.npy")
+    refused = run(python, *SNAKEMAKE, cwd=space)
+    assert refused.returncode == 1
+    assert "config/datasets.yaml: my-study: lab.npy is missing" in refused.stdout
+    assert not (space / "resources").exists()
+    (space / "away.npy").rename(space / "lab.npy")
+    good(python, *SNAKEMAKE, cwd=space)
+    assert (space / "results/my-study/story.md").exists()
+    assert (space / "results/my-study/figures/class-loss-test.svg").exists()
+
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
+    for command in (["init", "-q"], ["add", *SOURCES, *FOLDERS], ["commit", "-qm", "x"]):
+        good(*git, *command, cwd=clone)
+    shutil.rmtree(space / ".snakemake")
+    (space / "workflow").mkdir()
+    deployed = space / "workflow/Snakefile"
+    nothing = "Nothing to be done"
+    elsewhere = ("-n", "-s", clone / "Snakefile", "-d", space)
+    assert nothing in good(sys.executable, *SNAKEMAKE, *elsewhere, cwd=tmp_path)
+    deployed.write_text(DEPLOYED.format(snakefile=clone / "workflow/Snakefile"))
+    assert nothing in good(sys.executable, *SNAKEMAKE, "-n", "-s", deployed, cwd=space)
+    hosted = f"git+file://{clone}/workflow/Snakefile@HEAD"
+    deployed.write_text(DEPLOYED.format(snakefile=hosted))
+    assert nothing in good(python, *SNAKEMAKE, "-n", "-s", deployed, cwd=space)
+
+
+@pytest.mark.slow
+def test_images_and_a_clone_on_the_path(clone, tmp_path):
+    """A folder of images and a backbone trained on them; the library is found by PYTHONPATH."""
+    generator = np.random.default_rng(0)
+    for label in range(3):
+        (tmp_path / f"images/{label}").mkdir(parents=True)
+        for number in range(10):
+            pixels = generator.integers(0, 80, (32, 32, 3), np.uint8)
+            pixels[..., label] += 100
+            Image.fromarray(pixels).save(tmp_path / f"images/{label}/{number}.png")
+    init = (sys.executable, "-m", "cobaye", "init", "mine", "--images", "images")
+    good(*init, cwd=tmp_path, path=str(clone / "workflow"))
+    assert f'"{clone}/workflow/Snakefile"' in (tmp_path / "Snakefile").read_text()
+    edit(tmp_path / "config/studies/mine-backbone.yaml", epochs=2)
+    edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
+    good(sys.executable, *SNAKEMAKE, cwd=tmp_path)
+    assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()

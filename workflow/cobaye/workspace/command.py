@@ -1,0 +1,98 @@
+"""The command `cobaye`: its arguments, and one message for what cannot be done."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from cobaye.config import study_files
+from cobaye.errors import CobayeError, ConfigError, writable
+from cobaye.storage import files
+from cobaye.storage.paths import RESERVED
+from cobaye.workspace import given_data, templates
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit status."""
+    given = _parser().parse_args(arguments)
+    try:
+        written = init(given)
+    except CobayeError as error:
+        print(f"cobaye: {error}", file=sys.stderr)
+        return 1
+    place = "" if given.folder == Path() else f"cd {given.folder}, then "
+    print("\n".join(f"wrote {file}" for file in written))
+    print(f"Look at config/studies/{given.name}.yaml, then: {place}snakemake --cores all")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cobaye", description="With many classes, does one weight decay suit every class?"
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    command = commands.add_parser("init", help="make a workspace: config, a study, a Snakefile")
+    command.add_argument("name", help="of the study: small letters, digits, '-', '.'")
+    data = command.add_mutually_exclusive_group(required=True)
+    for flag, holds in [
+        ("--features", "features (N, D): .npy, .npz, .safetensors or .parquet"),
+        ("--parquet", "a table with the columns features and labels: as --features"),
+        ("--images", "a folder with one folder of images per class, or train/ and test/ with them"),
+    ]:
+        data.add_argument(flag, type=Path, metavar="PATH", help=holds)
+    data.add_argument("--like", metavar="STUDY", help="a study that comes with the workflow")
+    command.add_argument("--labels", type=Path, metavar="PATH", help="labels (N,), from 0")
+    command.add_argument(
+        "--folder", type=Path, default=Path(), help="of the workspace (default: the present one)"
+    )
+    return parser
+
+
+def init(given: argparse.Namespace) -> list[Path]:
+    """Write a workspace; return its files. Raises CobayeError, and writes nothing then."""
+    study = Path("config/studies") / f"{given.name}.yaml"
+    study_files.name(given.name, study)
+    if given.name in RESERVED:
+        raise ConfigError(f"{study}: a study may not be named {given.name!r}")
+    if given.labels is not None and (given.images or given.like):
+        raise ConfigError("--labels: for --features and --parquet only")
+    for key in ("features", "parquet", "images", "labels"):
+        if getattr(given, key) is not None:
+            setattr(given, key, Path(os.path.abspath(getattr(given, key))))
+    with writable(given.folder):
+        given.folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.chdir(given.folder):
+        texts = templates.common(given.name) | _of_data(given)
+        if there := [name for name in texts if os.path.lexists(name)]:
+            raise ConfigError(
+                f"{', '.join(there)}: there already, and no file is overwritten: make a workspace "
+                "of its own with --folder"
+            )
+        for name, text in texts.items():
+            with writable(name):
+                Path(name).parent.mkdir(parents=True, exist_ok=True)
+            files.write_bytes(name, text.encode())
+    return [given.folder / name for name in texts]
+
+
+def _of_data(given: argparse.Namespace) -> dict[str, str]:
+    if given.like is not None:
+        return given_data.of_shipped(given.name, given.like)
+    if given.images is not None:
+        if Path.cwd().is_relative_to(given.images):
+            raise ConfigError(
+                f"--images: {given.images} holds the workspace: name another --folder"
+            )
+        return given_data.of_images(given.name, _relative(given.images))
+    labels = None if given.labels is None else _relative(given.labels)
+    return given_data.of_features(given.name, _relative(given.features or given.parquet), labels)
+
+
+def _relative(path: Path) -> Path:
+    """Return a path relative to the workspace, where it lies inside."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
