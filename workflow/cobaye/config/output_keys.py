@@ -47,6 +47,8 @@ OVER_LAMBDA = (
     "helped-harmed",
     "worst-classes",
 )
+# Those that show the checkpoints by epoch: left out of the default where only the last is kept.
+BY_EPOCH = ("test-curves",)
 # The analyses of a study whose file does not list any.
 LAST_LAYER_ANALYSES = ("classes", "measures")
 
@@ -105,16 +107,28 @@ def refuse_one_unit(study: Study, path: Path) -> None:
             )
 
 
+def left_out(one_lambda: bool, only_last: bool) -> tuple[str, ...]:
+    """Return the figures that the default leaves out.
+
+    one_lambda: whether each optimizer has one λ. only_last: whether each run keeps its last
+    checkpoint alone.
+    """
+    return (*(OVER_LAMBDA if one_lambda else ()), *(BY_EPOCH if only_last else ()))
+
+
 def figures(
-    given: Given, makers: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
+    given: Given,
+    makers: Iterable[str],
+    known: Mapping[str, str],
+    left_out: Iterable[str],
+    path: Path,
 ) -> dict[str, recipes.Kind]:
     """Return the figures of a study: name → kind with its options.
 
     makers: who makes the study's tables: its analyses, and `table_names.DERIVED`. known: every
-    figure's name → kind. one_lambda: whether each optimizer has one λ.
+    figure's name → kind. left_out: of the default.
     """
     if given is None:
-        left_out = OVER_LAMBDA if one_lambda else ()
         wanted = [name for name in LAST_LAYER_FIGURES if name not in left_out]
         drawn = [name for name in wanted if not table_names.lacking(known[name], makers)]
         given = dict.fromkeys(drawn)

@@ -62,8 +62,10 @@ def evaluate(config: Config, study: str, **run: Any) -> Needs:
     """Return the needs of the evaluation of a run too."""
     entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
     data = sizes(config, entry.data_of(run["model"]))
-    epochs = max(each.epochs for each in optimizers)
-    return _most(resources.evaluating(model, entry.train_epochs, epochs, data) for model in models)
+    kept = max(len(recipes.kept_epochs(entry.keep, each.epochs)) for each in optimizers)
+    return _most(
+        resources.evaluating(model, entry.train_epochs, kept - 1, data) for model in models
+    )
 
 
 def _candidates(
