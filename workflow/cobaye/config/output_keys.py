@@ -47,8 +47,6 @@ OVER_LAMBDA = (
     "helped-harmed",
     "worst-classes",
 )
-# Those that show the checkpoints by epoch: left out of the default where only the last is kept.
-BY_EPOCH = ("test-curves",)
 # The analyses of a study whose file does not list any.
 LAST_LAYER_ANALYSES = ("classes", "measures")
 
@@ -107,13 +105,14 @@ def refuse_one_unit(study: Study, path: Path) -> None:
             )
 
 
-def left_out(one_lambda: bool, only_last: bool) -> tuple[str, ...]:
+def left_out(one_lambda: bool, only_last: bool, known: Mapping[str, str]) -> list[str]:
     """Return the figures that the default leaves out.
 
     one_lambda: whether each optimizer has one λ. only_last: whether each run keeps its last
-    checkpoint alone.
+    checkpoint alone. known: as of `figures`.
     """
-    return (*(OVER_LAMBDA if one_lambda else ()), *(BY_EPOCH if only_last else ()))
+    by_epoch = [name for name in known if kinds.constant("figures", known[name], "BY_EPOCH")]
+    return [*(OVER_LAMBDA if one_lambda else ()), *(by_epoch if only_last else ())]
 
 
 def figures(

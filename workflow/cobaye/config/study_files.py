@@ -223,7 +223,7 @@ class _Reader:
         makers = [*analyses, *([table_names.DERIVED] if raw.derived else [])]
         decays = [own_decays.get(name, raw.weight_decays) for name in raw.optimizers]
         known = self.known_figures
-        left_out = output_keys.left_out(max(map(len, decays)) == 1, raw.keep == "last")
+        left_out = output_keys.left_out(max(map(len, decays)) == 1, raw.keep == "last", known)
         figures = output_keys.figures(raw.figures, makers, known, left_out, self.file)
         for name, figure in figures.items():
             self._refuse_splits(name, figure, raw.evaluate_splits)
