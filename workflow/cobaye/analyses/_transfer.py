@@ -8,7 +8,7 @@ import numpy as np
 
 from cobaye.analyses._units import Units
 from cobaye.randomness import derived_seed
-from cobaye.statistics import choices, random_effects, shrinkage, transfer
+from cobaye.statistics import choices, random_effects, reliability, shrinkage, transfer
 from cobaye.statistics.effects import Interval
 from cobaye.statistics.sample import Sample
 
@@ -19,7 +19,7 @@ def chosen(val: Sample, reference: int, way: str) -> np.ndarray:
     """Return the place of the λ that a way chooses for each class on val, (K,)."""
     if way == "val":
         return choices.chosen_per_class(val.means, reference)
-    return shrinkage.shrink(val.relative_to(reference), reference).chosen()
+    return reliability.lowest(shrinkage.curves(val.relative_to(reference), reference))
 
 
 def gains(units: Units, way: str) -> Interval:
