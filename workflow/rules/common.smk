@@ -212,22 +212,31 @@ def refuse_missing_data():
         raise WorkflowError("\n".join(problems))
 
 
+NO_SPACE = (
+    "Not enough space is free. Make some, or have the study keep fewer checkpoints: the key keep "
+    "(config/README.md)"
+)
+
+
 def refuse_what_does_not_fit():
     """Say, before any job, what each study will write; stop if there is not so much space."""
-    if not say_what_is_written():
-        raise WorkflowError(
-            "Not enough space is free. Make some, or have the study keep fewer checkpoints: the "
-            "key keep (config/README.md)"
-        )
+    lines, fits = disk.said(disk.by_study(CONFIG, jobs_that_write()))
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    if not fits:
+        raise WorkflowError(NO_SPACE)
 
 
-def say_what_is_written():
-    """Say what each study will write beside what is free; return whether it fits."""
-    written = []
-    for job in workflow.dag.needrun_jobs():
+def say_what_does_not_fit():
+    """Say the same at the end of a dry run, if its jobs are known."""
+    if workflow.dag is not None:
+        lines, fits = disk.said(disk.by_study(CONFIG, jobs_that_write()))
+        print(*lines, *([] if fits else [NO_SPACE]), sep="\n", file=sys.stderr, flush=True)
+
+
+def jobs_that_write():
+    """The jobs that leave something large, those of groups run by run."""
+    # At the end of a dry run, all jobs count as finished.
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
         name, identity = GROUPS.get(job.rule.name, (job.rule.name, dict(job.wildcards.items())))
         if name in disk.PARTS:
-            written += disk.jobs(CONFIG, name, identity, job.output)
-    lines, fits = disk.said(disk.by_study(CONFIG, written))
-    print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr, flush=True)
-    return fits
+            yield from disk.jobs(CONFIG, name, identity, job.output)
