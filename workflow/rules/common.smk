@@ -14,7 +14,7 @@ sys.path.insert(0, str(WORKFLOW))
 from cobaye import figures, kinds
 from cobaye.config import Config, yaml_files
 from cobaye.errors import CobayeError
-from cobaye.planning import facts, needs, refusals, runs, targets
+from cobaye.planning import disk, facts, needs, refusals, runs, targets
 from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Run
 from cobaye.storage import code_digest, manifests, paths, sources, table_names
@@ -44,6 +44,12 @@ code_digest.announce_tree()
 
 STUDIES = CONFIG.studies.values()
 TOGETHER = [(study.name, group) for study in STUDIES for group in runs.groups(study)]
+# Their jobs: rule → what each run's rule is, and which group.
+GROUPS = {
+    f"{name}_together_{study}_{group}": (name, {"study": study, "group": group})
+    for name in ("train", "evaluate")
+    for study, group in TOGETHER
+}
 ACROSS_RUNS = [
     kind for kind in kinds.names("analyses") if not kinds.constant("analyses", kind, "STATES")
 ]
@@ -204,3 +210,33 @@ def refuse_missing_data():
                 problems += [f"config/backbones.yaml: {name}: {problem}" for problem in missing]
     if problems:
         raise WorkflowError("\n".join(problems))
+
+
+NO_SPACE = (
+    "Not enough space is free. Make some, or have the study keep fewer checkpoints: the key keep "
+    "(config/README.md)"
+)
+
+
+def refuse_what_does_not_fit():
+    """Say, before any job, what each study will write; stop if there is not so much space."""
+    lines, fits = disk.said(disk.by_study(CONFIG, jobs_that_write()))
+    print(*lines, sep="\n", file=sys.stderr, flush=True)
+    if not fits:
+        raise WorkflowError(NO_SPACE)
+
+
+def say_what_does_not_fit():
+    """Say the same at the end of a dry run, if its jobs are known."""
+    if workflow.dag is not None:
+        lines, fits = disk.said(disk.by_study(CONFIG, jobs_that_write()))
+        print(*lines, *([] if fits else [NO_SPACE]), sep="\n", file=sys.stderr, flush=True)
+
+
+def jobs_that_write():
+    """The jobs that leave something large, those of groups run by run."""
+    # At the end of a dry run, all jobs count as finished.
+    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+        name, identity = GROUPS.get(job.rule.name, (job.rule.name, dict(job.wildcards.items())))
+        if name in disk.PARTS:
+            yield from disk.jobs(CONFIG, name, identity, job.output)

@@ -95,12 +95,13 @@ def load_head(run: Finished, epoch: int | None = None) -> Head:
 def untrained(path: LambdaPath) -> list[Rival]:
     """Return the rivals that need no training, the best single λ first.
 
-    Those are left out that would be another one: with one λ, or with one epoch, as at an optimum.
+    Those are left out that would be another one: with one λ, or with one epoch, as at an optimum
+    or where a study keeps the last checkpoint alone.
     """
     rivals = [one(path), temperature(path), bias(path)]
     if len(path.labels) > 1:
         rivals += [joint(path), mix(path)]
-    if path.metrics["epoch"].max() > 1:
+    if path.metrics.loc[path.metrics["epoch"] > 0, "epoch"].nunique() > 1:
         rivals += [stop(path), stop_per_class(path)]
     return rivals
 

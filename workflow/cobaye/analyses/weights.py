@@ -32,11 +32,11 @@ class Options:
 
 
 def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
-    """Compare kernels after each epoch, and their distributions after the last, with epoch 0."""
+    """Compare kernels after each kept epoch with epoch 0; distributions, after the last alone."""
     network, _ = run.forward()
     kernels, initial = rotations.kernels(network), run.tensors(0)
     rows = []
-    for epoch in range(run.last + 1):
+    for epoch in run.kept:
         now = run.tensors(epoch)
         turned = rotations.rotations(kernels, initial, now, options.near)
         rows += [{"epoch": epoch, **row} for row in turned]

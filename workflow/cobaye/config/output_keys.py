@@ -106,16 +106,29 @@ def refuse_one_unit(study: Study, path: Path) -> None:
             )
 
 
+def left_out(one_lambda: bool, only_last: bool, known: Mapping[str, str]) -> list[str]:
+    """Return the figures that the default leaves out.
+
+    one_lambda: whether each optimizer has one λ. only_last: whether each run keeps its last
+    checkpoint alone. known: as of `figures`.
+    """
+    by_epoch = [name for name in known if kinds.constant("figures", known[name], "BY_EPOCH")]
+    return [*(OVER_LAMBDA if one_lambda else ()), *(by_epoch if only_last else ())]
+
+
 def figures(
-    given: Given, makers: Iterable[str], known: Mapping[str, str], one_lambda: bool, path: Path
+    given: Given,
+    makers: Iterable[str],
+    known: Mapping[str, str],
+    left_out: Iterable[str],
+    path: Path,
 ) -> dict[str, recipes.Kind]:
     """Return the figures of a study: name → kind with its options.
 
     makers: who makes the study's tables: its analyses, and `table_names.DERIVED`. known: every
-    figure's name → kind. one_lambda: whether each optimizer has one λ.
+    figure's name → kind. left_out: of the default.
     """
     if given is None:
-        left_out = OVER_LAMBDA if one_lambda else ()
         wanted = [name for name in LAST_LAYER_FIGURES if name not in left_out]
         drawn = [name for name in wanted if not table_names.lacking(known[name], makers)]
         given = dict.fromkeys(drawn)

@@ -174,6 +174,7 @@ class StudyFile(Strict):
     penalize_bias: bool = True
     penalize_scales: bool = True
     train_epochs: recipes.TrainEpochs = "every"
+    keep: Any = "all"
     threads: Count = 1
     baseline: bool | None = None
     engine: Engine = "auto"

@@ -10,6 +10,7 @@ from typing import Any
 from cobaye import kinds, recipes
 from cobaye.config import (
     backbone_keys,
+    checkpoint_keys,
     class_decay_keys,
     grids,
     model_keys,
@@ -112,6 +113,7 @@ class _Reader:
             derived=grids.derived(raw, grid, self.file),
             per_class=class_decay_keys.read(raw, analyses, self.file),
             own_decays=own_decays,
+            keep=checkpoint_keys.read(raw.keep, self.file),
         )
         for each in study.derived:
             name(each.name, self.file)
@@ -122,6 +124,7 @@ class _Reader:
         model_keys.refuse_numpy(study, self.file)
         model_keys.refuse_together(study, self.file)
         grids.refuse_readings(study, self.file)
+        checkpoint_keys.refuse(study, self.file)
         return study
 
     def _check_form(self, raw: schema.StudyFile, has_backbone: bool) -> None:
@@ -219,9 +222,9 @@ class _Reader:
     ) -> dict[str, recipes.Kind]:
         makers = [*analyses, *([table_names.DERIVED] if raw.derived else [])]
         decays = [own_decays.get(name, raw.weight_decays) for name in raw.optimizers]
-        one_lambda = max(map(len, decays)) == 1
         known = self.known_figures
-        figures = output_keys.figures(raw.figures, makers, known, one_lambda, self.file)
+        left_out = output_keys.left_out(max(map(len, decays)) == 1, raw.keep == "last", known)
+        figures = output_keys.figures(raw.figures, makers, known, left_out, self.file)
         for name, figure in figures.items():
             self._refuse_splits(name, figure, raw.evaluate_splits)
         return figures

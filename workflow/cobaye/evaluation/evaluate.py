@@ -1,4 +1,4 @@
-"""Evaluation: every checkpoint of a run on every split; means, means by class, predictions."""
+"""Evaluation: every kept checkpoint of a run on every split; means, means by class, predictions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cobaye.models.scoring import BLOCK, Forward, Scores, probability_scores, sc
 from cobaye.models.temperature import fit_temperature
 from cobaye.storage import checkpoints, paths, resume
 from cobaye.storage.jobs import Job
-from cobaye.storage.manifests import trained_model
+from cobaye.storage.manifests import kept_epochs, trained_model
 from cobaye.tables.writing import write_parquet
 
 
@@ -49,7 +49,7 @@ def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path
     forward, tables = Forward(model, shape, classes, job.device), Tables(classes, loss)
     last = trained.info["epochs"]
     with torch.inference_mode():
-        for epoch in tqdm(range(last + 1), unit="checkpoint", mininterval=1.0):
+        for epoch in tqdm(kept_epochs(trained), unit="checkpoint", mininterval=1.0):
             path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
             logits = forward.load(checkpoints.load(path))
             if epoch == last:

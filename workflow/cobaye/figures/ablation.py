@@ -18,6 +18,8 @@ from cobaye.figures import _configuration_curves, _panels, _style
 NAMES = {"ablation": {}}
 TABLES = ("metrics", "runs", "best-lambda")
 SPLITS = ("train", "test")
+# The option that is a number of last epochs, whose checkpoints must all be kept.
+LAST_EPOCHS = "epochs"
 
 _TEST: dict[str, Any] = {"color": _style.INK, "marker": "o", "markersize": 5, "linestyle": "none"}
 _TRAIN: dict[str, Any] = {**_TEST, "markerfacecolor": "white", "color": _style.GREY}

@@ -13,6 +13,8 @@ from cobaye.figures._trial_curves import legend, panel
 
 NAMES = {"derived-curves": {}}
 TABLES = ("derived", "derived-history", "derived-metrics")
+# Scores of held-out images by epoch: it needs checkpoints between the first and the last.
+BY_EPOCH = True
 
 
 @dataclass(frozen=True)

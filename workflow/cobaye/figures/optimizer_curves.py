@@ -13,6 +13,8 @@ from cobaye.figures import _configuration_curves, _epoch_curves, _panels
 
 NAMES = {"optimizer-curves": {}}
 TABLES = ("history", "metrics", "runs", "best-lambda")
+# Scores of held-out images by epoch: it needs checkpoints between the first and the last.
+BY_EPOCH = True
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ NAMES = {
     "rotation-layca": {"family": "layca"},
 }
 TABLES = ("rotation", "history", "metrics", "runs")
+# Scores of held-out images by epoch: it needs checkpoints between the first and the last.
+BY_EPOCH = True
 SPLITS = ("val",)
 
 _TRAIN = {"linestyle": (0, (4, 1.6)), "linewidth": 1.0}

@@ -13,6 +13,8 @@ from cobaye.figures import _epoch_curves
 
 NAMES = {"test-curves": {}}
 TABLES = ("metrics", "runs", "best-lambda", "baseline")
+# Scores of held-out images by epoch: it needs checkpoints between the first and the last.
+BY_EPOCH = True
 
 
 @dataclass(frozen=True)

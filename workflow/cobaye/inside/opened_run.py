@@ -1,4 +1,4 @@
-"""A finished run, opened: its weights after any epoch, its network, and the images of a split."""
+"""A finished run, opened: its weights after each kept epoch, its network, a split."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ class Inside:
     def last(self) -> int:
         """The number of the last epoch."""
         return self.trained.info["epochs"]
+
+    @property
+    def kept(self) -> list[int]:
+        """The epochs that have a checkpoint, rising: 0, the last, and what the study keeps."""
+        return manifests.kept_epochs(self.trained)
 
     @property
     def epoch(self) -> int:

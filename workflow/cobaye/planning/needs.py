@@ -46,7 +46,7 @@ def gather_features(config: Config, dataset: str, backbone: str, split: str) -> 
 
 def train(config: Config, study: str, **run: Any) -> Needs:
     """Return the needs of a run; where a table gives its recipe, of any that it may turn out."""
-    entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
+    entry, (models, optimizers) = config.studies[study], candidates(config, study, run)
     data = sizes(config, entry.data_of(run["model"]))
     learned = facts.learned_splits(config, study, Run(**{**run, "seed": int(run["seed"])}))
     rows = sum(data.images[split] for split in learned)
@@ -60,13 +60,15 @@ def train(config: Config, study: str, **run: Any) -> Needs:
 
 def evaluate(config: Config, study: str, **run: Any) -> Needs:
     """Return the needs of the evaluation of a run too."""
-    entry, (models, optimizers) = config.studies[study], _candidates(config, study, run)
+    entry, (models, optimizers) = config.studies[study], candidates(config, study, run)
     data = sizes(config, entry.data_of(run["model"]))
-    epochs = max(each.epochs for each in optimizers)
-    return _most(resources.evaluating(model, entry.train_epochs, epochs, data) for model in models)
+    kept = max(len(recipes.kept_epochs(entry.keep, each.epochs)) for each in optimizers)
+    return _most(
+        resources.evaluating(model, entry.train_epochs, kept - 1, data) for model in models
+    )
 
 
-def _candidates(
+def candidates(
     config: Config, study: str, identity: dict[str, Any]
 ) -> tuple[list[recipes.Model], list[recipes.Optimizer]]:
     """Return the models and optimizers that a run may have."""

@@ -172,7 +172,8 @@ def training(
 def evaluating(model: recipes.Kind, train_epochs: str, epochs: int, sizes: Sizes) -> Needs:
     """Return what evaluate asks for: all splits held, each checkpoint on each, block by block.
 
-    train_epochs: of the train split, "every" checkpoint or the "last".
+    train_epochs: of the train split, "every" checkpoint or the "last". epochs: how many checkpoints
+    there are beside that of the initial weights.
     """
     splits = tuple(sizes.images)
     images = sum(sizes.images.values())

@@ -99,6 +99,7 @@ def training(config: Config, study: str, run: Run) -> recipes.Training:
         train_only=model.train_only,
         precision=of_study.precision,
         warm_start=start and start.weight_decay,
+        keep=of_study.keep,
     )
 
 

@@ -163,7 +163,7 @@ class Training:
     θ: the parameters of the parts in `train_only`. penalize_bias, penalize_scales: whether θ
     includes biases, and the scales of normalisation layers. precision: of parameters, inputs and
     steps. warm_start: the λ, as in its path, of the run whose last weights this one starts from.
-    train_on: the splits whose images it learns from.
+    train_on: the splits whose images it learns from. keep: as in `keeps`.
     """
 
     data: Data
@@ -180,6 +180,20 @@ class Training:
     precision: Precision = "float32"
     warm_start: str | None = None
     train_on: tuple[Split, ...] = dataclasses.field(default=("train",), metadata=OMITTED)
+    keep: int | None = dataclasses.field(default=1, metadata=OMITTED)
+
+
+def keeps(keep: int | None, epoch: int) -> bool:
+    """Tell whether an epoch's checkpoint stays when the next one is there.
+
+    keep: n for every n-th epoch, None for none. The initial weights, epoch 0, always stay.
+    """
+    return epoch == 0 or (keep is not None and epoch % keep == 0)
+
+
+def kept_epochs(keep: int | None, last: int) -> list[int]:
+    """Return the epochs whose checkpoints a training of `last` epochs leaves."""
+    return [epoch for epoch in range(last + 1) if epoch == last or keeps(keep, epoch)]
 
 
 @dataclasses.dataclass(frozen=True)

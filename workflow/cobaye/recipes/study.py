@@ -114,6 +114,7 @@ class Study:
     evaluate_splits: the splits evaluated after training; `val` is among them. together: whether
     runs of one batch size are trained at once. per_class: the ways to choose a λ for each class.
     own_decays: optimizer → its λ, for optimizers that are not trained with all weight_decays.
+    keep: which checkpoints of a run stay, as in `recipes.keeps`.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Study:
     derived: tuple[Derived, ...] = ()
     per_class: dict[str, Kind] = dataclasses.field(default_factory=dict)
     own_decays: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    keep: int | None = 1
 
     def data_of(self, model: str) -> Data:
         """Return what a model learns from."""

@@ -104,6 +104,14 @@ def trained_model(trained: Manifest) -> tuple[recipes.Kind, str]:
     return recipes.parse(recipes.Kind, recipe["model"]), recipe["loss"]
 
 
+def kept_epochs(trained: Manifest) -> list[int]:
+    """Return the epochs that a finished training left checkpoints of, rising."""
+    names = [Path(name) for name in trained.files]
+    return sorted(
+        int(name.stem.removeprefix("epoch-")) for name in names if name.suffix == ".safetensors"
+    )
+
+
 def require_fresh(path: Path | str, manifest: Manifest, fingerprint: str) -> None:
     """Raise StaleFile unless a manifest has the fingerprint of the config's recipe and code."""
     if fingerprint != (actual := stage_fingerprint(manifest.recipe, manifest.code)):

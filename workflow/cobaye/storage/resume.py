@@ -109,7 +109,10 @@ class Progress:
     def save(
         self, folder: Path, fingerprint: dict[str, Any], optimizer: dict[str, torch.Tensor]
     ) -> None:
-        """Commit an epoch: the optimizer's state first, then the file that names it, then tidy."""
+        """Commit an epoch: the optimizer's state first, then the file that names it, then tidy.
+
+        A checkpoint of the epoch before that is no longer named goes too.
+        """
         name = f"optimizer-{self.epoch:03d}.safetensors"
         entry = {"name": name, **checkpoints.save(folder / name, optimizer)}
         content = {
@@ -121,6 +124,9 @@ class Progress:
         for other in folder.glob("optimizer-*.safetensors"):
             if other.name != name:
                 other.unlink()
+        before = paths.checkpoint(max(self.epoch - 1, 0))
+        if before not in self.checkpoints:
+            (folder / CHECKPOINTS / before).unlink(missing_ok=True)
 
 
 def load(
@@ -178,6 +184,9 @@ def _verified(folder: Path, content: dict[str, Any]) -> tuple[Progress, dict[str
         path = folder / name
         if not path.is_file() or files.sha256(path) != expected["sha256"]:
             raise CorruptFile(f"{path}: not the file that {STATE} names")
+    for file in (folder / CHECKPOINTS).iterdir():
+        if file.name not in progress.checkpoints:  # a kill came before it was removed
+            file.unlink()
     return progress, checkpoints.load(folder / entry["name"])
 
 

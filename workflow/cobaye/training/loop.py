@@ -155,6 +155,8 @@ class _Loop:
         progress.checkpoints[name] = checkpoints.save(
             self.folder / resume.CHECKPOINTS / name, {**self.engine.tensors(), **self.constants}
         )
+        if epoch > 0 and not recipes.keeps(self.recipe.keep, epoch - 1):
+            progress.checkpoints.pop(paths.checkpoint(epoch - 1))
         progress.save(self.folder, self.fingerprint, self.engine.state())
 
 

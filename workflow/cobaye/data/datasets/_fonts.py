@@ -24,7 +24,9 @@ def file_of(face: str) -> Path:
 @functools.cache
 def characters(face: str) -> frozenset[int]:
     """Return the code points that a face has a drawing of."""
-    return frozenset(code for code, glyph in FT2Font(file_of(face)).get_charmap().items() if glyph)
+    return frozenset(
+        code for code, glyph in FT2Font(str(file_of(face))).get_charmap().items() if glyph
+    )
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
@@ -36,6 +37,16 @@ class Options:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
         if self.resize is not None and self.resize < 32:
             raise ValueError(f"resize must be at least 32, not {self.resize}")
+
+    def numbers(self, shape: tuple[int, ...], classes: int) -> int:
+        """Return how many float32 a checkpoint has room for."""
+        channels, *sides = shape
+        sides, total = [self.resize or side for side in sides], 0
+        for width, padding in CONVOLUTIONS:
+            # Scale, shift and two running statistics; a counter in int64.
+            total += (25 * channels + 1) * width + self.batch_norm * (4 * width + 2)
+            channels, sides = width, [(side + 2 * padding - 4) // 2 for side in sides]
+        return total + (channels * math.prod(sides) + 1) * HIDDEN + (HIDDEN + 1) * classes
 
 
 class ConvNet(nn.Module):

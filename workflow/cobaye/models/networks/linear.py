@@ -19,6 +19,10 @@ TOGETHER = {}
 class Options:
     """None: the sizes are those of the data."""
 
+    def numbers(self, shape: tuple[int, ...], classes: int) -> int:
+        """Return how many float32 a checkpoint has room for."""
+        return (math.prod(shape) + 1) * classes
+
 
 class Linear(torch.nn.Module):
     """Logits W x + b of inputs x (N, *shape), flattened."""

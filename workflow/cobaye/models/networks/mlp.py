@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -34,6 +35,13 @@ class Options:
             raise ValueError(f"widths must be one or more numbers of at least 1: {self.widths}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
+
+    def numbers(self, shape: tuple[int, ...], classes: int) -> int:
+        """Return how many float32 a checkpoint has room for."""
+        sizes = (math.prod(shape), *self.widths, classes)
+        affine = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
+        # Scale, shift and two running statistics; a counter in int64.
+        return affine + self.batch_norm * sum(4 * width + 2 for width in self.widths)
 
 
 class MLP(nn.Module):

@@ -19,6 +19,10 @@ SCRATCH = {}
 class Options:
     """None: the sizes are those of the data."""
 
+    def numbers(self, shape: tuple[int, ...], classes: int) -> int:
+        """Return how many float32 a checkpoint has room for."""
+        return (math.prod(shape) + 1) * classes
+
 
 def build(options: Options, shape: tuple[int, ...], classes: int) -> Linear:
     """Return the model, its weights uniform in ±1/√D (torch's own initialisation)."""

@@ -16,6 +16,8 @@ from cobaye.models.networks.torchvision import Classifier
 INPUT = "images"
 # Modules that a study may name under `train_only` or `fresh`.
 PARTS = ("body", "conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "head")
+# Numbers behind the first convolution and before the last layer, running statistics among them.
+BETWEEN = 11_176_744
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Options:
     def __post_init__(self):
         if self.resize is not None and self.resize < 1:
             raise ValueError(f"resize must be at least 1, not {self.resize}")
+
+    def numbers(self, shape: tuple[int, ...], classes: int) -> int:
+        """Return how many float32 a checkpoint has room for."""
+        kernel = 9 if self.stem == "small" else 49
+        return BETWEEN + 64 * kernel * (self.channels or shape[0]) + 513 * classes
 
 
 class ResNet18(Classifier):

@@ -39,6 +39,17 @@ class Options:
         if self.feature_scale <= 0:
             raise ValueError(f"feature_scale must be above 0, not {self.feature_scale}")
 
+    def numbers(self, shape: tuple[int, ...], classes: int) -> int:
+        """Return how many float32 a checkpoint has room for."""
+        # Of a batch norm: scale, shift and two running statistics; a counter in int64.
+        total, channels = 9 * shape[0] * self.stem + 4 * self.stem + 2, self.stem
+        for width in self.widths:
+            first = 10 * channels * width + 9 * width**2 + 3 * (4 * width + 2)
+            total += first + (self.blocks - 1) * (18 * width**2 + 2 * (4 * width + 2))
+            channels = width
+        features = self.features
+        return total + channels * features + 2 * features + 2 + (features + 1) * classes
+
 
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions beside a shortcut, (N, C, H, W) → (N, width, ⌈H/stride⌉, ⌈W/stride⌉)."""

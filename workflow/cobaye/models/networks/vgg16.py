@@ -7,6 +7,7 @@ momentum (0.1) and ε (1e-5).
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
@@ -61,6 +62,20 @@ class Options:
             raise ValueError(f"width must be above 0, not {self.width}")
         if self.resize is not None and self.resize < 32:
             raise ValueError(f"resize must be at least 32, not {self.resize}")
+
+    def numbers(self, shape: tuple[int, ...], classes: int) -> int:
+        """Return how many float32 a checkpoint has room for."""
+        channels, total = shape[0], 0
+        for block in BLOCKS:
+            for full in block:
+                width = max(1, round(full * self.width))
+                # Two running statistics; a counter in int64.
+                total += (9 * channels + 1) * width + 2 * width + 2
+                channels = width
+        places = math.prod((self.resize or side) // SMALLEST for side in shape[1:])
+        dense = max(1, round(DENSE * self.width))
+        total += (channels * places + 1) * dense + 2 * dense + 2
+        return total + (dense + 1) * classes + 2 * classes + 2
 
 
 class VGG16(nn.Module):
