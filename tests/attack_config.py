@@ -252,7 +252,7 @@ def _known(file: str, entry: dict[str, Any], place: Place) -> set[str]:
 
 
 def is_clear(said: str, mutation: Mutation) -> bool:
-    """Tell whether a message names a file, and the key or the value that was changed."""
+    """Tell whether a message of few lines names a file, and the key or value that was changed."""
     names = [str(each) for each in mutation.place if isinstance(each, str)]
     named = any(each in said for each in [*names, repr(mutation.value), f"{mutation.value}"])
-    return ".yaml: " in said and named and "Traceback" not in said and len(said) < 3000
+    return ".yaml: " in said and named and "Traceback" not in said and said.count("\n") < 10
