@@ -165,14 +165,17 @@ def _outcome(project: Project, root: Path, changed: list[str], how: str) -> tupl
     ]
     if how in HARMLESS:
         return ("unclear message", "\n".join(problems)) if problems else ("accepted rightly", "")
-    if unnoticed:
+    if how in ("gone", "dangling link") and changed[0] in project.stages:
+        # Nothing stands there, so plain Snakemake makes it again.
+        problems = [f"--forcerun {root / changed[0]}"]
+    elif unnoticed:
         return "wrong in silence", f"verify does not name {unnoticed}: {problems}"
     before = _rest(root, changed)
     for reader in list(project.readers(changed[0]))[:1]:
         try:
             reader.run(root)
         except CobayeError as error:
-            if not any(str(root / name) in str(error) for name in changed):
+            if not any(name in str(error) for name in changed):
                 return "unclear message", str(error)
     if _rest(root, changed) != before:
         return "wrong in silence", f"{reader.manifest} was made of damaged files"

@@ -6,48 +6,61 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from cobaye.errors import CobayeError, CorruptFile
-from cobaye.storage import files, manifests, paths, sources
+from cobaye.errors import CobayeError, CorruptFile, StaleFile
+from cobaye.storage import manifests, paths, sources
+from cobaye.storage.files import sha256
 
 
 def verify(root: Path = Path()) -> tuple[int, list[str]]:
     """Return how many files were checked, and a message for each damaged one, with its cure.
 
-    root: the project's folder. A manifest that is whole, and was made from another one than stands
-    now, counts as damaged. A file that no manifest names is not looked at.
+    root: the project's folder. A manifest that was made from another one than stands now counts as
+    damaged, unless that one is damaged itself. A missing manifest does not: Snakemake makes it. A
+    file that no manifest names is not looked at.
     """
-    count, problems, whole = 0, [], {}
+    checked = _Checked(root)
     for place in _places(root):
-        try:
-            manifest = _manifest(root, place)
-        except CobayeError as error:
-            problems.append(_with_repair(str(error), root / place))
-            continue
-        count += 1 + len(manifest.files)
-        found = list(_damaged(root / place, manifest))
-        problems += found
-        if not found:
-            whole[place] = files.sha256(root / place), manifest.inputs
-    for place, (_, inputs) in whole.items():
-        for name, expected in inputs.items():
-            if whole.get(name, (expected,))[0] != expected:
-                said = f"{root / place}: made from another {name} than stands now"
-                problems.append(_with_repair(said, root / place))
-    return count, problems
+        checked.problems_of(place)
+    return checked.count, [said for problems in checked.found.values() for said in problems]
 
 
-def _with_repair(said: str, path: Path) -> str:
-    repair = manifests.repair(path)
-    return said if repair in said else f"{said}\n{repair}"
+class _Checked:
+    """The manifests of a project that were checked so far. found: place → problems."""
 
+    def __init__(self, root: Path):
+        self.root, self.count = root, 0
+        self.found: dict[str, list[str]] = {}
 
-def _damaged(path: Path, manifest: manifests.Manifest) -> Iterator[str]:
-    """Yield a message for each damaged file that a manifest covers."""
-    for name in manifest.files:
-        try:
-            manifest.check(path.parent, name)
-        except CorruptFile as error:
-            yield str(error)
+    def problems_of(self, place: str) -> list[str]:
+        """Return the problems of a manifest and its files, once it was looked at what it read."""
+        if place not in self.found:
+            self.found[place] = []
+            try:
+                manifest = _manifest(self.root, place)
+                self._refuse_other_inputs(place, manifest)
+                self.found[place] += self._damaged(place, manifest)
+            except CobayeError as error:
+                said, repair = str(error), manifests.repair(self.root / place)
+                self.found[place].append(said if repair in said else f"{said}\n{repair}")
+        return self.found[place]
+
+    def _refuse_other_inputs(self, place: str, manifest: manifests.Manifest) -> None:
+        for name, expected in manifest.inputs.items():
+            path = self.root / name
+            # The inputs of a dataset are its sources: its job compares them.
+            known = manifest.stage != "prepare_dataset" and path.is_file()
+            if known and not self.problems_of(name) and sha256(path) != expected:
+                raise StaleFile(f"{self.root / place}: made from another {name} than stands now")
+
+    def _damaged(self, place: str, manifest: manifests.Manifest) -> Iterator[str]:
+        """Yield a message for each damaged file that a manifest covers."""
+        self.count += 1
+        for name in manifest.files:
+            self.count += 1
+            try:
+                manifest.check((self.root / place).parent, name)
+            except CorruptFile as error:
+                yield str(error)
 
 
 def _places(root: Path) -> Iterator[str]:
