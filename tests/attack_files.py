@@ -48,9 +48,7 @@ class Project:
         alike = [
             other
             for other in self.maker
-            if other != name
-            and Path(other).suffix == path.suffix
-            and self.whole[other] != data
+            if other != name and Path(other).suffix == path.suffix and self.whole[other] != data
         ]
         partner = self.generator.choice(alike) if alike else None
         if how == "earlier time":

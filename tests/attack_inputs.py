@@ -226,9 +226,7 @@ def _tree(folder: Path, name: bytes, place: str) -> tuple[Any, Any]:
         file = name if place == "file" and number == 0 else b"0"
         with open(os.path.join(path, file + b".png"), "wb") as opened:
             Image.new("L", (4, 4), 10 + classes.index(of_class)).save(opened, "PNG")
-    _, prepared = prepare(
-        folder / "root", "image-folder-resized", folder=os.fsdecode(root), size=4
-    )
+    _, prepared = prepare(folder / "root", "image-folder-resized", folder=os.fsdecode(root), size=4)
     found = [arrays(prepared, split) for split in SPLITS]
     told = [(images[:, 0, 0, 0] - 10).tolist() for images, _ in found]
     return [labels.tolist() for _, labels in found], told

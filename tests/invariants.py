@@ -50,7 +50,9 @@ def plan(config: Config, study: str) -> None:
         planned.stage(rule, study=study, maker=maker)
     for figure in of_study.figures:
         planned.stage("plot", study=study, figure=figure)
-    refused = [said for name in of_study.models for said in refusals.of_network(config, study, name)]
+    refused = [
+        said for name in of_study.models for said in refusals.of_network(config, study, name)
+    ]
     if refused:
         raise ConfigError("\n".join(refused))
 
