@@ -45,41 +45,44 @@ class Project:
     def damage(self, root: Path, name: str, how: str) -> list[str]:
         """Damage a file; return the names of what was changed, [] if it cannot be done."""
         path, data = root / name, self.whole[name]
-        alike = [
-            other
-            for other in self.maker
-            if other != name and Path(other).suffix == path.suffix and self.whole[other] != data
-        ]
-        partner = self.generator.choice(alike) if alike else None
         if how == "earlier time":
             os.utime(path, (0, 0))
-        elif how == "future":
-            if name not in self.stages:
-                return []
-            put(path, of_the_future(data))
         elif how in ("swapped", "link to another"):
-            if partner is None:
-                return []
-            path.unlink()
-            if how == "link to another":
-                path.symlink_to(root / partner)
-                return [name]
-            path.write_bytes(self.whole[partner])
-            put(root / partner, data)
-            return [name, partner]
-        elif how == "of another study":
-            if chain.contents(self.other)[name] == data:
-                return []
-            put(path, (self.other / name).read_bytes())
-        elif how in ("empty", "cut", "bit", "longer"):
-            if not data:
-                return []
-            place = self.generator.randrange(len(data))
-            put(path, {"empty": b"", "cut": data[:place], "longer": data + b"\0"}.get(how, b"")
-                if how != "bit" else flipped(data, place, 1 << self.generator.randrange(8)))  # fmt: skip
-        else:
+            return self._exchange(root, name, how)
+        elif how in ("folder", "pipe", "gone", "link to a copy", "dangling link"):
             self._replace(root, path, how)
+        elif (content := self._spoilt(name, data, how)) not in (data, None):
+            put(path, content)
+        else:
+            return []
         return [name]
+
+    def _spoilt(self, name: str, data: bytes, how: str) -> bytes | None:
+        """Return other content for a file; None where there is no such."""
+        place = self.generator.randrange(max(1, len(data)))
+        if how == "future":
+            return of_the_future(data) if name in self.stages else None
+        if how == "bit":
+            return flipped(data, place, 1 << self.generator.randrange(8)) if data else None
+        if how == "of another study":
+            return (self.other / name).read_bytes()
+        return {"empty": b"", "cut": data[:place], "longer": data + b"\0"}[how]
+
+    def _exchange(self, root: Path, name: str, how: str) -> list[str]:
+        """Exchange a file with one of equal ending and other content, or link it there."""
+        path, data = root / name, self.whole[name]
+        ending = [other for other in self.maker if Path(other).suffix == path.suffix]
+        alike = [other for other in ending if self.whole[other] != data]
+        if not alike:
+            return []
+        partner = self.generator.choice(alike)
+        path.unlink()
+        if how == "link to another":
+            path.symlink_to(root / partner)
+            return [name]
+        path.write_bytes(self.whole[partner])
+        put(root / partner, data)
+        return [name, partner]
 
     def _replace(self, root: Path, path: Path, how: str) -> None:
         """Replace a file by nothing, a folder, a link or a pipe."""
@@ -88,7 +91,7 @@ class Project:
             path.mkdir()
         elif how == "pipe":
             os.mkfifo(path)
-        elif how.endswith("link") or how.startswith("link"):
+        elif "link" in how:
             path.symlink_to(root / ("moved" if how == "link to a copy" else "nowhere"))
 
     def repair(self, root: Path, problems: list[str]) -> None:

@@ -9,10 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cobaye import kinds, recipes
-from cobaye.config import Config
+from cobaye.config import Config, yaml_files
 from cobaye.errors import ConfigError
 from cobaye.planning import needs, refusals, runs, targets
 from cobaye.planning.plan import Plan
@@ -23,13 +21,10 @@ from tests.conftest import ROOT
 
 # A component of a path that needs no quotes in a shell and leaves no folder.
 SAFE = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._@=,+-]{0,254}")
-PLANS: dict[Any, Any] = {}
 
 
 def load(folder: Path, figures: Mapping[str, str]) -> Config:
     """Return a config as the Snakefile reads it."""
-    from cobaye.config import yaml_files
-
     return Config(yaml_files.read_yaml(folder / "config.yaml"), folder, figures)
 
 
@@ -50,11 +45,9 @@ def plan(config: Config, study: str) -> None:
         planned.stage(rule, study=study, maker=maker)
     for figure in of_study.figures:
         planned.stage("plot", study=study, figure=figure)
-    refused = [
-        said for name in of_study.models for said in refusals.of_network(config, study, name)
-    ]
-    if refused:
-        raise ConfigError("\n".join(refused))
+    for model in of_study.models:
+        if said := refusals.of_network(config, study, model):
+            raise ConfigError("\n".join(said))
 
 
 def violations(config: Config) -> Iterator[str]:
@@ -115,8 +108,8 @@ def _optimizer(optimizer: recipes.Optimizer) -> Iterator[str]:
         yield f"epochs {optimizer.epochs}, batch size {optimizer.batch_size}"
     if optimizer.l1 < 0 or (optimizer.max_norm is not None and optimizer.max_norm <= 0):
         yield f"l1 {optimizer.l1}, max_norm {optimizer.max_norm}"
-    if not optimizer.zca_epsilon > 0 or optimizer.stop.early and optimizer.stop.early.patience < 1:
-        yield f"zca_epsilon {optimizer.zca_epsilon}, stop {optimizer.stop}"
+    if not optimizer.zca_epsilon > 0:
+        yield f"zca_epsilon {optimizer.zca_epsilon}"
     if not kinds.constant("schedules", optimizer.schedule.kind, "HISTORY"):
         for epoch in {1, 2, optimizer.epochs // 2 or 1, optimizer.epochs}:
             factor = schedules.factor(optimizer.schedule, epoch, optimizer.epochs)
