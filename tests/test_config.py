@@ -538,7 +538,7 @@ def test_a_backbone_trained_on_features_is_refused(folder):
     assert "backbones.yaml" in str(found.value)
 
 
-@pytest.mark.parametrize("name", ["features", "all", "train"])
+@pytest.mark.parametrize("name", ["features", "all", "train", "verify"])
 def test_a_reserved_name_is_refused(folder, name):
     shutil.copy(folder / STUDY, folder / f"studies/{name}.yaml")
     with pytest.raises(ConfigError, match=f"may not be named '{name}'"):

@@ -94,9 +94,9 @@ def put(path, data) -> None:
     path.write_bytes(data)
 
 
-def flipped(data: bytes, place: int) -> bytes:
+def flipped(data: bytes, place: int, mask: int = 4) -> bytes:
     changed = bytearray(data)
-    changed[place] ^= 4
+    changed[place] ^= mask
     return bytes(changed)
 
 

@@ -336,16 +336,6 @@ def test_pixels_without_a_known_range_are_refused(tmp_path, tree, values, said):
         prepare(tmp_path, "image-folder-resized", folder=str(tree), size=8)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
-def test_other_modes_are_what_pillow_makes_of_them(tmp_path, mode):
-    generator = np.random.default_rng(0)
-    image = Image.fromarray(generator.integers(0, 256, (4, 5, 3), np.uint8)).convert(mode)
-    image.save(tmp_path / "a.tif")
-    with Image.open(tmp_path / "a.tif") as opened:
-        expected = np.asarray(opened.convert("RGB"))
-    np.testing.assert_array_equal(image_files.decode((tmp_path / "a.tif").read_bytes()), expected)
-
-
 def test_only_one_function_opens_images():
     """So that every place decodes depths alike."""
     library = Path(image_files.__file__).parents[1]

@@ -110,37 +110,6 @@ def test_trained_again_costs_no_epoch_and_gives_the_same(trained):
     assert products(trained) == first
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "shown"),
-    [
-        ("weight_decay", 0.5, "recipe.weight_decay: 0.01 → 0.5"),
-        ("seed", 3, "recipe.seed: 0 → 3"),
-    ],
-)
-def test_resume_state_of_another_recipe_is_not_used(trained, key, value, shown):
-    finish(trained)
-    told = files.read_json(trained / "told.json")
-    told["recipe"][key] = value
-    files.write_json(trained / "told.json", told)
-    said = finish(trained)
-    assert "resume state not used" in said
-    assert shown in said
-    assert files.read_json(trained / RUN / "train.json")["recipe"][key] == value
-
-
-def test_damaged_resume_state_is_not_used(trained):
-    finish(trained)
-    first = products(trained)
-    checkpoint = trained / RUN / resume.FOLDER / resume.CHECKPOINTS / "epoch-003.safetensors"
-    data = bytearray(checkpoint.read_bytes())
-    checkpoint.unlink()
-    data[-1] ^= 1
-    checkpoint.write_bytes(data)
-    said = finish(trained)
-    assert "epoch-003.safetensors: not the file that state.json names" in said
-    assert products(trained) == first
-
-
 def test_a_held_lock_is_named(trained):
     with (
         resume.lock(trained / RUN),

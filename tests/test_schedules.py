@@ -148,6 +148,7 @@ def test_plateau_refuses_what_makes_no_sense(options):
         ("cosine", {"warmup": -1}),
         ("step", {"step_size": 0}),
         ("step", {"gamma": 0.0}),
+        ("step", {"gamma": 1.5}),
         ("exponential", {"decay": -0.1}),
         ("time-based", {"decay": math.nan}),
     ],

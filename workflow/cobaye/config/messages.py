@@ -11,9 +11,12 @@ from pydantic import ValidationError
 
 from cobaye.errors import ConfigError, nearest
 
+# Lines of a message: a mistake in an entry with a grid stands in each entry that it expands to.
+MOST = 8
+
 
 def of(error: ValidationError, checked: type, path: Path, where: str) -> str:
-    """Return a line per mistake: file, place, value, what is allowed.
+    """Return a line per mistake, the first ones of many: file, place, value, what is allowed.
 
     checked: the class that the value was checked against, whose keys stand beside an unknown one.
     """
@@ -35,6 +38,8 @@ def of(error: ValidationError, checked: type, path: Path, where: str) -> str:
         else:
             said = f"{problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
         lines.append(f"{path}: {place}: {said}")
+    if len(lines) > MOST:
+        lines[MOST - 1 :] = [f"{path}: {len(lines) - MOST + 1} more mistakes like these"]
     return "\n".join(lines)
 
 

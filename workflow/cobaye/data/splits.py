@@ -54,6 +54,7 @@ def join(data: Data, wanted: Sequence[str], root: Path = Path(), memory: float =
         else:
             identity = {"dataset": data.dataset, "backbone": data.backbone, "split": split}
             manifest = manifests.read_manifest(root / place, "gather_features", identity)
+            manifests.require_inputs(root / place, manifest, root)
             names, labels_of = manifest.info["shards"], "labels.npy"
         rows += [manifest.check(folder, name) for name in names]
         labels.append(load_array(manifest.check(folder, labels_of)))

@@ -8,11 +8,13 @@ against a manifest (`storage.manifests`), written after the files it names.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -65,6 +67,8 @@ def _encoded(value: Any) -> bytes:
 def read_json(path: Path | str) -> Any:
     """Read JSON; a missing file, or one that :func:`write_json` did not make, is a CorruptFile."""
     try:
+        if Path(path).exists() and not Path(path).is_file():
+            raise ValueError("a folder, or a file of another kind")
         data = Path(path).read_bytes()
         if data != _encoded(value := json.loads(data)):
             raise ValueError("other bytes than this project writes")
@@ -86,7 +90,9 @@ def digest(value: Any) -> str:
 
 
 def sha256(path: Path | str) -> str:
-    """Return the sha256 of a file's content, in hex."""
+    """Return the sha256 of a file's content, in hex; OSError for anything but a file."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would wait for its writer
+        raise OSError(errno.EINVAL, "not a file", str(path))
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

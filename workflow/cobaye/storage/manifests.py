@@ -46,7 +46,7 @@ class Manifest:
         manifest = Path(paths.manifest(self.stage, self.identity)).name
         mend = repair(Path(folder) / expected.get("manifest", manifest))
         if not path.is_file():
-            raise CorruptFile(f"{path}: missing\n{mend}")
+            raise CorruptFile(f"{path}: {'no file' if path.exists() else 'missing'}\n{mend}")
         size = path.stat().st_size
         if size != expected["bytes"]:
             raise CorruptFile(f"{path}: expected {expected['bytes']} bytes, found {size}\n{mend}")

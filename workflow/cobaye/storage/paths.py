@@ -46,7 +46,7 @@ MANIFESTS = {
 }
 
 # Names that a study may not take: folders of results/ and rules. (Others' names have a "_".)
-RESERVED = ("all", "evaluate", "features", "logs", "tabulate", "train")
+RESERVED = ("all", "evaluate", "features", "logs", "tabulate", "train", "verify")
 
 
 def checkpoint(epoch: int) -> str:

@@ -60,8 +60,9 @@ class Column:
         self.map_file, self.bfloat16 = map_file, bfloat16
         mapped = map_file()
         self.shape = mapped.shape
-        narrow = bfloat16 or mapped.dtype == np.float64
-        self.dtype = np.dtype(np.float32) if narrow else mapped.dtype.newbyteorder("=")
+        native = mapped.dtype.newbyteorder("=")
+        narrow = bfloat16 or native == np.float64
+        self.dtype = np.dtype(np.float32) if narrow else native
 
     def __getitem__(self, index: np.ndarray) -> np.ndarray:
         rows = np.asarray(self.map_file()[index])

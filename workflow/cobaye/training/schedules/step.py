@@ -13,10 +13,10 @@ class Options:
     gamma: float = 0.1
 
     def __post_init__(self):
-        if not (self.step_size >= 1 and self.gamma > 0):
+        if not (self.step_size >= 1 and 0 < self.gamma <= 1):
             raise ValueError(
-                f"step_size must be at least 1 and gamma above 0, not {self.step_size} and "
-                f"{self.gamma}"
+                f"step_size must be at least 1 and gamma above 0 and at most 1, not "
+                f"{self.step_size} and {self.gamma}"
             )
 
 
