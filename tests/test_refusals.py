@@ -120,7 +120,8 @@ def test_a_class_that_a_figure_names_is_looked_for_where_it_is_prepared(folder, 
         folder,
         STUDY,
         "weight_decays:",
-        "figures: {three-classes: {classes: [a, '2', k]}}\nweight_decays:",
+        "figures: {helped-harmed: {classes: 2}, three-classes: {classes: [a, '2', k]}}\n"
+        "weight_decays:",
     )
     config = load(folder)
     assert refusals.of_figure(config, "tiny", "three-classes", tmp_path) == []
