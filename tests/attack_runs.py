@@ -39,10 +39,9 @@ def attack(
         counts[column] += 1
         if column != "refused":
             report(name, how, column, said)
-            for kept, data in whole.items():
-                if not project.path(kept).is_file() or project.path(kept).read_bytes() != data:
-                    remove(project.path(kept))
-                    project.path(kept).write_bytes(data)
+            for kept in changed(project, whole):
+                remove(project.path(kept))
+                project.path(kept).write_bytes(whole[kept])
     return counts
 
 
@@ -75,12 +74,11 @@ def outcome(project: Project, name: str, whole: dict[str, bytes]) -> tuple[str, 
     """Return the column that a damage belongs to, and why."""
     rest = {other: data for other, data in whole.items() if other != name}
     done = project.run(STUDY, "--keep-going", check=False)
-    now = project.files("results", "resources")
     if "Traceback" in done.stdout:
         return "traceback", done.stdout
-    if {other: data for other, data in now.items() if other != name} != rest:
-        return "lost", done.stdout
-    if done.returncode == 0 and now == whole:
+    if differ := changed(project, rest):
+        return "lost", f"{differ}\n{done.stdout}"
+    if done.returncode == 0 and not changed(project, whole):
         return "accepted rightly", ""
     cures = re.findall(r"to repair: snakemake --cores all (.*)", done.stdout)
     if done.returncode == 0 or name not in done.stdout or not cures:
@@ -89,6 +87,12 @@ def outcome(project: Project, name: str, whole: dict[str, bytes]) -> tuple[str, 
         return "wrong in silence", "verify"
     for cure in dict.fromkeys(cures):
         project.run(*shlex.split(cure), check=False)
-    if project.files("results", "resources") != whole or project.jobs(STUDY):
+    if changed(project, whole) or project.jobs(STUDY):
         return "lost", f"{cures}\n{project.run('-n', STUDY, check=False).stdout}"
     return "refused", ""
+
+
+def changed(project: Project, whole: dict[str, bytes]) -> list[str]:
+    """Return the files that are gone, or hold something else than they did."""
+    now = project.files("results", "resources")
+    return [name for name, data in whole.items() if now.get(name) != data]

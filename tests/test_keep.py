@@ -23,7 +23,7 @@ from tests.conftest import ROOT, edit, load
 from tests.test_grids import STUDY as GRID
 
 root = base.root
-STUDY = "studies/tiny.yaml"
+STUDY, STUDY_FILE = "studies/tiny.yaml", "config/studies/tiny.yaml"
 KEPT = {1: [0, 1, 2, 3, 4], 2: [0, 2, 4], 3: [0, 3, 4], None: [0, 4]}
 
 
@@ -222,3 +222,21 @@ def test_a_grid_is_read_from_what_is_kept(tmp_path: Path, keep, more, said):
     with (tmp_path / "studies/g.yaml").open("a") as file:
         file.write("keep: every 3\n")
     assert Config({"studies": ["g"]}, tmp_path, figures.names()).studies["g"].keep == 3
+
+
+@pytest.mark.slow
+def test_a_study_of_last_checkpoints_is_complete(copied):
+    """Every run is trained again, no other file of `all` stays, and nothing more is to be done."""
+    copied.edit(
+        STUDY_FILE, "dataset:", "keep: last\nanalyses: [classes, measures, rivals]\ndataset:"
+    )
+    assert copied.jobs("tiny")["train"] == 2
+    copied.run("tiny")
+    folders = list(copied.path("results/tiny/runs").glob("*/*/*/*/checkpoints"))
+    assert len(folders) == 2
+    for folder in folders:
+        assert sorted(folder.glob("*.safetensors")) == [folder / name for name in names([0, 4])]
+    rivals = pd.read_csv(copied.path("results/tiny/tables/rivals.csv"))["rival"]
+    assert "temperature" in set(rivals)
+    assert not {"stop", "stop-per-class"} & set(rivals)
+    assert copied.jobs("tiny") == {}

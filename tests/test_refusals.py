@@ -120,12 +120,15 @@ def test_a_class_that_a_figure_names_is_looked_for_where_it_is_prepared(folder, 
         folder,
         STUDY,
         "weight_decays:",
-        "figures: {three-classes: {classes: [a, '2', k]}}\nweight_decays:",
+        "figures: {helped-harmed: {classes: 2}, three-classes: {classes: [a, '2', k]}}\n"
+        "weight_decays:",
     )
     config = load(folder)
     assert refusals.of_figure(config, "tiny", "three-classes", tmp_path) == []
     path = tmp_path / "resources/datasets/tiny-glyphs/classes.json"
     files.write_json(path, [{"name": name} for name in "abcdef"])
+    # A number of classes names none.
+    assert refusals.of_figure(config, "tiny", "helped-harmed", tmp_path) == []
     (said,) = refusals.of_figure(config, "tiny", "three-classes", tmp_path)
     assert "studies/tiny.yaml: figures.three-classes.classes: no class 'k' in tiny-glyphs" in said
 

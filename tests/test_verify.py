@@ -6,9 +6,10 @@ import os
 
 import pytest
 
-from cobaye.storage import files, verify
+from cobaye.errors import CorruptFile
+from cobaye.storage import files, manifests, staleness, verify
 from tests import chain
-from tests.test_corruption import RUN, SHARD, TABLES, flipped, put, resealed
+from tests.test_corruption import RUN, SHARD, TABLES, flipped, of_the_future, put, resealed
 
 
 @pytest.fixture
@@ -19,9 +20,9 @@ def root(chained, tmp_path):
 def test_what_is_whole_has_no_problems(root):
     count, problems = verify.verify(root)
     assert problems == []
-    manifests = len(chain.stages())
+    sealed = len(chain.stages())
     named = sum(len(files.read_json(root / each.manifest)["files"]) for each in chain.stages())
-    assert count == manifests + named
+    assert count == sealed + named
 
 
 def test_every_damage_is_named_at_once(root):
@@ -46,6 +47,17 @@ def test_a_manifest_of_elsewhere_or_of_other_inputs_is_named(root):
     assert {problem.partition("\n")[0].rpartition("seed-0/")[2] for problem in problems} == {
         "train.json than stands now"
     }
+
+
+def test_a_manifest_of_a_later_version_is_not_taken_for_current(root):
+    path = root / f"{RUN}/train.json"
+    content = files.read_json(path)
+    fingerprint = manifests.stage_fingerprint(content["recipe"], content["code"])
+    assert not staleness.is_stale(str(path), fingerprint)
+    put(path, of_the_future(path.read_bytes()))
+    assert staleness.is_stale(str(path), fingerprint)
+    with pytest.raises(CorruptFile, match="expected format version"):
+        verify.manifest_at(f"{RUN}/train.json", root)
 
 
 @pytest.mark.slow

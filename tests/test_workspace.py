@@ -170,6 +170,15 @@ def test_images_are_not_the_workspace_itself(here, capsys):
     assert f"--images: {here} holds the workspace" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["config", "space"])
+def test_a_file_where_a_folder_is_needed(here, capsys, place):
+    write_arrays(here)
+    (here / place).write_text("mine")
+    folder = "." if place == "config" else "space"
+    assert main(["init", "s", *FEATURES, "--folder", folder]) == 1
+    assert f"{place}: a file stands where a folder is needed" in capsys.readouterr().err
+
+
 def bad_labels(folder):
     np.save(folder / "lab.npy", np.arange(60) % 4 + 0.5)
 
@@ -189,7 +198,7 @@ def not_finite(folder):
 
 
 def constant(folder):
-    np.save(folder / "emb.npy", np.zeros((60, 3), np.float32))
+    np.save(folder / "emb.npy", np.full((60, 3), 0.1, np.float32))
 
 
 def pickled(folder):

@@ -17,7 +17,7 @@ from cobaye.errors import CobayeError
 from cobaye.planning import disk, facts, needs, refusals, runs, targets
 from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Run
-from cobaye.storage import code_digest, manifests, paths, sources, table_names
+from cobaye.storage import code_digest, manifests, paths, table_names, verify
 from cobaye.storage.paths import BACKBONE, BASELINE, BEST, CHOSEN, DATASET, FEATURES, FIGURES
 from cobaye.storage.paths import INSIDE, LOGS, RUN, SHARD, SPLITS, STUDY, TABLES
 from cobaye.storage.staleness import is_stale
@@ -153,10 +153,10 @@ def refuse_unreadable_results():
             if manifests.is_of_an_earlier_format(path):
                 earlier.append(path)
             else:
-                sources.check(path)
+                verify.manifest_at(path)
         except CobayeError as error:
             if path not in workflow.dag_settings.forcerun:
-                problems.append(f"{error}\n{manifests.repair(path)}")
+                problems.append(manifests.with_repair(error, path))
     if earlier and not config.get("recompute"):
         problems.append(
             f"{len(earlier)} results were made by an earlier version of this project, such as "

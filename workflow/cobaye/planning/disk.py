@@ -18,7 +18,7 @@ from cobaye import kinds, recipes
 from cobaye.config import Config
 from cobaye.planning import facts, needs, network_costs, runs
 from cobaye.planning.resources import Sizes
-from cobaye.storage import paths, resume
+from cobaye.storage import paths
 
 # Bytes: of a checkpoint's head; of its line in the history and its entry in the manifest; of the
 # manifests of a run.
@@ -175,7 +175,7 @@ def there(outputs: Iterable[str], scratch: Iterable[str] = ()) -> float:
 
     scratch: folders of runs, or of groups of runs, that may hold a resume folder.
     """
-    roots = [*map(Path, outputs), *(Path(each) / resume.FOLDER for each in scratch)]
+    roots = [*map(Path, outputs), *(Path(each) / paths.RESUME for each in scratch)]
     stats = [file.stat() for root in roots for file in _files(root)]
     return sum({(stat.st_dev, stat.st_ino): stat.st_size for stat in stats}.values())
 

@@ -54,6 +54,8 @@ def of_figure(config: Config, study: str, figure: str, root: Path = Path()) -> l
     """Return which classes a figure of a study names that its dataset lacks, as sentences."""
     of_study = config.studies[study]
     named = of_study.figures[figure].options.get("classes", ())
+    if isinstance(named, int):  # how many, not which
+        return []
     path = root / paths.DATASET.format(dataset=of_study.dataset) / "classes.json"
     if not named:
         return []

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cobaye import recipes
-from cobaye.errors import CorruptFile, StaleFile
+from cobaye.errors import CobayeError, CorruptFile, StaleFile
 from cobaye.storage import paths
 from cobaye.storage.files import digest, read_json, sha256, write_json
 
@@ -136,6 +136,12 @@ def stage_fingerprint(recipe: Mapping[str, Any], code: str) -> str:
 def describe(path: Path | str, known_sha256: str | None = None) -> dict[str, Any]:
     """Return a file's entry in a manifest."""
     return {"sha256": known_sha256 or sha256(path), "bytes": os.path.getsize(path)}
+
+
+def with_repair(error: CobayeError, path: Path | str) -> str:
+    """Return the message of an error, with the command that makes a manifest again."""
+    said = str(error)
+    return said if repair(path) in said else f"{said}\n{repair(path)}"
 
 
 def repair(target: Path | str) -> str:

@@ -25,6 +25,8 @@ TABLES = STUDY + "/tables"
 CHOSEN = TABLES + "/chosen-{way}.csv"
 FIGURES = STUDY + "/figures"
 LOGS = "results/logs"
+# Of a run, or of a group of runs: what a killed training needs to go on.
+RESUME = ".resume"
 
 # The manifest that each stage writes last. `maker`: tables, derived, or the name of an analysis.
 MANIFESTS = {

@@ -23,7 +23,7 @@ import torch
 from cobaye.errors import CobayeError, CorruptFile, writable
 from cobaye.storage import checkpoints, files, paths
 
-FOLDER = ".resume"
+FOLDER = paths.RESUME
 LOCK = "lock"
 STATE = "state.json"
 

@@ -35,6 +35,8 @@ def is_stale(manifest: str, fingerprint: str, whole: bool = False) -> bool:
         content = manifests.read_sealed(manifest)
         made_from = manifests.stage_fingerprint(content["recipe"], content["code"])
         inputs = content["inputs"].items()
+        if content["format"] != manifests.FORMAT:
+            return True
         if made_from != fingerprint or sources.changed(Path(manifest), content["info"]):
             return True
         if whole and _damaged(Path(manifest).parent, content["files"]):

@@ -36,12 +36,11 @@ class _Checked:
         if place not in self.found:
             self.found[place] = []
             try:
-                manifest = _manifest(self.root, place)
+                manifest = manifest_at(place, self.root)
                 self._refuse_other_inputs(place, manifest)
                 self.found[place] += self._damaged(place, manifest)
             except CobayeError as error:
-                said, repair = str(error), manifests.repair(self.root / place)
-                self.found[place].append(said if repair in said else f"{said}\n{repair}")
+                self.found[place].append(manifests.with_repair(error, self.root / place))
         return self.found[place]
 
     def _refuse_other_inputs(self, place: str, manifest: manifests.Manifest) -> None:
@@ -72,7 +71,7 @@ def _places(root: Path) -> Iterator[str]:
             yield path.relative_to(root).as_posix()
 
 
-def _manifest(root: Path, place: str) -> manifests.Manifest:
+def manifest_at(place: str, root: Path = Path()) -> manifests.Manifest:
     """Return the manifest at a place; raises CorruptFile for a damaged one or one of elsewhere."""
     content = manifests.read_sealed(root / place)
     stage, identity = content.get("stage"), content.get("identity")

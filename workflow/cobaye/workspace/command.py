@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cobaye.config import study_files
@@ -63,7 +63,7 @@ def init(given: argparse.Namespace) -> list[Path]:
     for key in ("features", "parquet", "images", "labels"):
         if getattr(given, key) is not None:
             setattr(given, key, Path(os.path.abspath(getattr(given, key))))
-    with writable(given.folder):
+    with _making_folders(given.folder):
         given.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(given.folder):
         texts = templates.common(given.name) | _of_data(given)
@@ -73,10 +73,19 @@ def init(given: argparse.Namespace) -> list[Path]:
                 "of its own with --folder"
             )
         for name, text in texts.items():
-            with writable(name):
+            with _making_folders(Path(name)):
                 Path(name).parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(name, text.encode())
     return [given.folder / name for name in texts]
+
+
+@contextlib.contextmanager
+def _making_folders(path: Path) -> Iterator[None]:
+    try:
+        with writable(path):
+            yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ConfigError(f"{error.filename}: a file stands where a folder is needed") from None
 
 
 def _of_data(given: argparse.Namespace) -> dict[str, str]:

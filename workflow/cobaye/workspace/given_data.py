@@ -22,6 +22,8 @@ from cobaye.workspace.location import shipped
 
 FRACTIONS = {"test": 0.3, "val": 0.2}
 IMAGE_SIZE = 32
+# Share of the mean squared length of a row below which s is rounding.
+EQUAL = 1e-9
 PARTS = ("train", "val", "test")
 
 
@@ -40,7 +42,7 @@ def of_features(name: str, features: Path, labels: Path | None) -> dict[str, str
     scale = suggestion.scale_of(
         inputs[np.sort(rows)], answers[np.sort(rows)], len(prepared.classes), len(answers)
     )
-    if scale.logits == 0:
+    if scale.logits <= EQUAL * scale.square:
         raise DataError(
             f"{features}: every class has the same mean features: no λ can be suggested"
         )
