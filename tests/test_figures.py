@@ -376,8 +376,14 @@ def test_the_null_histogram_is_drawn_over_the_bars_where_there_is_one(split):
     null = null[null["split"] == split]
     ax = drawn(f"best-lambda-{split}", tables).axes[0]
     band = ax.containers[1]
-    np.testing.assert_allclose([bar.get_y() for bar in band], null["low"])
-    np.testing.assert_allclose([bar.get_y() + bar.get_height() for bar in band], null["high"])
+    np.testing.assert_allclose([bar.get_y() for bar in band], null["shape_low"])
+    tops = [bar.get_y() + bar.get_height() for bar in band]
+    np.testing.assert_allclose(tops, null["shape_high"])
+    (diamonds,) = (line for line in ax.lines if line.get_marker() == "D")
+    np.testing.assert_allclose(diamonds.get_ydata(), null["expected"])
+    (middle,) = (lines for lines in ax.collections if len(lines.get_segments()) == len(null))
+    heights = [segment[0, 1] for segment in middle.get_segments()]
+    np.testing.assert_allclose(heights, null["shape_expected"])
     without = {name: table for name, table in tables.items() if name != "null-best-lambda"}
     assert len(drawn(f"best-lambda-{split}", without).axes[0].containers) == 1
 

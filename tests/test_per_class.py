@@ -19,7 +19,7 @@ from cobaye.class_decay.ways import Given, groups, hypergradient, refit, shrunk,
 from cobaye.errors import DataError
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
-from cobaye.statistics import choices, compared, shrinkage
+from cobaye.statistics import choices, compared, reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 from cobaye.storage import table_names
 from cobaye.tables import writing
@@ -66,11 +66,11 @@ def ways(train, held):
     grid = [fitted(train, float(each)) for each in GRID]
     seen = by_class(np.array([losses(held, t) for t in grid]), held.labels.numpy(), K)
     best = int(np.argmin(seen.values.mean(axis=0)))
-    curves = shrinkage.shrink(seen.relative_to(best), best)
+    curves = shrinkage.curves(seen.relative_to(best), best)
     parts = descent.folds(train, held, 4, 0, train_too=False)
     return GRID[best], {
         "val": GRID[choices.chosen_per_class(seen.means, best)],
-        "shrunk": GRID[curves.chosen()],
+        "shrunk": GRID[reliability.lowest(curves)],
         "hypergradient": descent.choose(parts, K, GRID[best]).weight_decays,
     }
 

@@ -184,13 +184,13 @@ def test_val_is_checked_before_it_is_watched(root):
 
 def test_other_val_features_are_other_data(root, monkeypatch):
     """Features have a manifest per split: the run that watches val is covered by both."""
-    load = loop.splits.load
+    join = loop.splits.join
 
-    def with_own_manifest(data, split, *more):
-        found = load(data, split, *more)
-        return dataclasses.replace(found, manifest={f"{split}.json": "sha"})
+    def with_own_manifest(data, wanted, *more):
+        found = join(data, wanted, *more)
+        return dataclasses.replace(found, manifest={f"{split}.json": "sha" for split in wanted})
 
-    monkeypatch.setattr(loop.splits, "load", with_own_manifest)
+    monkeypatch.setattr(loop.splits, "join", with_own_manifest)
     _, manifest = base.train(root, watching())
     assert manifest["inputs"] == {"train.json": "sha", "val.json": "sha"}
     _, manifest = base.train(root, model="other")

@@ -117,11 +117,12 @@ class Tables:
         on_device = split.labels.to(device)
 
         def blocks() -> Iterator[torch.Tensor]:
-            inputs = split.inputs.split(BLOCK)
-            for rows, block_labels in zip(inputs, on_device.split(BLOCK), strict=True):
-                block = logits(rows)
+            start = 0  # blocks of mapped rows end where their files end
+            for rows in split.inputs.split(BLOCK):
+                block, end = logits(rows), start + len(rows)
                 if is_last:
-                    parts.append(self._predictions(block, block_labels))
+                    parts.append(self._predictions(block, on_device[start:end]))
+                start = end
                 yield block
 
         result = scores(blocks(), on_device, self.loss)
