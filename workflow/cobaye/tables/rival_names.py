@@ -3,7 +3,7 @@
 NAMES = {
     "one": "one λ",
     "temperature": "temperature",
-    "bias": "bias per class, temperature",
+    "bias": "bias per class and temperature",
     "joint": "λ and temperature jointly",
     "mix": "mix of the heads of all λ",
     "stop": "early stopping",
@@ -12,6 +12,6 @@ NAMES = {
     "shrunk": "λ per class: shrunk",
     "hypergradient": "λ per class: hypergradient",
     "groups": "λ per group of classes",
-    "refit": "one λ, train and val",
+    "refit": "one λ on train and val",
     "baseline": "the backbone's own head",
 }
