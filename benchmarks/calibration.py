@@ -264,6 +264,7 @@ def main() -> None:
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--residuals", help="results/<study>/runs/<model>/<optimizer>")
     parser.add_argument("--classes", type=int, nargs="+", help="numbers of classes, K")
+    parser.add_argument("--images", type=int, nargs="+", default=[10, 50], help="n of a class")
     given = parser.parse_args()
     numbers = given.classes or ([10, 200, 1000] if given.long else [10, 200])
     noises = [("normal", False), ("lognormal", False), ("lognormal", True)]
@@ -272,7 +273,7 @@ def main() -> None:
     scenarios = [
         Scenario(number, images, noise, unequal, truth)
         for number, images, (noise, unequal), truth in itertools.product(
-            numbers, (10, 50), noises, TRUTHS
+            numbers, given.images, noises, TRUTHS
         )
     ]
     with multiprocessing.get_context("spawn").Pool() as pool:
