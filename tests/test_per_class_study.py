@@ -74,7 +74,7 @@ def test_a_lambda_for_each_class(fresh):
     lambdas = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/per-class-lambda.csv"))
     assert list(lambdas["choice"]) == [way for way in ways for _ in range(10)]
     told = fresh.path(f"{STUDY_FOLDER}/story.md").read_text()
-    assert "A λ for each class?" in told
+    assert "**Beside one λ.**" in told
     for figure in ("per-class-lambda", "rivals"):
         assert fresh.path(f"{STUDY_FOLDER}/figures/{figure}.svg").exists()
     # Options of a way concern that way; the tables that λ are chosen from, none of it.
