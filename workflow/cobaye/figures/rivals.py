@@ -21,8 +21,8 @@ TABLES = ("rivals",)
 # Measure, axis title, factor, sign of what is better.
 _PANELS = (
     ("loss", "change of loss (nats)", 1, -1),
-    ("accuracy", "of accuracy (points)", 100, 1),
-    ("tenth", "of the worst tenth (points)", 100, 1),
+    ("accuracy", "accuracy (points)", 100, 1),
+    ("tenth", "worst tenth (points)", 100, 1),
 )
 _KNOWN, _UNKNOWN = "#0b62a4", _style.GREY
 _THICK = {"linewidth": 3.0, "alpha": 0.55, "solid_capstyle": "butt"}
