@@ -115,6 +115,11 @@ class _Reader:
             own_decays=own_decays,
             keep=checkpoint_keys.read(raw.keep, self.file),
         )
+        self._refuse(study)
+        return study
+
+    def _refuse(self, study: Study) -> None:
+        """Refuse keys that cannot be combined."""
         for each in study.derived:
             name(each.name, self.file)
         output_keys.refuse_networks(study, self.file)
@@ -125,7 +130,6 @@ class _Reader:
         model_keys.refuse_together(study, self.file)
         grids.refuse_readings(study, self.file)
         checkpoint_keys.refuse(study, self.file)
-        return study
 
     def _check_form(self, raw: schema.StudyFile, has_backbone: bool) -> None:
         """Refuse keys that the form of the inputs rules out: features, images or image files."""
