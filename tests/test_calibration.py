@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
+import _losses
 import calibration
 
 
@@ -47,7 +48,7 @@ def test_residuals_are_those_of_the_runs(tmp_path):
         folder = tmp_path / f"wd-{label}" / "seed-0"
         folder.mkdir(parents=True)
         _write(folder / "predictions.parquet", labels, loss)
-    sample = calibration.residuals(tmp_path)
+    sample = _losses.residuals(tmp_path)
     expected = np.stack([losses["0"], losses["1e-2"]], axis=1).astype(np.float32).astype(float)
     for one in range(2):
         expected[labels == one] -= expected[labels == one].mean(axis=0)
