@@ -18,9 +18,9 @@ from PIL import Image
 
 from cobaye import figures
 from cobaye.config import Config
+from cobaye.data import suggestion
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
-from cobaye.workspace import suggestion
 from cobaye.workspace.command import main
 from tests.conftest import ROOT
 

@@ -13,10 +13,12 @@ import venv
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
 
+import cobaye
 from tests.conftest import ROOT
 
 SOURCES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "Snakefile")
@@ -71,6 +73,34 @@ def edit(file, **lines):
         text, count = re.subn(rf"^( *{key}): .*", rf"\1: {value}", text, flags=re.MULTILINE)
         assert count == 1, key
     file.write_text(text)
+
+
+SGD = {"algorithm": {"kind": "sgd"}, "learning_rate": 0.1, "batch_size": 16, "epochs": 2}
+WAYS = ["val", "shrunk", "groups"]
+
+
+def same_in_a_notebook(space, name, optimizer):
+    """Compare the estimators with a workspace's study of the same arrays, byte for byte."""
+    folder, study = space / "resources/datasets/my-study", cobaye.read(space / "results/my-study")
+    data = [
+        np.load(folder / split / f"{of}.npy")
+        for split in ("train", "val")
+        for of in ("features", "labels")
+    ]
+    path = cobaye.WeightDecayPath([0.1, 0.001], optimizer=optimizer).fit(*data)
+    classes = study.tables["classes"].query("optimizer == @name and split == 'val'")
+    for place, weight_decay in enumerate(["1e-3", "1e-1"]):
+        theirs = study.weights(optimizer=name, weight_decay=weight_decay)
+        assert path.coefs_[place].tobytes() == theirs["head.weight"].tobytes()
+        assert path.intercepts_[place].tobytes() == theirs["head.bias"].tobytes()
+        losses = classes.loc[classes["weight_decay"] == weight_decay, "loss"].to_numpy()
+        assert path.class_losses_[place].tobytes() == losses.tobytes()
+    for way in WAYS:
+        ours = cobaye.PerClassWeightDecay(way, path=path).fit(*data)
+        chosen = pd.read_csv(study.folder / f"tables/chosen-{way}.csv").query("optimizer == @name")
+        assert ours.weight_decays_.tolist() == chosen["weight_decay"].tolist()
+        theirs = study.weights(optimizer=name, weight_decay=f"per-class-{way}")
+        assert ours.coef_.tobytes() == theirs["head.weight"].tobytes()
 
 
 SNAKEMAKE = ("-m", "snakemake", "--cores", "2")
@@ -162,7 +192,11 @@ def test_every_way_in_finds_the_results_of_a_workspace(clone, installed, tmp_pat
     given = ("--features", "emb.npy", "--labels", "lab.npy")
     good(installed / "cobaye", "init", "my-study", *given, cwd=space)
     assert str(tmp_path) not in (space / "Snakefile").read_text()
-    edit(space / "config/studies/my-study.yaml", analyses="[classes]", **SMALL)
+    study = space / "config/studies/my-study.yaml"
+    edit(study, analyses="[classes, per-class]", **SMALL)
+    stated = yaml.safe_load(study.read_text())
+    stated["optimizers"]["sgd"] = SGD
+    study.write_text(yaml.safe_dump({**stated, "per_class": WAYS}))
 
     (space / "lab.npy").rename(space / "away.npy")
     refused = run(python, *SNAKEMAKE, cwd=space)
@@ -173,6 +207,8 @@ def test_every_way_in_finds_the_results_of_a_workspace(clone, installed, tmp_pat
     good(python, *SNAKEMAKE, cwd=space)
     assert (space / "results/my-study/story.md").exists()
     assert (space / "results/my-study/figures/class-loss-test.svg").exists()
+    for name, optimizer in stated["optimizers"].items():
+        same_in_a_notebook(space, name, optimizer)
 
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@b")
     for command in (["init", "-q"], ["add", *SOURCES, *FOLDERS], ["commit", "-qm", "x"]):

@@ -25,7 +25,7 @@ def tabulate(job: Job) -> Path:
     runs, in the order of the config}; of `tables` also "dataset", "baseline": whether the study has
     one, and "grid": the hyperparameters of a grid (see `grid_table`) or None.
     """
-    raw = _collected(job)
+    raw = collected(job)
     files = table_names.made_by(job.identity["maker"])
     tables = _derived(job, raw) if job.identity["maker"] == "derived" else _tables(job, raw)
     entries = {
@@ -38,8 +38,11 @@ _READ = ("runs", "history", "metrics", "classes", "predictions", "facts")
 _PREDICTED = ["split", "image", "label", "predicted"]
 
 
-def _collected(job: Job) -> dict[str, pd.DataFrame]:
-    """Return the tables of all runs together, each with the columns that name the run."""
+def collected(job: Job) -> dict[str, pd.DataFrame]:
+    """Return the tables of all runs together, each with the columns that name the run.
+
+    job.recipe["runs"]: the identities of the runs, in the order of the rows.
+    """
     collected: dict[str, list[pd.DataFrame]] = {name: [] for name in _READ}
     for run in job.recipe["runs"]:
         for name, frame in _read_run(job, run).items():
@@ -175,7 +178,8 @@ def best_lambda_per_class(
     """Return, per class, the λ chosen on val, its test loss, and the cost of the overall best λ.
 
     Columns: model, optimizer, class, name, weight_decay, test_loss, overall_test_loss, and paid =
-    overall_test_loss − test_loss, in nats; a class loses by the compromise where paid > 0.
+    overall_test_loss − test_loss, in nats; a class loses by the compromise where paid > 0. Losses
+    on test are empty where test was not evaluated.
     """
     finite = of_finite_runs(classes, runs)
     keys = [*CONFIGURATION, "class", "name"]
@@ -185,12 +189,13 @@ def best_lambda_per_class(
     at_chosen = chosen.merge(
         test[[*keys, "weight_decay", "loss"]].rename(columns={"loss": "test_loss"}),
         on=[*keys, "weight_decay"],
+        how="left",
     )
     overall = test.merge(
         best[[*CONFIGURATION, "weight_decay"]], on=[*CONFIGURATION, "weight_decay"]
     )
     overall = overall[[*keys, "loss"]].rename(columns={"loss": "overall_test_loss"})
-    table = at_chosen.merge(overall, on=keys)
+    table = at_chosen.merge(overall, on=keys, how="left")
     return table.assign(paid=table["overall_test_loss"] - table["test_loss"])
 
 

@@ -15,15 +15,14 @@ import numpy as np
 
 from cobaye import kinds
 from cobaye.config import yaml_files
+from cobaye.data import suggestion
 from cobaye.data.datasets import Prepared, check
 from cobaye.errors import ConfigError, DataError, nearest
-from cobaye.workspace import suggestion, templates, texts
+from cobaye.workspace import templates, texts
 from cobaye.workspace.location import shipped
 
 FRACTIONS = {"test": 0.3, "val": 0.2}
 IMAGE_SIZE = 32
-# Share of the mean squared length of a row below which s is rounding.
-EQUAL = 1e-9
 PARTS = ("train", "val", "test")
 
 
@@ -42,7 +41,7 @@ def of_features(name: str, features: Path, labels: Path | None) -> dict[str, str
     scale = suggestion.scale_of(
         inputs[np.sort(rows)], answers[np.sort(rows)], len(prepared.classes), len(answers)
     )
-    if scale.logits <= EQUAL * scale.square:
+    if scale.is_zero:
         raise DataError(
             f"{features}: every class has the same mean features: no λ can be suggested"
         )

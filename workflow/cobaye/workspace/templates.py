@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from cobaye.workspace import suggestion, texts
+from cobaye.data import suggestion
+from cobaye.workspace import texts
 from cobaye.workspace.location import SNAKEFILE, installed, shipped
 
 # Texts that need no quotes in YAML.

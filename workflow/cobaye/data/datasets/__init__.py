@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ __all__ = [
     "check",
     "load_array",
     "prepare_dataset",
+    "publish",
     "save_array",
     "write",
 ]
@@ -64,9 +66,19 @@ def prepare_dataset(job: Job) -> Path:
     try:
         with tqdm(desc=name, mininterval=1.0, delay=1.0) as bar:
             prepared = module.prepare(options, lambda done, total: _show(bar, done, total))
-        made = write(prepared, job.folder)
+        sources = module.sources(options) if hasattr(module, "sources") else []
+        return publish(job, prepared, sources)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
+
+
+def publish(job: Job, prepared: Prepared, sources: Iterable[str] = ()) -> Path:
+    """Write a dataset and its manifest, whose path is returned.
+
+    sources: the files that it was made from; a folder stands for the names in it. Raises DataError
+    as `check` does; nothing is written then.
+    """
+    made = write(prepared, job.folder)
     info = {
         "form": form_of(prepared.splits["train"][0]),
         "classes": len(prepared.classes),
@@ -76,7 +88,6 @@ def prepare_dataset(job: Job) -> Path:
     }
     if prepared.read is not None:
         info |= source_files.write(job.path, *prepared.read)
-    sources = module.sources(options) if hasattr(module, "sources") else []
     job.inputs |= {source: _content_sha256(source) for source in sources}
     return job.publish(made, info)
 

@@ -22,6 +22,8 @@ ROWS = 20_000  # drawn at random, to measure the scale of more
 EXACT_WORK = 1e10
 # Share of ‖G‖ at which the exact solver stops.
 ACCURACY = 1e-5
+# Share of the mean squared length of a row below which s is rounding.
+EQUAL = 1e-9
 # SGD's learning rate times the mean squared length of a row. The shipped studies have 50 to 120.
 STEP = 50.0
 
@@ -40,6 +42,11 @@ class Scale:
     logits: float
     gradient: float
     square: float
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every class has the same mean features, so that no λ can be suggested."""
+        return self.logits <= EQUAL * self.square
 
 
 def scale_of(features: np.ndarray, labels: np.ndarray, classes: int, rows: int) -> Scale:
