@@ -62,7 +62,7 @@ def with_runs(made, labels=LABELS, lost=0):
 
 def told(made, labels=LABELS, lost=0):
     """Return the story of analysed runs."""
-    return story.story("s", {"dataset": "d", "backbone": None}, with_runs(made, labels, lost))
+    return story.story("s", {"dataset": "d", "backbone": None}, with_runs(made, labels, lost))[0]
 
 
 def test_every_table_is_made_and_names_its_group():
@@ -196,7 +196,9 @@ def test_no_run_left_gives_tables_without_rows():
     assert all(table.empty for table in made.values())
     frames = {**made, "runs": pd.DataFrame({"model": [], "optimizer": []})}
     frames["best-lambda"] = frames["runs"]
-    assert "nothing to tell" in story.story("s", {"dataset": "d", "backbone": "b"}, frames)
+    text, summary = story.story("s", {"dataset": "d", "backbone": "b"}, frames)
+    assert "nothing to tell" in text
+    assert summary == []
 
 
 def test_one_lambda_and_one_image_per_class():
@@ -453,14 +455,42 @@ def test_the_story_tells_confidence_from_error():
     assert told_of(measures().query("measure == 'loss' or measure == 'error'")) == ""
 
 
+def of_grid(best, own):
+    """Return the tables of 20 classes whose best λ overall, and whose own λ, are these."""
+    tables = with_runs(opposite())
+    return tables | {
+        "class-tests": tables["class-tests"].assign(best=best),
+        "class-gains": tables["class-gains"].assign(shrunk=own),
+    }
+
+
 @pytest.mark.parametrize(
-    ("best", "said"),
-    [("1e-2", "It is the largest λ of the study: a larger one"), ("1e-3", ""), ("0", "")],
+    ("best", "own", "said"),
+    [
+        ("1e-2", ["1e-3"] * 20, "It is the largest λ of the study: a larger one may be better."),
+        ("1e-3", ["1e-3"] * 20, ""),
+        # Nothing is smaller than λ = 0, and a tenth of the classes is not more than a tenth.
+        ("0", ["0"] * 20, ""),
+        ("1e-3", ["1e-2"] * 2 + ["1e-3"] * 18, ""),
+        (
+            "1e-3",
+            ["1e-2"] * 3 + ["1e-3"] * 17,
+            "3 of 20 classes have their own λ at its largest λ, 1e-2: a larger one may be better.",
+        ),
+        (
+            "1e-2",
+            ["1e-2"] * 20,
+            "It is the largest λ of the study, and 20 of 20 classes have their own λ there: a",
+        ),
+    ],
 )
-def test_a_best_lambda_at_the_end_of_the_grid_is_told(best, said):
-    text = told(changed("class-tests", "best", best))
-    assert ("weight_decays" in text) == bool(said)
-    assert said in text
+def test_best_lambdas_at_the_end_of_the_grid_are_told(best, own, said):
+    text, summary = story.story("s", {"dataset": "d", "backbone": None}, of_grid(best, own))
+    for told_in in (text, summary[0]):
+        assert said in told_in
+        assert ("weight_decays" in told_in) == bool(said)
+    if said:
+        assert 'Add "1e-1", "1e0", "1e1", "1e2" to `weight_decays` of config/studies/s.yaml' in text
 
 
 def test_names_of_classes_are_no_markup():

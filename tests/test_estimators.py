@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import warnings
@@ -256,6 +257,27 @@ def test_no_snakemake_and_no_pydantic_are_needed():
         [sys.executable, "-c", code], cwd=ROOT / "workflow", capture_output=True, text=True
     )
     assert done.stdout == "(2,)\nread\n", done.stderr
+
+
+@pytest.mark.slow
+def test_the_notebook_of_the_docs_runs(capsys):
+    first, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "docs/notebook.md").read_text(), re.S)
+    exec(first, {})
+    shares = re.findall(r"accuracy on test: (0\.\d+)", capsys.readouterr().out)
+    assert len(shares) == 2
+    assert min(map(float, shares)) > 0.9
+
+
+def test_the_command_line_asks_for_what_it_lacks():
+    code = (
+        "import sys; sys.modules['pydantic'] = None\n"
+        "from cobaye.__main__ import main; sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT / "workflow", capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "cobaye: no pydantic: pip install 'cobaye[workflow]'\n"
 
 
 def test_an_unknown_name_is_no_attribute():

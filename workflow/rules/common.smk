@@ -233,6 +233,17 @@ def say_what_does_not_fit():
         print(*lines, *([] if fits else [NO_SPACE]), sep="\n", file=sys.stderr, flush=True)
 
 
+def say_what_was_found():
+    """Say, after the last job, the answer of each study that was asked for, and where it is told."""
+    asked = workflow.dag_settings.targets or CONFIG.default_studies
+    for study in [study for study in CONFIG.studies if study in asked or "all" in asked]:
+        told_by = paths.manifest("tell_story", {"study": study})
+        if Path(told_by).exists():
+            summary = manifests.read_manifest(told_by, "tell_story", {"study": study}).info["summary"]
+            story = Path(told_by).with_suffix(".md")
+            print("", study, *summary, f"More: {story}", sep="\n", file=sys.stderr, flush=True)
+
+
 def jobs_that_write():
     """The jobs that leave something large, those of groups run by run."""
     # At the end of a dry run, all jobs count as finished.

@@ -45,7 +45,7 @@ DERIVED_FILES = {
 STORY_TOO = ("measures", "rivals")
 STORY = (
     *("runs", "best-lambda", "class-inference", "class-tests", "null-best-lambda", "compromise"),
-    *("class-effects", "helped-harmed", "worst-classes", "worst-pairs"),
+    *("class-effects", "class-gains", "helped-harmed", "worst-classes", "worst-pairs"),
 )
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 
 from cobaye.storage import files, manifests
 from cobaye.storage.jobs import Job
-from cobaye.story import rivals, template
-from cobaye.tables import reading
+from cobaye.story import rivals, template, words
+from cobaye.tables import grid_ends, reading
 
 _LOSSES = {"cross-entropy": "mean cross-entropies in nats", "squared-error": "mean squared errors"}
 
@@ -25,31 +25,44 @@ def tell_story(job: Job) -> Path:
     job.recipe: {"data": dataset and backbone, "tables": those that it reads}.
     """
     frames = reading.read_tables(job, job.recipe["tables"])
-    text = story(job.identity["study"], job.recipe["data"], frames)
+    text, summary = story(job.identity["study"], job.recipe["data"], frames)
     path = job.folder / "story.md"
-    return job.publish(
-        {path.name: manifests.describe(path, files.write_bytes(path, text.encode()))}
-    )
+    entry = manifests.describe(path, files.write_bytes(path, text.encode()))
+    return job.publish({path.name: entry}, {"summary": summary})
 
 
-def story(study: str, data: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return the story, in Markdown: a section per configuration with a run that stayed finite."""
+def story(
+    study: str, data: Mapping[str, Any], tables: Mapping[str, pd.DataFrame]
+) -> tuple[str, list[str]]:
+    """Return the story, in Markdown, and its summary, lines of plain text.
+
+    Both have a part for each configuration with a run that stayed finite.
+    """
     configurations = []
     for _, test in tables["class-tests"].iterrows():
         rows = {name: _plain(_rows(table, test)) for name, table in tables.items()}
-        configurations.append(_values(test, rows))
+        configurations.append(_values(study, test, rows))
     losses = tables["runs"].get("loss_name", pd.Series(["cross-entropy"])).unique()
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters |= _FILTERS
-    paragraphs = template.STORY.split("\n\n")
-    source = "\n\n".join(paragraph.rstrip().replace("\n", " ") for paragraph in paragraphs)
-    return environment.from_string(source + "\n").render(
-        study=study,
-        dataset=data["dataset"],
-        backbone=data["backbone"],
-        losses=" or ".join(_LOSSES[loss] for loss in losses) or _LOSSES["cross-entropy"],
-        configurations=configurations,
+    environment.filters |= words.FILTERS
+    values = {
+        "study": study,
+        "dataset": data["dataset"],
+        "backbone": data["backbone"],
+        "losses": " or ".join(_LOSSES[loss] for loss in losses) or _LOSSES["cross-entropy"],
+        "configurations": configurations,
+    }
+    text, summary = (
+        environment.from_string(_flowing(source)).render(values)
+        for source in (template.STORY, template.SUMMARY)
     )
+    return text, [line for line in summary.splitlines() if line]
+
+
+def _flowing(source: str) -> str:
+    """Return a template whose paragraphs are one line each."""
+    paragraphs = [paragraph.rstrip().replace("\n", " ") for paragraph in source.split("\n\n")]
+    return "\n\n".join(paragraphs) + "\n"
 
 
 def _rows(table: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
@@ -68,7 +81,7 @@ def _escaped(name: object) -> str:
     return re.sub(r"([\\`*_|\[\]])", r"\\\1", html.escape(str(name), quote=False))
 
 
-def _values(test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def _values(study: str, test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     """Return what the template names of one configuration. test: its row of `class-tests`."""
     runs, images = tables["runs"], tables["class-effects"].drop_duplicates("class")["n"]
     loss = tables["compromise"].query("measure == 'loss'")
@@ -82,7 +95,7 @@ def _values(test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, An
         "classes": len(images),
         "images": " to ".join(f"{count}" for count in sorted({images.min(), images.max()})),
         "best": tables["best-lambda"].iloc[0].to_dict(),
-        "end": _end(test["best"], tables["class-inference"]["weight_decay"].tolist()),
+        "ends": _ends(study, test, tables),
         "minima": _minima(test, tables["null-best-lambda"]),
         "effect": _effect(test, tables["class-inference"]),
         "change": _change(test, tables["helped-harmed"].sort_values("rank")),
@@ -100,13 +113,10 @@ def _above(values: pd.Series, ways: Sequence[str]) -> list[str]:
     return [way for way in ways if values[way] > 0]
 
 
-def _end(best: str, labels: Sequence[str]) -> str:
-    """Return "largest" or "smallest" where the best λ ends the grid; no λ is below 0."""
-    if len(labels) < 2 or best not in (labels[0], labels[-1]):
-        return ""
-    if best == labels[-1]:
-        return "largest"
-    return "smallest" if float(best) > 0 else ""
+def _ends(study: str, test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return what is said where the best λ stand at an end of the grid."""
+    own, grid = tables["class-gains"]["shrunk"], tables["class-inference"]["weight_decay"].tolist()
+    return grid_ends.sentences(study, grid_ends.ends(test["best"], own, grid), len(own))
 
 
 def _minima(test: pd.Series, null: pd.DataFrame) -> dict[str, Any]:
@@ -163,85 +173,3 @@ def _worst(test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any
         "tenth": rows.loc["tenth"].to_dict(),
         "pair": pair.to_dict() if pair["rate"] > 0 else None,
     }
-
-
-def _round_to(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}".replace("-", "−")
-
-
-def _signed(interval: Sequence[float], digits: int) -> str:
-    """Return a mean with its interval; NaN ends, of one image per class, are left out."""
-    mean, low, high = (f"{value:+.{digits}f}".replace("-", "−") for value in interval)
-    return mean if pd.isna(interval[1]) else f"{mean} ({low} to {high})"
-
-
-def _gain(row: Mapping[str, float]) -> str:
-    return _signed([row[name] for name in ("gain", "low", "high")], 4)
-
-
-def _spread(interval: Sequence[float], digits: int) -> str:
-    """Return a value with its interval, without a plus."""
-    value, low, high = (_round_to(each, digits) for each in interval)
-    return value if pd.isna(interval[1]) else f"{value} ({low} to {high})"
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the rivals as a table in Markdown."""
-    head = ["rival", "chosen on val", "loss (nats)", "accuracy (points)", "worst tenth (points)"]
-    lines = [head, ["---"] * len(head)]
-    for row in rows:
-        values = [_signed(row["loss"], 4), _signed(row["accuracy"], 1), _signed(row["tenth"], 1)]
-        lines.append([row["name"], str(row["chosen"]), *values])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _names(names: Sequence[str], none: str, one: str, several: str) -> str:
-    """Return names with their verb, in the number that they need."""
-    return f"{', '.join(names)} {one if len(names) == 1 else several}" if names else none
-
-
-def _ends(row: Mapping[str, float]) -> str:
-    return f"{row['low']:+.4f} to {row['high']:+.4f}".replace("-", "−")
-
-
-def _shares(counts: Sequence[float], whole: float) -> str:
-    """Return a share with its band, in %."""
-    share, low, high = (_share(count, whole) for count in counts)
-    return f"{share} ({low} to {high})"
-
-
-def _share(number: float, whole: float = 1) -> str:
-    """Return a share in %: 0 % means none, and 100 % all."""
-    share = 100 * number / whole
-    if 0 < share < 0.5:
-        return "< 1 %"
-    return "> 99 %" if 99.5 <= share < 100 else f"{share:.0f} %"
-
-
-def _count(number: float, thing: str) -> str:
-    plural = f"{thing}es" if thing.endswith("s") else f"{thing}s"
-    return f"{int(number)} {thing if number == 1 else plural}"
-
-
-def _some(names: Sequence[str], classes: int) -> str:
-    """Return how many classes these are, and the names of the first few."""
-    if not names:
-        return "none"
-    first = ", ".join(f"“{name}”" for name in names[:5])
-    return f"{len(names)} of {classes} ({first}{' …' if len(names) > 5 else ''})"
-
-
-_FILTERS = {
-    "count": _count,
-    "ends": _ends,
-    "extract": lambda key, mapping: mapping[key],
-    "gain": _gain,
-    "names": _names,
-    "round_to": _round_to,
-    "share": _share,
-    "shares": _shares,
-    "signed": _signed,
-    "some": _some,
-    "spread": _spread,
-    "table": _table,
-}

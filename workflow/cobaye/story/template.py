@@ -28,10 +28,9 @@ test image{{ "s" if one.images != "1" }}{{ " each" if one.classes > 1 }}.
 The best λ overall is **{{ one.best.weight_decay }}**:
 test loss {{ one.best.test_loss | round_to(3) }},
 accuracy {{ (100 * one.best.test_accuracy) | round_to(1) }} %.
-{%- if one.end %}
-It is the {{ one.end }} λ of the study: a {{ "larger" if one.end == "largest" else "smaller" }} one
-may be better. Add some to `weight_decays`.
-{%- endif %}
+{%- for end in one.ends %}
+{{ end }}
+{%- endfor %}
 
 {% with minima = one.minima -%}
 {% if minima.classes -%}
@@ -196,4 +195,21 @@ is not known to lower the loss
 
 No run stayed finite: there is nothing to tell.
 {%- endfor %}
+"""
+
+# The end of a run, in the terminal.
+SUMMARY = """\
+{% for one in configurations -%}
+{{ one.model }} · {{ one.optimizer }}: best λ {{ one.best.weight_decay }},
+test loss {{ one.best.test_loss | round_to(3) }},
+accuracy {{ (100 * one.best.test_accuracy) | round_to(1) }} %.
+{% with minima = one.minima %}{% if minima.classes -%}
+{{ minima.away | share(minima.classes) }} of the classes have their lowest test loss at another λ,
+{{ minima.curve[0] | share(minima.classes) }} by noise alone.
+{%- endif %}{% endwith %}
+{%- for end in one.ends %}
+{{ end }}
+{%- endfor %}
+
+{% endfor -%}
 """

@@ -13,21 +13,30 @@ from cobaye.config import study_files
 from cobaye.errors import CobayeError, ConfigError, writable
 from cobaye.storage import files
 from cobaye.storage.paths import RESERVED
-from cobaye.workspace import given_data, templates
+from cobaye.workspace import given_data, templates, widening
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     given = _parser().parse_args(arguments)
     try:
-        written = init(given)
+        print("\n".join(given.run(given)))
     except CobayeError as error:
         print(f"cobaye: {error}", file=sys.stderr)
         return 1
-    place = "" if given.folder == Path() else f"cd {given.folder}, then "
-    print("\n".join(f"wrote {file}" for file in written))
-    print(f"Look at config/studies/{given.name}.yaml, then: {place}snakemake --cores all")
     return 0
+
+
+def _init(given: argparse.Namespace) -> list[str]:
+    place = "" if given.folder == Path() else f"cd {given.folder}, then "
+    return [
+        *(f"wrote {file}" for file in init(given)),
+        f"Look at config/studies/{given.name}.yaml, then: {place}snakemake --cores all",
+    ]
+
+
+def _widen(given: argparse.Namespace) -> list[str]:
+    return [*widening.widen(given.study), f"Then: snakemake --cores all {given.study}"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--folder", type=Path, default=Path(), help="of the workspace (default: the present one)"
     )
+    command.set_defaults(run=_init)
+    command = commands.add_parser(
+        "widen", help="add λ to a study whose best λ stand at an end of its grid"
+    )
+    command.add_argument("study", help="its name; its results decide")
+    command.set_defaults(run=_widen)
     return parser
 
 

@@ -50,6 +50,11 @@ use rule * from cobaye
 # The checks before the first job, such as for missing data. Snakemake drops them from a module.
 onstart:
     cobaye.onstart()
+
+
+# The answer, in a few lines.
+onsuccess:
+    cobaye.onsuccess()
 """
 
 LINEAR = """\
