@@ -19,7 +19,7 @@ report: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
-	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
+	$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 
 $(READY): requirements.txt pyproject.toml
 	rm -rf $(VENV)

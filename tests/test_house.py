@@ -161,7 +161,7 @@ def test_no_torch_at_parse_time():
     [
         ["ruff", "check"],
         ["ruff", "format", "--check"],
-        ["snakefmt", "--check", "Snakefile", "workflow/rules"],
+        ["snakefmt", "--check", "Snakefile", "workflow/Snakefile", "workflow/rules"],
     ],
     ids=" ".join,
 )

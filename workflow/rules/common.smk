@@ -239,7 +239,9 @@ def say_what_was_found():
     for study in [study for study in CONFIG.studies if study in asked or "all" in asked]:
         told_by = paths.manifest("tell_story", {"study": study})
         if Path(told_by).exists():
-            summary = manifests.read_manifest(told_by, "tell_story", {"study": study}).info["summary"]
+            summary = manifests.read_manifest(told_by, "tell_story", {"study": study}).info[
+                "summary"
+            ]
             story = Path(told_by).with_suffix(".md")
             print("", study, *summary, f"More: {story}", sep="\n", file=sys.stderr, flush=True)
 

@@ -15,6 +15,7 @@ from cobaye.storage.paths import SPLITS
 
 # The figures of a study whose file does not list any.
 LAST_LAYER_FIGURES = (
+    "answer",
     "train-curves",
     "test-curves",
     "weight-norm",
@@ -37,6 +38,7 @@ LAST_LAYER_FIGURES = (
 )
 # Those that compare several λ: left out of the default where each optimizer has one λ.
 OVER_LAMBDA = (
+    "answer",
     "three-classes",
     *(f"best-lambda-{split}" for split in SPLITS),
     *(f"class-loss-{split}" for split in SPLITS),

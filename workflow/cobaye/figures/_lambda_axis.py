@@ -59,16 +59,20 @@ class LambdaAxis:
         matches = [same(other, label) for other in self.labels]
         return float(self.positions()[matches.index(True)]) if any(matches) else None
 
-    def dress(self, ax: Axes) -> None:
-        """Give ``ax`` ticks (decades, and 0), small ticks at every λ, the break and the title."""
+    def dress(self, ax: Axes, most: int = _MOST_TICKS) -> None:
+        """Give ``ax`` ticks (decades, and 0), small ticks at every λ, the break and the title.
+
+        most: how many ticks have room for their names.
+        """
         places, exponents = self.positions(), self._exponents
         if not len(places):
             return
         decades = [e for e in range(-400, 400) if exponents and exponents[0] <= e <= exponents[-1]]
-        decades = decades[:: math.ceil(len(decades) / _MOST_TICKS) or 1]
+        decades = decades[:: math.ceil(len(decades) / most) or 1]
         ticks = {float(e): _style.power_of_ten(e) for e in decades}
         if len(ticks) < 2:
-            ticks = dict(zip(places.tolist(), self.labels, strict=True))
+            named = slice(None, None, math.ceil(len(places) / most))
+            ticks = dict(zip(places.tolist()[named], self.labels[named], strict=True))
         elif len(places) > len(exponents):
             ticks[float(places[0])] = "0"
             _mark_break(ax, (places[0] + places[1]) / 2)

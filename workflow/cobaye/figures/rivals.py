@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from cobaye.figures import _panels, _style
+from cobaye.figures import _forest, _panels
 from cobaye.tables import rival_names
 
 NAMES = {"rivals": {}}
@@ -24,10 +22,6 @@ _PANELS = (
     ("accuracy", "accuracy (points)", 100, 1),
     ("tenth", "worst tenth (points)", 100, 1),
 )
-_KNOWN, _UNKNOWN = "#0b62a4", _style.GREY
-_THICK = {"linewidth": 3.0, "alpha": 0.55, "solid_capstyle": "butt"}
-_THIN = {"linewidth": 0.8}
-_ENDS = ("difference", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -39,15 +33,15 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of panels per configuration; its rivals from the lowest test loss down."""
     table = tables["rivals"]
     configurations = _panels.configurations(table)
-    counts = [len(_judged(_panels.of(table, each))) for each in configurations]
+    counts = [len(_forest.judged(_panels.of(table, each))) for each in configurations]
     height = 0.95 + 0.19 * max(counts, default=4)
     fig, axes = _panels.grid(len(configurations), len(_PANELS), (5.5, height))
     for row, configuration in zip(axes, configurations, strict=False):
         whole = _panels.of(table, configuration)
-        rivals, one = _judged(whole), whole[whole["rival"] == "one"].iloc[0]
+        rivals, one = _forest.judged(whole), whole[whole["rival"] == "one"].iloc[0]
         places = np.arange(len(rivals))
         for ax, (measure, title, factor, better) in zip(row, _PANELS, strict=True):
-            _forest(ax, rivals, measure, factor, better)
+            _forest.draw(ax, rivals, measure, factor, better)
             value = f"{100 * one[measure]:.1f} %" if factor > 1 else f"{one[measure]:.4f}"
             ax.set_title(f"one λ: {value}", fontsize=7)
             ax.set_xlabel(title, fontsize=7)
@@ -58,74 +52,5 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         row[0].set_yticks(places, [rival_names.NAMES.get(name, name) for name in rivals["rival"]])
         row[0].set_ylabel(f"{configuration.model} · {configuration.optimizer}\nλ = {one['best']}")
     if configurations:
-        fig.legend(handles=_handles(), loc="outside lower center", ncols=4, handlelength=2)
+        fig.legend(handles=_forest.handles(), loc="outside lower center", ncols=4, handlelength=2)
     return fig
-
-
-def _judged(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rivals that have a classifier, by test loss."""
-    rivals = table[(table["rival"] != "one") & table["loss_difference"].notna()]
-    return rivals.sort_values("loss", kind="stable")
-
-
-def _forest(ax: Axes, rivals: pd.DataFrame, measure: str, factor: float, better: int) -> None:
-    """Draw the differences of one measure; what lies beyond the axis is written at its edge."""
-    means, *images = (factor * rivals[f"{measure}_{end}"].to_numpy(float) for end in _ENDS)
-    wide = [f"{measure}_classes_{end}" for end in _ENDS[1:]]
-    classes = [factor * rivals[column].to_numpy(float) for column in wide if column in rivals]
-    left, right = _limits(means, np.array([*images, *classes]), better)
-    ax.axvline(0, zorder=0.5, **_panels.BEST_LINE)
-    known = images[0] * images[1] > 0
-    if measure == "loss":
-        known = ~rivals["verdict"].str.startswith("not known").to_numpy()
-    for place, mean in enumerate(means):
-        colour = _KNOWN if known[place] else _UNKNOWN
-        if not left <= mean <= right:
-            _beyond(ax, place, mean, colour)
-            continue
-        for ends, look in ((classes, _THIN), (images, _THICK)):
-            ax.plot([end[place] for end in ends], [place] * len(ends), color=colour, **look)
-        ax.plot(mean, place, "o", color=colour, markersize=3)
-    ax.set_xlim(left, right)
-
-
-def _limits(means: np.ndarray, ends: np.ndarray, better: int) -> tuple[float, float]:
-    """Return an axis of all ends (E, R) but those of rivals that lose far more than any gains.
-
-    Such a rival would else leave no room to see the others.
-    """
-    if not len(means):
-        return -1.0, 1.0
-    gains = ends * better
-    most = max(gains.max(), 0.0)
-    near = means * better >= -1.5 * most if most else means < np.inf
-    least = min(gains[:, near].min(), 0.0)
-    pad = 0.06 * (most - least) or 1.0
-    left, right = sorted((better * (most + pad), better * (least - pad)))
-    return left, right
-
-
-def _beyond(ax: Axes, place: int, value: float, colour: str) -> None:
-    """Write a value at the edge that it lies beyond."""
-    text = f"{value:+.2g} →" if value > 0 else f"← {value:+.2g}"
-    ax.annotate(
-        text.replace("-", "−"),
-        (float(value > 0), place),
-        xycoords=("axes fraction", "data"),
-        ha="right" if value > 0 else "left",
-        va="center",
-        fontsize=6.5,
-        color=colour,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-        zorder=1,
-    )
-
-
-def _handles() -> list[Line2D]:
-    line = {"color": _KNOWN, "marker": "", "linestyle": "-"}
-    return [
-        Line2D([], [], label="95 %, images", **line, **_THICK),
-        Line2D([], [], label="95 %, classes", **line, **_THIN),
-        Line2D([], [], label="not known to differ", color=_UNKNOWN, **_THICK),
-        Line2D([], [], label="one λ", **_panels.BEST_LINE),
-    ]
