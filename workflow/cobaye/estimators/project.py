@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
+import io
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -171,9 +171,8 @@ def temporary_folder(threads: int, *, verbose: bool) -> Iterator[Path]:
     before = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         if not verbose:
-            quiet = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
-            stack.enter_context(contextlib.redirect_stderr(quiet))
-            stack.enter_context(contextlib.redirect_stdout(quiet))
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(torch.random.fork_rng())
         torch.set_num_threads(threads)
         try:
