@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -95,8 +96,9 @@ def _write_features(
     )
     shape = None
     with files.writing(target) as file, torch.inference_mode(), autocast:
-        with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar:
-            batches = reader.batches(rows, caching.batch_size, workers)
+        # Closed, so that an error ends the processes that decode.
+        read = contextlib.closing(reader.batches(rows, caching.batch_size, workers))
+        with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar, read as batches:
             for features in _computed(network, batches, device):
                 block = features.numpy().astype(caching.storage)
                 if not np.isfinite(block).all():
