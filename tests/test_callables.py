@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import subprocess
 import sys
 import types
 
@@ -19,6 +21,7 @@ from cobaye.models import backbones
 from cobaye.planning import stages
 from cobaye.storage import checkpoints, files, manifests, own_code, paths, staleness
 from cobaye.storage.arrays import save_array
+from tests.conftest import ROOT
 from tests.jobs import job
 
 NAME = "my_model:backbone"
@@ -233,6 +236,27 @@ def test_a_changed_file_that_the_code_reads_is_noticed(root):
     assert not staleness.is_stale(str(path), fingerprint)
     (root / "weights.pth").write_bytes(b"22")
     assert staleness.is_stale(str(path), fingerprint)
+
+
+def test_planning_a_callable_imports_neither_it_nor_torch(root):
+    config(root)
+    code = (
+        "import sys; from pathlib import Path; from cobaye import figures\n"
+        "from cobaye.config import Config; from cobaye.planning import stages\n"
+        "config = Config({'studies': ['s']}, Path('config'), figures.names())\n"
+        "assert stages.prepare_backbone(config, 'b').recipe['source']\n"
+        "print({'torch', 'my_model', 'shared'} & set(sys.modules))"
+    )
+    path = f"{root}{os.pathsep}{ROOT / 'workflow'}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "set()\n", done.stdout + done.stderr
 
 
 # How the workspace's code is spoilt, and what the one message says.
