@@ -271,10 +271,11 @@ def test_images_and_a_function_of_the_workspace(clone, tmp_path):
     assert "Nothing to be done" in good(sys.executable, *SNAKEMAKE, "-n", cwd=tmp_path, path=path)
     (tmp_path / "sizes.py").write_text("SIDE = 12\n")
     shutil.rmtree(tmp_path / ".snakemake")
-    good(sys.executable, *SNAKEMAKE, cwd=tmp_path, path=path)
+    gathered = features.relative_to(tmp_path).with_name("manifest.json")
+    good(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
     assert not np.array_equal(np.load(features), before)
     (tmp_path / "my_model.py").unlink()
-    refused = run(sys.executable, *SNAKEMAKE, cwd=tmp_path, path=path)
+    refused = run(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
     assert "config/backbones.yaml: mine-backbone.callable: my_model: my_model.py is missing in" in (
         refused.stdout
     )

@@ -139,7 +139,7 @@ BACKBONE = """\
 # Backbones by name. A backbone is a trained network without its last layer.
 
 # The network that the study `{name}-backbone` trains on these images. A network that saw more
-# images gives better features: `cobaye init` has the option --backbone for these. One of torchvision
+# images gives better features: `cobaye init` has the option --backbone. One of torchvision
 # instead of `run`, its weights downloaded: `torchvision: {{model: resnet18, download: true}}`, and
 # in datasets.yaml `kind: image-folder` without `size`.
 {name}-resnet-small:
