@@ -40,8 +40,9 @@ try:
     # Code that is missing is said here: what an input function raises counts for nothing where the
     # output is there. Not in jobs: their run began before the code went.
     if workflow.is_main_process:
-        for backbone in filter(lambda entry: entry.callable, CONFIG.backbones.values()):
-            PLAN.stage("prepare_backbone", backbone=backbone.name)
+        for name, entry in CONFIG.backbones.items():
+            if entry.callable:
+                PLAN.stage("prepare_backbone", backbone=name)
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
 # What jobs compare with the code that they find: see `Job.refuse_edited_code`.
