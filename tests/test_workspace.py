@@ -136,6 +136,34 @@ def test_small_image_sets_get_more_epochs(here, monkeypatch):
     assert load(here, monkeypatch).studies["s-backbone"].optimizers["sgd"].epochs == 100
 
 
+@pytest.mark.parametrize("backbone", ["my_model:net", "timm:resnet18", 'open_clip:ViT-B-32/a"b'])
+def test_images_and_a_backbone_that_other_code_gives(here, monkeypatch, backbone):
+    write_images(here / "images")
+    (here / "my_model.py").write_text("def net():\n    raise OSError('not called yet')\n")
+    assert main(["init", "s", "--images", "images", "--backbone", backbone]) == 0
+    config = load(here, monkeypatch)
+    assert config.datasets["s"].kind.kind == "image-folder"
+    assert config.backbones["s-backbone"].callable == backbone
+    assert list(config.studies) == ["s"]
+    assert config.studies["s"].backbones == ("s-backbone",)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("my_model:net", "--backbone: callable: my_model: my_model.py is missing in "),
+        ("resnet18", "--backbone: 'resnet18': give timm:<name>, open_clip:<name>/<weights> or <mo"),
+    ],
+)
+def test_a_backbone_that_is_none_writes_nothing(here, capsys, given, said):
+    write_images(here / "images")
+    assert main(["init", "s", "--images", "images", "--backbone", given]) == 1
+    assert said in capsys.readouterr().err
+    assert not (here / "config").exists()
+    assert main(["init", "s", *FEATURES, "--backbone", given]) == 1
+    assert "--backbone: for --images only" in capsys.readouterr().err
+
+
 SHIPPED = sorted(file.stem for file in (ROOT / "config/studies").glob("*.yaml"))
 
 

@@ -226,16 +226,21 @@ def test_every_way_in_finds_the_results_of_a_workspace(clone, installed, tmp_pat
     assert nothing in good(python, *SNAKEMAKE, "-n", "-s", deployed, cwd=space)
 
 
-@pytest.mark.slow
-def test_images_and_a_clone_on_the_path(clone, tmp_path):
-    """A folder of images and a backbone trained on them; the library is found by PYTHONPATH."""
+def write_images(folder):
+    """Write images of three classes, which differ in their colour."""
     generator = np.random.default_rng(0)
     for label in range(3):
-        (tmp_path / f"images/{label}").mkdir(parents=True)
+        (folder / f"images/{label}").mkdir(parents=True)
         for number in range(10):
             pixels = generator.integers(0, 80, (32, 32, 3), np.uint8)
             pixels[..., label] += 100
-            Image.fromarray(pixels).save(tmp_path / f"images/{label}/{number}.png")
+            Image.fromarray(pixels).save(folder / f"images/{label}/{number}.png")
+
+
+@pytest.mark.slow
+def test_images_and_a_clone_on_the_path(clone, tmp_path):
+    """A folder of images and a backbone trained on them; the library is found by PYTHONPATH."""
+    write_images(tmp_path)
     init = (sys.executable, "-m", "cobaye", "init", "mine", "--images", "images")
     good(*init, cwd=tmp_path, path=str(clone / "workflow"))
     assert f'"{clone}/workflow/Snakefile"' in (tmp_path / "Snakefile").read_text()
@@ -243,3 +248,35 @@ def test_images_and_a_clone_on_the_path(clone, tmp_path):
     edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
     good(sys.executable, *SNAKEMAKE, cwd=tmp_path)
     assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
+
+
+@pytest.mark.slow
+def test_images_and_a_function_of_the_workspace(clone, tmp_path):
+    """The example of the tutorial; after an edit of what it imports, features are cached anew."""
+    write_images(tmp_path)
+    example = re.search(r"```python\n(.*?)```", (ROOT / "docs/my-model.md").read_text(), re.DOTALL)
+    sizes, model = "SIDE = 8\n", example[1].replace("(224, 224)", "(SIDE, SIDE)")
+    (tmp_path / "sizes.py").write_text(sizes)
+    (tmp_path / "my_model.py").write_text(f"from sizes import SIDE\n{model}")
+    path = str(clone / "workflow")
+    init = ("-m", "cobaye", "init", "mine", "--images", "images", "--backbone", "my_model:backbone")
+    good(sys.executable, *init, cwd=tmp_path, path=path)
+    edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
+    good(sys.executable, *SNAKEMAKE, cwd=tmp_path, path=path)
+    assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
+    features = tmp_path / "results/features/mine/mine-backbone/test/shard-00-of-01.npy"
+    before = np.load(features)
+    assert before.shape == (9, 512)
+    (tmp_path / "sizes.py").write_text(sizes + "# a comment\n")
+    assert "Nothing to be done" in good(sys.executable, *SNAKEMAKE, "-n", cwd=tmp_path, path=path)
+    (tmp_path / "sizes.py").write_text("SIDE = 12\n")
+    shutil.rmtree(tmp_path / ".snakemake")
+    gathered = features.relative_to(tmp_path).with_name("manifest.json")
+    good(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
+    assert not np.array_equal(np.load(features), before)
+    (tmp_path / "my_model.py").unlink()
+    refused = run(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
+    assert "config/backbones.yaml: mine-backbone.callable: my_model: my_model.py is missing in" in (
+        refused.stdout
+    )
+    assert "Traceback" not in refused.stdout

@@ -36,9 +36,15 @@ configfile: CONFIG_FILE
 
 try:
     CONFIG = Config(config, Path("config"), figures.names())
+    PLAN = Plan(CONFIG, WORKFLOW / "scripts")
+    # Code that is missing is said here: what an input function raises counts for nothing where the
+    # output is there. Not in jobs: their run began before the code went.
+    if workflow.is_main_process:
+        for name, entry in CONFIG.backbones.items():
+            if entry.callable:
+                PLAN.stage("prepare_backbone", backbone=name)
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
-PLAN = Plan(CONFIG, WORKFLOW / "scripts")
 # What jobs compare with the code that they find: see `Job.refuse_edited_code`.
 code_digest.announce_tree()
 

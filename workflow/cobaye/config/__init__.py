@@ -67,6 +67,8 @@ class Config:
         if checked.run is not None:
             run = checked.run.model_dump()
             origin = {"study": run.pop("study"), "run": Run(**run)}
+        elif checked.callable is not None:
+            origin = {"callable": checked.callable, "reads": tuple(checked.reads)}
         else:
             network = {"model": checked.torchvision.model}
             model = schema.checked_kind("networks", "torchvision", network, path, name)

@@ -15,6 +15,11 @@ def names(raw: schema.StudyFile, known: Mapping[str, Backbone], file: Path) -> t
     if raw.backbones is None:
         if raw.backbone is not None:
             schema.refuse_unknown(raw.backbone, known, file, "backbone", "backbone")
+            if raw.baseline and known[raw.backbone].callable:
+                raise ConfigError(
+                    f"{file}: baseline: true: {raw.backbone!r} is a callable, which has no last "
+                    "layer of its own"
+                )
         return () if raw.backbone is None else (raw.backbone,)
     if raw.backbone is not None:
         raise ConfigError(f"{file}: backbones: give one of backbone and backbones")

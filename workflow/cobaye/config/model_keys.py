@@ -75,6 +75,11 @@ def refuse_starts(
             where = f"models.{name}.start.backbone"
             schema.refuse_unknown(model.start.backbone, backbones, file, where, "backbone")
             backbone = backbones[model.start.backbone]
+            if backbone.callable:
+                raise ConfigError(
+                    f"{file}: {where}: {backbone.name!r} is a callable: a model starts from a "
+                    "backbone of run or torchvision only"
+                )
             origin = backbone.model or studies[backbone.study].models[backbone.run.model]
             if _architecture(origin) != _architecture(model):
                 raise ConfigError(

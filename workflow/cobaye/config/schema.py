@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
     with_config,
 )
@@ -23,6 +24,7 @@ from cobaye import kinds, recipes
 from cobaye.config import messages
 from cobaye.errors import ConfigError, nearest
 from cobaye.recipes.study import Engine
+from cobaye.storage import own_code
 
 Count = Annotated[int, Field(ge=1)]
 # Of float32 the largest is 3e38, and optimizers scale what they are given.
@@ -92,10 +94,12 @@ class TorchvisionEntry(Strict):
 
 
 class BackboneEntry(Strict):
-    """An entry of backbones.yaml: one of `run` and `torchvision`, and how it is used."""
+    """An entry of backbones.yaml: one of `run`, `torchvision`, `callable`, and how it is used."""
 
     run: RunEntry | None = None
     torchvision: TorchvisionEntry | None = None
+    callable: str | None = None
+    reads: list[str] = []
     batch_size: Count = 256
     precision: recipes.CachingPrecision = "float32"
     storage: recipes.Storage = "float32"
@@ -105,9 +109,18 @@ class BackboneEntry(Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> BackboneEntry:
-        if (self.run is None) == (self.torchvision is None):
-            raise ValueError("give one of run and torchvision")
+        if [self.run, self.torchvision, self.callable].count(None) != 2:
+            raise ValueError("give one of run, torchvision and callable")
+        if self.reads and self.callable is None:
+            raise ValueError("reads: for a callable only")
         return self
+
+    @field_validator("callable")
+    @classmethod
+    def _form(cls, name: str | None) -> str | None:
+        if name is not None and not own_code.is_form(name):
+            raise ValueError(f"{name!r}: give {own_code.FORMS}")
+        return name
 
 
 class ModelEntry(WithOptions):

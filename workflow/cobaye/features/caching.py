@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +15,8 @@ from tqdm import tqdm
 from cobaye import recipes
 from cobaye.errors import DataError
 from cobaye.features import readers
-from cobaye.models import backbones
+from cobaye.models import backbones, callables
+from cobaye.models.foreign_code import Place
 from cobaye.storage import files, machine, manifests, sources
 from cobaye.storage.jobs import Job
 
@@ -40,15 +42,13 @@ def cache_features(job: Job) -> Path:
     prepared = job.read("prepare_backbone", {"backbone": identity["backbone"]})
     job.read("prepare_dataset", {"dataset": identity["dataset"]})
     backbone = backbones.load(identity["backbone"], job.root)
-    model = recipes.parse(recipes.Kind, prepared.recipe["model"])
-    reader = readers.open_split(identity["dataset"], identity["split"], backbone.resize, job.root)
+    network, reader = _opened(job, prepared.recipe, backbone)
     rows = shard_rows(reader.count, identity["shard"], identity["shards"])
     if not rows:
         raise DataError(
             f"config/datasets.yaml: {identity['dataset']}: shards: {identity['shards']} is more "
             f"than the {reader.count} images of split {identity['split']}"
         )
-    network = backbones.Penultimate(model, backbone.tensors, reader.shape).to(job.device)
     target = job.path.with_suffix(".npy")
     workers = job.threads if job.threads > 1 else 0
     entry = _write_features(network, reader, rows, caching, target, job.device, workers)
@@ -62,6 +62,24 @@ def cache_features(job: Job) -> Path:
         seen = {reader.names[row]: found for row, found in reader.seen.items()}
         info |= sources.write(job.path, reader.root, seen)
     return job.publish({target.name: entry}, info)
+
+
+def _opened(
+    job: Job, recipe: Mapping[str, Any], backbone: backbones.Backbone
+) -> tuple[torch.nn.Module, readers.Reader]:
+    """Return the network of a backbone, on its device, and the split's images as it sees them.
+
+    recipe: that of `prepare_backbone`.
+    """
+    name, *split = (job.identity[key] for key in ("backbone", "dataset", "split"))
+    if "callable" in recipe:
+        network = callables.Called(Place(name, recipe, job.root), backbone.tensors)
+        reader = readers.open_split(*split, network.see, job.root)
+    else:
+        reader = readers.open_split(*split, backbone.resize, job.root)
+        model = recipes.parse(recipes.Kind, recipe["model"])
+        network = backbones.Penultimate(model, backbone.tensors, reader.shape)
+    return network.to(job.device), reader
 
 
 def _write_features(
@@ -78,8 +96,9 @@ def _write_features(
     )
     shape = None
     with files.writing(target) as file, torch.inference_mode(), autocast:
-        with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar:
-            batches = reader.batches(rows, caching.batch_size, workers)
+        # Closed, so that an error ends the processes that decode.
+        read = contextlib.closing(reader.batches(rows, caching.batch_size, workers))
+        with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar, read as batches:
             for features in _computed(network, batches, device):
                 block = features.numpy().astype(caching.storage)
                 if not np.isfinite(block).all():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from PIL.Image import Image
 from torch.utils.data import DataLoader, Dataset
 
 from cobaye.data import datasets, image_files
+from cobaye.errors import DataError
 from cobaye.storage import files, paths, sources
 from cobaye.storage.arrays import ArrayFile
 
@@ -17,9 +19,9 @@ from cobaye.storage.arrays import ArrayFile
 class Reader(Protocol):
     """The images of a split, as a backbone takes them.
 
-    count: of images. shape: (C, H, W). root, names: the image files and their folder, if there are
-    some. Filled on reading: unreadable: row → what is wrong with it; seen: row → what was found of
-    its file.
+    count: of images. shape: (C, H, W), () where a transform decides. root, names: the image files
+    and their folder, if there are some. Filled on reading: unreadable: row → what is wrong with it;
+    seen: row → what was found of its file.
     """
 
     count: int
@@ -36,25 +38,34 @@ class Reader(Protocol):
         """
 
 
-def open_split(dataset: str, split: str, resize: dict[str, Any] | None, root: Path) -> Reader:
-    """Return the reader of a split of a prepared dataset.
+# How a backbone sees images: {"resize", "crop", "interpolation"}, or a transform of an RGB image,
+# which raises DataError only; None: as they are.
+View = dict[str, Any] | Callable[[Image], torch.Tensor] | None
 
-    resize: the backbone's {"resize", "crop", "interpolation"}; None: images stay as they are.
-    """
+
+def open_split(dataset: str, split: str, view: View, root: Path) -> Reader:
+    """Return the reader of a split of a prepared dataset."""
     manifest = datasets.manifest(dataset, root)
     folder = root / paths.DATASET.format(dataset=dataset)
     if manifest.info["form"] == "files":
-        return FileReader(files.read_json(manifest.check(folder, f"{split}/index.json")), resize)
-    return ArrayReader(manifest.check(folder, f"{split}/images.npy"), resize)
+        return FileReader(files.read_json(manifest.check(folder, f"{split}/index.json")), view)
+    return ArrayReader(manifest.check(folder, f"{split}/images.npy"), view)
+
+
+def _shape(view: View, stored: Sequence[int] = ()) -> tuple[int, ...]:
+    """Return the shape of an image as it is seen; () where a transform decides."""
+    if isinstance(view, dict):
+        return 3, view["crop"], view["crop"]
+    return tuple(stored) if view is None else ()
 
 
 class ArrayReader:
     """Images of an array on disk, (N, C, H, W) uint8, read batch by batch."""
 
-    def __init__(self, path: Path, resize: dict[str, Any] | None):
-        self.array, self.resize = ArrayFile(path), resize
+    def __init__(self, path: Path, view: View):
+        self.array, self.view = ArrayFile(path), view
         self.count, *shape = self.array.shape
-        self.shape = (3, resize["crop"], resize["crop"]) if resize else tuple(shape)
+        self.shape = _shape(view, shape)
         self.root, self.names = "", []
         self.unreadable: dict[int, str] = {}
         self.seen: dict[int, sources.Seen] = {}
@@ -63,20 +74,25 @@ class ArrayReader:
         """See `Reader`; `workers` has no effect, as nothing is decoded."""
         for start in range(rows.start, rows.stop, size):
             images = torch.from_numpy(self.array.read(start, min(start + size, rows.stop)))
-            if self.resize:
-                images = _resized(images.expand(-1, 3, -1, -1), self.resize)
-            yield images
+            yield images if self.view is None else self._seen(images.expand(-1, 3, -1, -1))
+
+    def _seen(self, images: torch.Tensor) -> torch.Tensor:
+        from torchvision.transforms.functional import to_pil_image
+
+        if isinstance(self.view, dict):
+            return _resized(images, self.view)
+        return torch.stack([self.view(to_pil_image(image)) for image in images])
 
 
 class FileReader:
-    """Image files, decoded, resized and cropped as torchvision's presets do."""
+    """Image files, decoded, and resized and cropped as torchvision's presets do, or transformed."""
 
-    def __init__(self, index: dict[str, Any], resize: dict[str, Any] | None):
-        if resize is None:
+    def __init__(self, index: dict[str, Any], view: View):
+        if view is None:
             raise ValueError("image files differ in size: they need a backbone that resizes")
         self.root, self.names = index["root"], index["paths"]
-        self.files = _Files(Path(self.root), self.names, resize)
-        self.count, self.shape = len(self.files), (3, resize["crop"], resize["crop"])
+        self.files = _Files(Path(self.root), self.names, view)
+        self.count, self.shape = len(self.files), _shape(view)
         self.unreadable: dict[int, str] = {}
         self.seen: dict[int, sources.Seen] = {}
 
@@ -94,17 +110,20 @@ class FileReader:
         for images, problems, seen in loader:
             self.unreadable |= problems
             self.seen |= seen
+            # Raised here: an error that leaves a worker carries its traceback.
+            if isinstance(images, DataError):
+                raise images
             if images is not None:
                 yield images
 
 
-# The row of an image; the image, or what is wrong with it; what was seen of its file.
-_Decoded = tuple[int, torch.Tensor | str, sources.Seen]
+# The row of an image; the image, what is wrong with it, or with its transform; its file as seen.
+_Decoded = tuple[int, torch.Tensor | str | DataError, sources.Seen]
 
 
 class _Files(Dataset):
-    def __init__(self, root: Path, names: list[str], resize: dict[str, Any]):
-        self.root, self.names, self.resize = root, names, resize
+    def __init__(self, root: Path, names: list[str], view: View):
+        self.root, self.names, self.view = root, names, view
 
     def __len__(self) -> int:
         return len(self.names)
@@ -118,13 +137,24 @@ class _Files(Dataset):
             image = image_files.decode(content)
         except (OSError, image_files.Undecodable) as error:
             return row, f"{path}: {error}", seen
-        return row, pil_to_tensor(_resized(image, self.resize)), seen
+        if isinstance(self.view, dict):
+            return row, pil_to_tensor(_resized(image, self.view)), seen
+        try:
+            return row, self.view(image), seen
+        except DataError as error:
+            return row, DataError(f"{error} ({path})"), seen
 
 
 def _stacked(
     decoded: list[_Decoded],
-) -> tuple[torch.Tensor | None, dict[int, str], dict[int, sources.Seen]]:
-    """Return the images of a batch that could be read, the problems of the others, the files."""
+) -> tuple[torch.Tensor | DataError | None, dict[int, str], dict[int, sources.Seen]]:
+    """Return the images of a batch that could be read, the problems of the others, the files.
+
+    A transform that failed stands in place of the images.
+    """
+    for _, image, _ in decoded:
+        if isinstance(image, DataError):
+            return image, {}, {}
     images = [image for _, image, _ in decoded if isinstance(image, torch.Tensor)]
     problems = {row: text for row, text, _ in decoded if isinstance(text, str)}
     seen = {row: found for row, _, found in decoded}

@@ -1,7 +1,8 @@
 """Backbones: a network without its last layer, as weights and the few facts that rebuild it.
 
 A backbone's tensors are those of a checkpoint: the network's, and the normalisation of its inputs.
-Backbones that a run trained and those of torchvision are used in the same way.
+Backbones that a run trained and those of torchvision are used in the same way. Those that other
+code gives (`callables`) have no `head`, and normalise images in their own transform.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from cobaye import recipes
 from cobaye.data.normalization import Normalization, without_normalization
 from cobaye.errors import ConfigError, CorruptFile, DataError, nearest
-from cobaye.models import networks
+from cobaye.models import callables, networks
 from cobaye.recipes import study
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.storage.jobs import Job
@@ -28,14 +29,19 @@ def prepare_backbone(job: Job) -> Path:
     """Write a backbone's weights; return its manifest.
 
     job.recipe: {"model": its network, and either "run": the identity of the run that trained it, or
-    "weights" and "file": torchvision's}.
+    "weights" and "file": torchvision's}, or a callable's (see `callables.prepared`).
     """
-    tensors, info = _from_run(job) if job.recipe.get("run") else _from_torchvision(job)
-    if file := job.recipe.get("file"):
-        job.inputs[file] = files.sha256(job.root / file)
+    if "callable" in job.recipe:
+        tensors, info = callables.prepared(job)
+    else:
+        tensors, info = _from_run(job) if job.recipe.get("run") else _from_torchvision(job)
+        info["classes"] = len(tensors["head.weight"])
+    for file in [job.recipe.get("file"), *job.recipe.get("reads", ())]:
+        if file:
+            job.inputs[file] = files.sha256(job.root / file)
     target = job.path.with_suffix(".safetensors")
     entry = checkpoints.save(target, tensors)
-    return job.publish({target.name: entry}, {**info, "classes": len(tensors["head.weight"])})
+    return job.publish({target.name: entry}, info)
 
 
 def _from_run(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -85,7 +91,9 @@ def _from_torchvision(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]
 
 
 def problems(backbone: study.Backbone) -> list[str]:
-    """Return what would stop `prepare` for a network of torchvision, as sentences."""
+    """Return what would stop `prepare` for a network that no run trained, as sentences."""
+    if backbone.callable:
+        return callables.problems(backbone)
     model, weights, file = backbone.model.options["model"], backbone.weights, backbone.file
     from torchvision import models
 

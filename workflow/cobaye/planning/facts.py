@@ -12,9 +12,11 @@ from cobaye.recipes.study import Run
 from cobaye.storage import paths, table_names
 
 
-def network(config: Config, backbone: str) -> recipes.Kind:
-    """Return the network of a backbone."""
+def network(config: Config, backbone: str) -> recipes.Kind | None:
+    """Return the network of a backbone; None for a callable's, which is no kind."""
     entry = config.backbones[backbone]
+    if entry.callable:
+        return None
     return entry.model or config.studies[entry.study].models[entry.run.model].network
 
 

@@ -107,7 +107,7 @@ def of_features(
     sizes: Sizes,
     data: recipes.Data,
     caching: recipes.Caching,
-    model: recipes.Kind,
+    model: recipes.Kind | None,
     root: Path = Path(),
 ) -> Sizes:
     """Return the sizes of a backbone's features of a dataset: as cached, else by the network."""
@@ -117,7 +117,7 @@ def of_features(
         stored = sum(manifest["files"][name]["bytes"] for name in manifest["info"]["shards"])
         dimensions = round(stored / (manifest["info"]["rows"] * itemsize))
     except UNREADABLE:
-        dimensions = model.options.get("features", DIMENSIONS)
+        dimensions = model.options.get("features", DIMENSIONS) if model else DIMENSIONS
     return Sizes(sizes.images, (dimensions,), itemsize, sizes.classes)
 
 
@@ -130,7 +130,7 @@ def preparing(dataset: Dataset, sizes: Sizes) -> Needs:
 
 
 def caching(
-    caching: recipes.Caching, model: recipes.Kind, sizes: Sizes, shards: int, threads: int
+    caching: recipes.Caching, model: recipes.Kind | None, sizes: Sizes, shards: int, threads: int
 ) -> Needs:
     """Return what cache_features asks for: one batch at a time, and SEEN bytes per image file.
 

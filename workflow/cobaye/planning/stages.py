@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from cobaye import kinds, recipes
 from cobaye.config import Config, model_keys
+from cobaye.errors import ConfigError
 from cobaye.planning import facts, runs
 from cobaye.recipes.study import Run
-from cobaye.storage import table_names
+from cobaye.storage import own_code, table_names
 
 Identity = dict[str, Any]
 
@@ -38,8 +39,18 @@ def prepare_dataset(config: Config, dataset: str) -> Told:
 
 
 def prepare_backbone(config: Config, backbone: str) -> Told:
-    """Return the network of a backbone, and the run or file that holds its weights."""
+    """Return the network of a backbone, and the run or file that holds its weights.
+
+    Of a callable: the code behind it. Raises ConfigError where the workspace lacks that.
+    """
     entry, network = config.backbones[backbone], facts.network(config, backbone)
+    if network is None:
+        try:
+            source = own_code.source(entry.callable).files
+        except ConfigError as error:
+            where = f"{config.folder / 'backbones.yaml'}: {backbone}"
+            raise ConfigError(f"{where}.{error}") from None
+        return Told({"callable": entry.callable, "source": source, "reads": entry.reads})
     uses = [("networks", network.kind)]
     if not entry.run:
         recipe = {"model": network, "weights": entry.weights, "file": entry.file}
@@ -52,9 +63,9 @@ def cache_features(
     config: Config, dataset: str, backbone: str, split: str, shard: int, shards: int
 ) -> Told:
     """Return how penultimate features are computed."""
-    return Told(
-        config.backbones[backbone].caching, [("networks", facts.network(config, backbone).kind)]
-    )
+    network = facts.network(config, backbone)
+    uses = [("networks", network.kind)] if network else []
+    return Told(config.backbones[backbone].caching, uses)
 
 
 def gather_features(config: Config, dataset: str, backbone: str, split: str) -> Told:

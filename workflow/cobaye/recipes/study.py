@@ -82,11 +82,12 @@ class Dataset:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A named backbone: a network without its last layer, its weights from a run or torchvision.
+    """A named backbone: a network without its last layer, of a run, torchvision or other code.
 
-    study, run: those that trained it; None for torchvision's networks. model: torchvision's
-    network; None for a run's. weights: torchvision's name of the weights. file: a local state dict
-    instead of a download. threads: of each caching job. never_saw: datasets whose training images
+    study, run: those that trained it. model: torchvision's network. weights: torchvision's name of
+    the weights. file: a local state dict instead of a download. callable: the name of other code,
+    one of `own_code.FORMS`; reads: the files that this code reads. What belongs to another of the
+    three is None. threads: of each caching job. never_saw: datasets whose training images
     the network was not trained on.
     """
 
@@ -99,6 +100,8 @@ class Backbone:
     weights: str | None = None
     file: str | None = None
     download: bool = False
+    callable: str | None = None
+    reads: tuple[str, ...] = ()
     never_saw: tuple[str, ...] = ()
 
 

@@ -11,7 +11,7 @@ import ast
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from cobaye import kinds
@@ -72,8 +72,13 @@ def _label(file: Path) -> str:
 
 @functools.cache
 def normalised_source(file: Path) -> str:
-    """Return a module's source without comments, docstrings, layout and the texts of errors."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    """Return the source of a module's file as `normalised` does."""
+    return normalised(file.read_text(encoding="utf-8"))
+
+
+def normalised(text: str) -> str:
+    """Return source without comments, docstrings, layout and the texts of errors."""
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args = []
@@ -89,16 +94,22 @@ def normalised_source(file: Path) -> str:
 @functools.cache
 def _imports(file: Path) -> tuple[Path, ...]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    return tuple(path for name in _imported_names(tree) for path in _module_files(name))
+    return tuple(path for name in imported_names(tree) for path in _module_files(name))
 
 
-def _imported_names(tree: ast.Module) -> Iterator[str]:
+def imported_names(tree: ast.Module, package: Sequence[str] = ()) -> Iterator[str]:
+    """Yield what a module imports, dotted. `from a import b` gives `a` and `a.b`, maybe a module.
+
+    package: the parts of the package that holds the module, for imports that begin with a dot.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from ([base] if base else [])
+            yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
 
 
 def _module_files(name: str) -> Iterator[Path]:

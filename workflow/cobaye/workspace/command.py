@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cobaye.config import study_files
 from cobaye.errors import CobayeError, ConfigError, writable
-from cobaye.storage import files
+from cobaye.storage import files, own_code
 from cobaye.storage.paths import RESERVED
 from cobaye.workspace import given_data, templates, widening
 
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--like", metavar="STUDY", help="a study that comes with the workflow")
     command.add_argument("--labels", type=Path, metavar="PATH", help="labels (N,), from 0")
     command.add_argument(
+        "--backbone", metavar="CALLABLE", help=f"of --images: {own_code.FORMS} (default: trained)"
+    )
+    command.add_argument(
         "--folder", type=Path, default=Path(), help="of the workspace (default: the present one)"
     )
     command.set_defaults(run=_init)
@@ -75,6 +78,8 @@ def init(given: argparse.Namespace) -> list[Path]:
         raise ConfigError(f"{study}: a study may not be named {given.name!r}")
     if given.labels is not None and (given.images or given.like):
         raise ConfigError("--labels: for --features and --parquet only")
+    if given.backbone is not None and not given.images:
+        raise ConfigError("--backbone: for --images only")
     for key in ("features", "parquet", "images", "labels"):
         if getattr(given, key) is not None:
             setattr(given, key, Path(os.path.abspath(getattr(given, key))))
@@ -111,7 +116,7 @@ def _of_data(given: argparse.Namespace) -> dict[str, str]:
             raise ConfigError(
                 f"--images: {given.images} holds the workspace: name another --folder"
             )
-        return given_data.of_images(given.name, _relative(given.images))
+        return given_data.of_images(given.name, _relative(given.images), given.backbone)
     labels = None if given.labels is None else _relative(given.labels)
     return given_data.of_features(given.name, _relative(given.features or given.parquet), labels)
 

@@ -18,6 +18,7 @@ from cobaye.config import yaml_files
 from cobaye.data import suggestion
 from cobaye.data.datasets import Prepared, check
 from cobaye.errors import ConfigError, DataError, nearest
+from cobaye.storage import own_code
 from cobaye.workspace import templates, texts
 from cobaye.workspace.location import shipped
 
@@ -52,14 +53,22 @@ def of_features(name: str, features: Path, labels: Path | None) -> dict[str, str
     }
 
 
-def of_images(name: str, folder: Path) -> dict[str, str]:
+def of_images(name: str, folder: Path, backbone: str | None = None) -> dict[str, str]:
     """Return the files for a folder of images: one folder per class, or train/ and test/ with them.
 
-    The backbone is a small ResNet, trained on the training images by a study of its own.
+    backbone: a callable; else a small ResNet, trained on the training images by a study of its own.
     """
+    if backbone is not None:
+        _refuse_missing(backbone)
     options = {"folder": str(folder), **_parts_of(folder)}
     prepared = _prepared("image-folder", options)
     check(prepared)
+    if backbone is not None:
+        return {
+            "config/datasets.yaml": templates.dataset(name, "image-folder", options),
+            "config/backbones.yaml": templates.callable_backbone(name, backbone),
+            f"config/studies/{name}.yaml": templates.study_of_callable(name, backbone),
+        }
     images = len(prepared.splits["train"][1])
     stored = {"folder": options.pop("folder"), "size": IMAGE_SIZE, **options}
     return {
@@ -68,6 +77,16 @@ def of_images(name: str, folder: Path) -> dict[str, str]:
         f"config/studies/{name}-backbone.yaml": templates.study_of_backbone(name, images),
         f"config/studies/{name}.yaml": templates.study_of_images(name),
     }
+
+
+def _refuse_missing(backbone: str) -> None:
+    """Raise ConfigError unless a callable has a known form, and its code is in this folder."""
+    if not own_code.is_form(backbone):
+        raise ConfigError(f"--backbone: {backbone!r}: give {own_code.FORMS}")
+    try:
+        own_code.source(backbone)
+    except ConfigError as error:
+        raise ConfigError(f"--backbone: {error}") from None
 
 
 def _parts_of(folder: Path) -> dict[str, Any]:

@@ -70,6 +70,11 @@ def trained_backbone(name: str) -> str:
     return texts.BACKBONE.format(name=name, decay=BACKBONE_DECAY)
 
 
+def callable_backbone(name: str, backbone: str) -> str:
+    """Return backbones.yaml with a network that other code gives."""
+    return texts.CALLABLE.format(name=name, backbone=_flow(backbone))
+
+
 def study_of_backbone(name: str, images: int) -> str:
     """Return the study that trains the backbone on so many images."""
     epochs = max(10, min(MOST_EPOCHS, round(VISITS / images)))
@@ -98,12 +103,22 @@ def study_of_features(name: str, scale: suggestion.Scale) -> str:
 
 def study_of_images(name: str) -> str:
     """Return the study of the features of the backbone that is trained on the images."""
-    algorithm = {"kind": "exact", "gradient_norm": 1e-5}
+    about = "The range suits features\n# of the small ResNet."
+    return _study_on(name, "a small ResNet", f"{name}-resnet-small", about)
+
+
+def study_of_callable(name: str, backbone: str) -> str:
+    """Return the study of the features of a backbone that other code gives."""
+    about = "How large the features\n# are is not known yet."
+    return _study_on(name, backbone, f"{name}-backbone", about)
+
+
+def _study_on(name: str, network: str, backbone: str, about: str) -> str:
     return _study(
-        "# One weight decay for every class? The last layer on the features of a small ResNet.\n",
-        f"dataset: {name}\nbackbone: {name}-resnet-small\n",
-        texts.EXACT.format(algorithm=_flow(algorithm)),
-        "The range suits features\n# of the small ResNet.",
+        f"# One weight decay for every class? The last layer on the features of {network}.\n",
+        f"dataset: {name}\nbackbone: {backbone}\n",
+        texts.EXACT.format(algorithm=_flow({"kind": "exact", "gradient_norm": 1e-5})),
+        about,
         BACKBONE_SCALE,
     )
 

@@ -25,6 +25,7 @@ DATASET = """\
 
 ABOUT = {
     "features": "# `class_names` may name a file that holds one name per line, in label order.",
+    "image-folder": "# The backbone resizes images in its own way.",
     "image-folder-resized": "# Images become squares of `size` pixels a side.",
 }
 
@@ -138,13 +139,26 @@ BACKBONE = """\
 # Backbones by name. A backbone is a trained network without its last layer.
 
 # The network that the study `{name}-backbone` trains on these images. A network that saw more
-# images gives better features. One of torchvision's instead of `run`, its weights downloaded:
-# `torchvision: {{model: resnet18, download: true}}`, and in datasets.yaml `kind: image-folder`
-# without `size`.
+# images gives better features: `cobaye init` has the option --backbone. One of torchvision
+# instead of `run`, its weights downloaded: `torchvision: {{model: resnet18, download: true}}`, and
+# in datasets.yaml `kind: image-folder` without `size`.
 {name}-resnet-small:
   run:
     study: {name}-backbone
     model: resnet-small
     optimizer: sgd
     weight_decay: "{decay}"
+"""
+
+CALLABLE = """\
+# Backbones by name. A backbone is a trained network without its last layer.
+
+# callable: a network of timm or open_clip, or a function of this folder, which returns a torch
+# module and its transform. Its code is hashed: after an edit, the features are computed anew.
+{name}-backbone:
+  callable: {backbone}
+  batch_size: 64
+  # Files that the function reads, such as its weights: `reads: [weights.pth]`.
+  # With two or more threads, as many processes decode images.
+  threads: 2
 """
