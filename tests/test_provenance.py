@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 
 import pytest
 
 from cobaye import kinds
-from cobaye.storage import code_digest
+from cobaye.storage import code_digest, machine
 from tests.conftest import ROOT
 
 USED = [("networks", "linear"), ("engines", "linear"), ("optimizers", "sgd")]
@@ -75,3 +76,18 @@ def test_the_place_of_the_library_does_not_count(library):
         for module in (code_digest, kinds):
             patch.setattr(module, "ROOT", ROOT / "workflow/cobaye")
         assert digest(ROOT / "workflow") == copied
+
+
+def test_the_commit_is_that_of_the_library(tmp_path, monkeypatch):
+    """Installed inside another repository, it has none: that commit says nothing of it."""
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", tmp_path)
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *command], check=True)
+    file = tmp_path / "machine.py"
+    file.touch()
+    monkeypatch.setattr(machine, "__file__", str(file))
+    assert machine.machine()["commit"] is None
+    for command in (["add", "machine.py"], ["commit", "-qm", "y"]):
+        subprocess.run([*git, *command], check=True)
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert machine.machine()["commit"] == head.stdout.strip()

@@ -11,7 +11,7 @@ from typing import Any
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that results depend on."""
-    packages = ["numpy", "pandas", "pyarrow", "safetensors", "torch", "torchvision"]
+    packages = ["cobaye", "numpy", "pandas", "pyarrow", "safetensors", "torch", "torchvision"]
     numbers = {"python": platform.python_version()}
     for package in packages:
         try:
@@ -22,7 +22,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Return the host, its processor, and the commit checked out (None outside git)."""
+    """Return the host, its processor, and the commit of this library (None outside its clone)."""
     return {
         "host": platform.node(),
         "platform": platform.platform(),
@@ -44,9 +44,15 @@ def processor() -> str:
 
 
 def _commit() -> str | None:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """Return the commit of this library's sources, not of a repository that they only lie in."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git("rev-parse", "HEAD")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     return done.stdout.strip()
