@@ -90,7 +90,9 @@ def test_damaged_figures_and_stories_are_made_again_and_nothing_else(copied):
         file.write_bytes(data)
     again = ("plot_confusion", "plot_weight_norm", "tell_story", "write_explorer")
     assert copied.jobs() == dict.fromkeys(again, 1)
-    copied.run()
+    said = copied.run()
+    pages = "results/tiny/story.md, results/tiny/explorer.html"
+    assert f"More: {pages}" in said.stdout + said.stderr
     assert copied.jobs() == {}
 
 
