@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cobaye.analyses import _sweep_view, _sweeps, _typical_images, classes
+from cobaye.analyses import _sweep_view, _sweeps, classes
+from cobaye.data import typical_images
 from cobaye.recipes import Data
 from cobaye.storage import files, manifests
 from cobaye.story import story
@@ -165,7 +166,7 @@ def test_harm_is_against_another_lambda():
 
 
 def test_typical_images_are_nearest_the_median_and_kept_as_they_are():
-    assert _typical_images.typical(np.array([5.0, 1, 3, 2.9, 9]), 2).tolist() == [2, 3]
+    assert typical_images.typical(np.array([5.0, 1, 3, 2.9, 9]), 2).tolist() == [2, 3]
     pixels = {row: np.full((2, 3, 1), row, dtype=np.uint8) for row in range(100)}
     made = analysed(sweep(np.zeros((4, 3))), OPTIONS, pixels.get)["typical-images"]
     assert len(made) == 4 * 4
@@ -306,7 +307,7 @@ def test_an_option_of_the_analysis_reruns_it_and_what_reads_it(copied):
     reads = {"best_lambda_train", "best_lambda_val", "best_lambda_test", "class_effects"}
     reads |= {"class_gain", "helped_harmed", "worst_classes"}
     plotted = {f"plot_{name}": 1 for name in reads}
-    assert jobs == {"analyse_classes": 1, "tell_story": 1} | plotted
+    assert jobs == {"analyse_classes": 1, "tell_story": 1, "write_explorer": 1} | plotted
 
 
 def dataset(root, form, images):
@@ -330,20 +331,20 @@ def dataset(root, form, images):
 def test_an_image_is_that_of_its_row_where_others_were_skipped(tmp_path):
     images = np.arange(5 * 3 * 2 * 2, dtype=np.uint8).reshape(5, 3, 2, 2)
     dataset(tmp_path, "images", images)
-    whole = _typical_images.reader(Data("d", None), "test", tmp_path)
+    whole = typical_images.reader(Data("d", None), "test", tmp_path)
     np.testing.assert_array_equal(whole(3), images[3].transpose(1, 2, 0))
     identity = {"dataset": "d", "backbone": "b", "split": "test"}
     path = tmp_path / "results/features/d/b/test/manifest.json"
     info = {"skipped": {"1": "broken", "2": "broken"}}
     manifests.Manifest("gather_features", identity, {}, "", info=info).write(path)
-    some = _typical_images.reader(Data("d", "b"), "test", tmp_path)
+    some = typical_images.reader(Data("d", "b"), "test", tmp_path)
     np.testing.assert_array_equal(some(1), images[3].transpose(1, 2, 0))
 
 
 def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
     Image.new("RGB", (90, 70), (10, 200, 30)).save(tmp_path / "a.png")
     dataset(tmp_path, "files", ["a.png", "gone.png"])
-    image = _typical_images.reader(Data("d", None), "test", tmp_path)
+    image = typical_images.reader(Data("d", None), "test", tmp_path)
     assert image(0).shape == (64, 64, 3)
     assert image(0)[5, 5].tolist() == [10, 200, 30]
     assert image(1) is None
@@ -351,7 +352,7 @@ def test_images_of_files_are_decoded_and_those_that_are_gone_left_out(tmp_path):
 
 def test_ready_made_features_have_no_images(tmp_path):
     dataset(tmp_path, "features", [0, 1])
-    assert _typical_images.reader(Data("d", None), "test", tmp_path)(0) is None
+    assert typical_images.reader(Data("d", None), "test", tmp_path)(0) is None
 
 
 def test_predictions_that_are_none_are_refused_by_name(tmp_path):

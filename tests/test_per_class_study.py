@@ -86,6 +86,7 @@ def test_a_lambda_for_each_class(fresh):
         "analyse_per_class": 1,
         "analyse_rivals": 1,
         "tell_story": 1,
+        "write_explorer": 1,
         "plot_per_class_lambda": 1,
         "plot_rivals": 1,
     }

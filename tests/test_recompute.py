@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 # What comes of the finished runs of a study, figures aside.
 AFTER = {"tabulate": 1, "analyse_classes": 1, "analyse_measures": 1, "tell_story": 1}
+AFTER |= {"write_explorer": 1}
 HEAD = {"train": 2, "evaluate": 2, **AFTER}
 # Of an analysis that its study does not list, no figure is drawn: `rivals`.
 FIGURES = len(output_keys.LAST_LAYER_FIGURES) - 1
@@ -82,13 +83,16 @@ def test_an_edited_dataset_reruns_all_that_comes_of_it(built, tmp_path, records)
 
 
 def test_damaged_figures_and_stories_are_made_again_and_nothing_else(copied):
-    for name in ("figures/confusion.svg", "figures/weight-norm.png", "story.md"):
+    for name in ("figures/confusion.svg", "figures/weight-norm.png", "story.md", "explorer.html"):
         file = copied.path(f"results/tiny/{name}")
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.write_bytes(data)
-    assert copied.jobs() == {"plot_confusion": 1, "plot_weight_norm": 1, "tell_story": 1}
-    copied.run()
+    again = ("plot_confusion", "plot_weight_norm", "tell_story", "write_explorer")
+    assert copied.jobs() == dict.fromkeys(again, 1)
+    said = copied.run()
+    pages = "results/tiny/story.md, results/tiny/explorer.html"
+    assert f"More: {pages}" in said.stdout + said.stderr
     assert copied.jobs() == {}
 
 

@@ -1,4 +1,5 @@
-# Analyses of the finished runs of a study: more tables, rules for each kind; and their story.
+# Analyses of the finished runs of a study: more tables, rules for each kind; their story; and
+# a page to look classes up in.
 
 for kind in ACROSS_RUNS:
 
@@ -109,3 +110,29 @@ rule tell_story:
         "Telling the story of {wildcards.study}"
     script:
         "../scripts/tell_story.py"
+
+
+rule write_explorer:
+    input:
+        rerun_if_stale("write_explorer", whole=True),
+        dataset=dataset_of_study,
+        read=read_by_explorer,
+    output:
+        report(
+            f"{STUDY}/explorer.html",
+            category="{study}",
+            subcategory="explorer",
+            caption="../report/explorer.rst",
+        ),
+        manifest=f"{STUDY}/explorer.json",
+    log:
+        f"{LOGS}/write_explorer/{{study}}.log",
+    localrule: True
+    resources:
+        **LIGHT,
+    params:
+        **told("write_explorer"),
+    message:
+        "Writing the explorer of {wildcards.study}"
+    script:
+        "../scripts/write_explorer.py"

@@ -245,11 +245,11 @@ def say_what_was_found():
     for study in [study for study in CONFIG.studies if study in asked or "all" in asked]:
         told_by = paths.manifest("tell_story", {"study": study})
         if Path(told_by).exists():
-            summary = manifests.read_manifest(told_by, "tell_story", {"study": study}).info[
-                "summary"
-            ]
+            of_story = manifests.read_manifest(told_by, "tell_story", {"study": study})
             story = Path(told_by).with_suffix(".md")
-            print("", study, *summary, f"More: {story}", sep="\n", file=sys.stderr, flush=True)
+            page = story.with_name("explorer.html")
+            more = f"More: {story}" + (f", {page}" if page.exists() else "")
+            print("", study, *of_story.info["summary"], more, sep="\n", file=sys.stderr, flush=True)
 
 
 def jobs_that_write():

@@ -171,6 +171,17 @@ def tables_of_story(wildcards):
     return tables_of(wildcards.study, PLAN.stage("tell_story", **wildcards).recipe["tables"])
 
 
+def read_by_explorer(wildcards):
+    """The tables, the test split and the predictions of runs that an explorer reads."""
+    read = study_of(wildcards).runs()
+    return [
+        *of_runs(wildcards.study, read, "train.json", "evaluate.json"),
+        *ancient(of_runs(wildcards.study, read, "predictions.parquet")),
+        *tables_of(wildcards.study, PLAN.stage("write_explorer", **wildcards).recipe["tables"]),
+        *test_split(wildcards),
+    ]
+
+
 def tables_of_way(wildcards):
     """The tables that a way of choosing a λ for each class reads."""
     return tables_of(wildcards.study, facts.tables_of_way(CONFIG, wildcards.study, wildcards.way))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from cobaye.analyses._sweep_view import View
 from cobaye.analyses._sweeps import Predictions
-from cobaye.analyses._typical_images import typical
+from cobaye.data.typical_images import typical
 from cobaye.statistics import choices, effects, reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from cobaye import recipes
-from cobaye.analyses import _class_choices, _class_effects, _sweeps, _typical_images
+from cobaye.analyses import _class_choices, _class_effects, _sweeps
 from cobaye.analyses._sweep_view import View
-from cobaye.data import datasets
+from cobaye.data import datasets, typical_images
 from cobaye.storage.jobs import Job
 
 READS_RUNS = ("predictions.parquet",)
@@ -63,7 +63,7 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     job.read("prepare_dataset", {"dataset": data.dataset})
     names = datasets.names(data.dataset, job.root)
     sweeps = _sweeps.sweeps(job)
-    return tables(sweeps, names, options, _typical_images.reader(data, "test", job.root))
+    return tables(sweeps, names, options, typical_images.reader(data, "test", job.root))
 
 
 def tables(

@@ -31,6 +31,13 @@ def has_baseline(config: Config, study: str) -> bool:
     return trained is not None and config.studies[trained].dataset == entry.dataset
 
 
+def has_explorer(config: Config, study: str) -> bool:
+    """Tell whether a study gets an explorer: it analyses classes, and has several λ to compare."""
+    entry = config.studies[study]
+    several = any(len(entry.decays(optimizer)) > 1 for optimizer in entry.optimizers)
+    return "classes" in entry.analyses and several
+
+
 def is_unseen(config: Config, data: recipes.Data) -> bool:
     """Tell whether the backbone never saw the training images, as far as the config says."""
     if data.backbone is not None:

@@ -34,6 +34,7 @@ RECIPES = {
         results.inspect_run,
         results.choose_weight_decay,
         results.tell_story,
+        results.write_explorer,
         results.plot,
     )
 }

@@ -141,6 +141,22 @@ def tell_story(config: Config, study: str) -> stages.Told:
     return stages.Told({"data": data, "tables": tables})
 
 
+def write_explorer(config: Config, study: str) -> stages.Told:
+    """Return what an explorer shows: the data of each model, the runs, and the tables."""
+    of_study = config.studies[study]
+    if not facts.has_explorer(config, study):
+        said = "an explorer needs 'classes' there, and two or more weight decays"
+        raise runs.refuse(config, study, "analyses", said)
+    shown = (table for table, by in table_names.EXPLORER_TOO.items() if by in of_study.analyses)
+    read = of_study.runs()
+    recipe = {
+        "data": {model: of_study.data_of(model) for model in of_study.models},
+        "tables": [*table_names.EXPLORER, *shown],
+        "runs": _plain(read),
+    }
+    return stages.Told(recipe, (), stages.of_runs(study, read, "train", "evaluate"))
+
+
 def plot(config: Config, study: str, figure: str) -> stages.Told:
     """Return the kind of a figure, its options, and the tables that it reads."""
     drawn = config.studies[study].figures

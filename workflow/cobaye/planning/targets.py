@@ -1,4 +1,4 @@
-"""The files that make a study complete: its runs, tables, story and figures."""
+"""The files that make a study complete: its runs, tables, story, explorer and figures."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ def of_study(config: Config, study: str) -> list[str]:
         files.append(f"{paths.BASELINE}/baseline.json")
     if "classes" in entry.analyses:
         files += [f"{paths.STUDY}/story.{suffix}" for suffix in ("md", "json")]
+    if facts.has_explorer(config, study):
+        files += [f"{paths.STUDY}/explorer.{suffix}" for suffix in ("html", "json")]
     for figure in entry.figures:
         files += [f"{paths.FIGURES}/{figure}.{suffix}" for suffix in (*FORMATS, "json")]
     return [file.format(study=study) for file in files]

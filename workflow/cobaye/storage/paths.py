@@ -44,6 +44,7 @@ MANIFESTS = {
     "analyse": TABLES + "/{maker}.json",
     "choose_weight_decay": TABLES + "/chosen-{way}.json",
     "tell_story": STUDY + "/story.json",
+    "write_explorer": STUDY + "/explorer.json",
     "plot": FIGURES + "/{figure}.json",
 }
 

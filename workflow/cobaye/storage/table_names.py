@@ -48,6 +48,13 @@ STORY = (
     *("class-effects", "class-gains", "helped-harmed", "worst-classes", "worst-pairs"),
 )
 
+# The tables that every explorer reads, and those that it reads where the study has their analysis.
+EXPLORER_TOO = {"per-class-lambda": "per-class", "rivals": "rivals"}
+EXPLORER = (
+    *("best-lambda", "classes", "confusion", "class-effects", "class-gains", "class-tests"),
+    *("helped-harmed", "runs", "shrunk-curves"),
+)
+
 
 def made_by(maker: str) -> dict[str, str]:
     """Return the tables of `tabulate`, of `tabulate_derived` or of an analysis: name → file."""
