@@ -117,16 +117,23 @@ def test_hostile_names_are_shown_as_they_are(opened):
 
 
 @pytest.mark.slow
-def test_the_report_opens_and_shows_the_explorer(copied, opened):
+def test_the_report_opens_on_the_answer_and_shows_the_explorer(copied, opened):
     copied.run("--report", "report.html", "tiny")
     report = copied.path("report.html").read_text()
     page, _ = opened(report, until="document.querySelector('nav a')")
-    for link in ("Results", "explorer"):
+    landed = page.run("document.body.innerText")
+    assert "does one weight decay suit every class?" in landed
+    assert "linear · sgd: best λ" in landed
+    picture = "[...document.images].find(image => image.alt.includes('answer of tiny'))"
+    assert page.run(f"{picture}.naturalWidth") > 1000
+    for link in ("Results", "1 the answer"):
         page.run(f"[...document.querySelectorAll('a')].find(a => a.innerText === '{link}').click()")
         page.painted()
-    assert "results/tiny/explorer.html" in page.run("document.body.innerText")
+    shown = page.run("document.body.innerText")
+    assert all(name in shown for name in ("answer", "story", "explorer"))
     outside = page.contexts[-1]
-    page.run("document.querySelector('table a[iconname=eye]').click()")
+    row = "[...document.querySelectorAll('tr')].find(row => row.innerText.includes('explorer'))"
+    page.run(f"{row}.querySelector('a[iconname=eye]').click()")
     while page.contexts[-1] == outside:
         page.painted()
     inside = {"contextId": page.contexts[-1]}

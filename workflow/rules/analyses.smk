@@ -11,12 +11,7 @@ for kind in ACROSS_RUNS:
             dataset=dataset_of_study,
             read=read_by_analysis(kind),
         output:
-            report(
-                [f"{TABLES}/{file}" for file in table_names.made_by(kind).values()],
-                category="{study}",
-                subcategory="analyses",
-                caption=caption_of(f"analysis-{kind}"),
-            ),
+            tables_in_report(TABULATED, table_names.made_by(kind), f"analysis-{kind}"),
             manifest=f"{TABLES}/{kind}.json",
         log:
             f"{LOGS}/analyse/{{study}}/{kind}.log",
@@ -67,12 +62,7 @@ for kind in INSIDE_RUNS:
             rerun_if_stale("analyse", maker=kind),
             inspected=inspected_runs(kind),
         output:
-            report(
-                [f"{TABLES}/{file}" for file in table_names.made_by(kind).values()],
-                category="{study}",
-                subcategory="inside the networks",
-                caption=caption_of(f"analysis-{kind}"),
-            ),
+            tables_in_report(INSIDE_NETWORKS, table_names.made_by(kind), f"analysis-{kind}"),
             manifest=f"{TABLES}/{kind}.json",
         log:
             f"{LOGS}/analyse/{{study}}/{kind}.log",
@@ -92,12 +82,8 @@ rule tell_story:
         rerun_if_stale("tell_story", whole=True),
         tables=tables_of_story,
     output:
-        report(
-            f"{STUDY}/story.md",
-            category="{study}",
-            subcategory="analyses",
-            caption="../report/story.rst",
-        ),
+        f"{STUDY}/story.md",
+        in_report(f"{STUDY}/story.html", ANSWER, "story"),
         manifest=f"{STUDY}/story.json",
     log:
         f"{LOGS}/tell_story/{{study}}.log",
@@ -118,12 +104,7 @@ rule write_explorer:
         dataset=dataset_of_study,
         read=read_by_explorer,
     output:
-        report(
-            f"{STUDY}/explorer.html",
-            category="{study}",
-            subcategory="explorer",
-            caption="../report/explorer.rst",
-        ),
+        in_report(f"{STUDY}/explorer.html", ANSWER, "explorer"),
         manifest=f"{STUDY}/explorer.json",
     log:
         f"{LOGS}/write_explorer/{{study}}.log",

@@ -8,12 +8,7 @@ rule choose_weight_decay:
         dataset=dataset_of_study,
         data=splits_of_way,
     output:
-        report(
-            CHOSEN,
-            category="{study}",
-            subcategory="tables",
-            caption="../report/chosen.rst",
-        ),
+        in_report(CHOSEN, TABULATED, "chosen λ: {way}", "chosen"),
         manifest=f"{TABLES}/chosen-{{way}}.json",
     log:
         f"{LOGS}/choose_weight_decay/{{study}}/{{way}}.log",

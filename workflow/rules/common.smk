@@ -1,5 +1,7 @@
 # The config, checked; what each job is told, and what it asks for.
 
+import base64
+import os
 import re
 import sys
 from functools import partial
@@ -127,6 +129,23 @@ def caption_of(name):
     return str(file) if file.exists() else None
 
 
+# The parts of a study in the report, which sorts them.
+ANSWER, DRAWN, TABULATED, INSIDE_NETWORKS = "1 the answer", "2 figures", "3 tables", "4 inside"
+
+
+def in_report(file, part, name, caption=None):
+    """A file that the report shows, in a part of its study, under a name."""
+    caption = caption_of(caption or name)
+    return report(
+        file, category="{study}", subcategory=part, caption=caption, labels={"shows": name}
+    )
+
+
+def tables_in_report(part, made, caption):
+    """The tables of a maker, name → file, each of its own name."""
+    return [in_report(f"{TABLES}/{file}", part, name, caption) for name, file in made.items()]
+
+
 def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
     """An input function that names no input, but has a job run if its manifest stands for something
     else than the config. Snakemake's records say so too, but do not travel with results.
@@ -239,17 +258,36 @@ def say_what_does_not_fit():
         print(*lines, *([] if fits else [NO_SPACE]), sep="\n", file=sys.stderr, flush=True)
 
 
-def say_what_was_found():
-    """Say, after the last job, the answer of each study that was asked for, and where it is told."""
+def what_was_found():
+    """The answer of each study that was asked for, once it is told: study → lines."""
     asked = workflow.dag_settings.targets or CONFIG.default_studies
+    found = {}
     for study in [study for study in CONFIG.studies if study in asked or "all" in asked]:
         told_by = paths.manifest("tell_story", {"study": study})
-        if Path(told_by).exists():
-            of_story = manifests.read_manifest(told_by, "tell_story", {"study": study})
-            story = Path(told_by).with_suffix(".md")
-            page = story.with_name("explorer.html")
-            more = f"More: {story}" + (f", {page}" if page.exists() else "")
-            print("", study, *of_story.info["summary"], more, sep="\n", file=sys.stderr, flush=True)
+        try:
+            story = manifests.read_manifest(told_by, "tell_story", {"study": study})
+        except CobayeError:
+            continue  # not told, or damaged: the job that tells it says so
+        found[study] = story.info.get("summary", [])
+    return found
+
+
+def say_what_was_found():
+    """Say, after the last job, what was found, and where it is told."""
+    for study, lines in what_was_found().items():
+        pages = [f"{STUDY}/{name}".format(study=study) for name in ("story.md", "explorer.html")]
+        more = f"More: {', '.join(filter(os.path.exists, pages))}"
+        print("", study, *lines, more, sep="\n", file=sys.stderr, flush=True)
+
+
+def landing_page():
+    """What report/workflow.rst shows: study → lines, and its one picture as an address."""
+    page = {}
+    for study, lines in what_was_found().items():
+        picture = Path(f"{FIGURES}/answer.png".format(study=study))
+        data = base64.b64encode(picture.read_bytes()).decode() if picture.exists() else ""
+        page[study] = {"lines": lines, "picture": data and f"data:image/png;base64,{data}"}
+    return page
 
 
 def jobs_that_write():

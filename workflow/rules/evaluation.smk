@@ -91,12 +91,7 @@ for maker, tabulated in [
             rerun_if_stale("tabulate", maker=maker),
             *tabulated,
         output:
-            report(
-                [f"{TABLES}/{file}" for file in table_names.made_by(maker).values()],
-                category="{study}",
-                subcategory="tables",
-                caption=f"../report/{maker}.rst",
-            ),
+            tables_in_report(TABULATED, table_names.made_by(maker), maker),
             manifest=f"{TABLES}/{maker}.json",
         log:
             f"{LOGS}/tabulate/{{study}}/{maker}.log",
@@ -117,12 +112,7 @@ rule evaluate_best:
         grid=grid_of_study,
         data=test_split,
     output:
-        report(
-            f"{BEST}/best.csv",
-            category="{study}",
-            subcategory="tables",
-            caption="../report/best.rst",
-        ),
+        in_report(f"{BEST}/best.csv", TABULATED, "best"),
         manifest=f"{BEST}/best.json",
     log:
         f"{LOGS}/evaluate_best/{{study}}.log",

@@ -9,13 +9,7 @@ for figure in figures.names():
             rerun_if_stale("plot", whole=True, figure=figure),
             tables=tables_of_figure(figure),
         output:
-            report(
-                f"{FIGURES}/{figure}.svg",
-                category="{study}",
-                subcategory="figures",
-                caption=caption_of(figure),
-                labels={"figure": figure},
-            ),
+            in_report(f"{FIGURES}/{figure}.svg", ANSWER if figure == "answer" else DRAWN, figure),
             f"{FIGURES}/{figure}.pdf",
             f"{FIGURES}/{figure}.png",
             manifest=f"{FIGURES}/{figure}.json",

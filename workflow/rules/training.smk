@@ -60,11 +60,8 @@ rule describe_models:
         rerun_if_stale("describe_models"),
         data=every_split,
     output:
-        report(
-            [f"{TABLES}/{file}" for file in table_names.DESCRIPTIONS],
-            category="{study}",
-            subcategory="tables",
-            caption="../report/layers.rst",
+        tables_in_report(
+            TABULATED, {Path(file).stem: file for file in table_names.DESCRIPTIONS}, "layers"
         ),
         manifest=f"{TABLES}/layers.json",
     log:

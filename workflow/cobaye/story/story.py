@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markdown_it import MarkdownIt
 
 from cobaye.storage import files, manifests
 from cobaye.storage.jobs import Job
@@ -20,15 +21,23 @@ _LOSSES = {"cross-entropy": "mean cross-entropies in nats", "squared-error": "me
 
 
 def tell_story(job: Job) -> Path:
-    """Write a study's story.md; return its manifest.
+    """Write a study's story.md, and the same as a page, story.html; return its manifest.
 
     job.recipe: {"data": dataset and backbone, "tables": those that it reads}.
     """
     frames = reading.read_tables(job, job.recipe["tables"])
     text, summary = story(job.identity["study"], job.recipe["data"], frames)
-    path = job.folder / "story.md"
-    entry = manifests.describe(path, files.write_bytes(path, text.encode()))
-    return job.publish({path.name: entry}, {"summary": summary})
+    entries = {}
+    for name, content in (("story.md", text), ("story.html", page(text))):
+        path = job.folder / name
+        entries[name] = manifests.describe(path, files.write_bytes(path, content.encode()))
+    return job.publish(entries, {"summary": summary})
+
+
+def page(text: str) -> str:
+    """Return Markdown as a page of HTML. Its author's HTML stays text."""
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
+    return template.PAGE.replace("{body}", body)
 
 
 def story(

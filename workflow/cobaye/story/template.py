@@ -213,3 +213,18 @@ accuracy {{ (100 * one.best.test_accuracy) | round_to(1) }} %.
 
 {% endfor -%}
 """
+
+# A page for the report, and for a browser: {body} is the story.
+PAGE = """\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>cobaye</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: 0.9em; }
+th, td { border-bottom: 1px solid #bbb; padding: 0.25em 0.7em; text-align: left; }
+</style>
+{body}</html>
+"""
