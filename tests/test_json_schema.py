@@ -46,15 +46,23 @@ def refused_by_type(error):
     )
 
 
+def is_json(projects, mutation):
+    """Tell whether a mutation can be told from the file's JSON, key by key.
+
+    A key that stands twice, NaN and infinity are no JSON; 1e30 is an integer there. A value beside
+    a grid of the same key is never read.
+    """
+    entry = projects.needed[mutation.study][mutation.file]
+    entry = attack_config.at(entry, mutation.place[:-1])
+    varied = isinstance(entry, dict) and mutation.place[-1] in (entry.get("grid") or {})
+    odd = type(mutation.value) is float and not abs(mutation.value) < 2**63
+    return not (varied or odd or mutation.how == "double")
+
+
 def outcomes(folder, validators, count, seed):
     """Yield (mutation, the loader's error or None, the schema's error or None)."""
     projects = attack_config.Projects(folder)
-    # A key that stands twice is seen by the reader of YAML, and 1e30 is an integer to JSON.
-    every = [
-        each
-        for each in projects.mutations()
-        if each.how != "double" and not (type(each.value) is float and abs(each.value) >= 2**63)
-    ]
+    every = [each for each in projects.mutations() if is_json(projects, each)]
     for mutation in random.Random(seed).sample(every, count):
         content = projects.needed[mutation.study][mutation.file]
         text, error = attack_config.mutated(content, mutation), None
@@ -72,15 +80,15 @@ def outcomes(folder, validators, count, seed):
 
 def test_what_the_loader_refuses_by_type_the_schema_refuses(validators, tmp_path):
     refused = accepted = 0
-    for mutation, error, said in outcomes(tmp_path, validators, 200, seed=1):
+    for mutation, error, said in outcomes(tmp_path, validators, 80, seed=1):
         if error is None:
             accepted += 1
             assert said is None, (mutation, said.message)
         elif refused_by_type(error):
             refused += 1
             assert said is not None, (mutation, str(error))
-    assert refused > 50
-    assert accepted > 5
+    assert refused > 40
+    assert accepted > 3
 
 
 @pytest.mark.parametrize(

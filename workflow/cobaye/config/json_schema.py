@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from cobaye import kinds, recipes
-from cobaye.config import bounds, entries, meanings, study_entries
+from cobaye.config import bounds, entries, meanings, study_entries, study_files
 
 Schema = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -33,6 +33,11 @@ PARTS = (
     entries.TorchvisionEntry,
 )
 FAMILIES = {"algorithm": "optimizers", "schedule": "schedules", "augment": "augmentations"}
+NAME = {
+    "type": "string",
+    "pattern": f"^{study_files.NAME.pattern}$",
+    "maxLength": study_files.LONGEST,
+}
 # Texts that are read as a number or as true or false, as YAML reads 1e-4 as a text.
 NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 INTEGER = r"^[-+]?[0-9]+(\.0*)?$"
@@ -41,7 +46,10 @@ TRUTH = f"^({'|'.join(''.join(f'[{c}{c.upper()}]' for c in word) for word in WOR
 
 
 class _Read(GenerateJsonSchema):
-    """Types as the check reads them."""
+    """Types as the check reads them, without titles made of names."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
 
     def int_schema(self, schema: core_schema.IntSchema) -> Schema:
         return _or_text(super().int_schema(schema), schema, INTEGER)
@@ -78,8 +86,8 @@ def _titled(file: str, schema: Schema) -> Schema:
 
 def _named(definitions: dict[str, Schema]) -> Schema:
     lifted = definitions["entry"].pop("$defs", {})
-    every = {"type": "object", "additionalProperties": {"$ref": "#/$defs/entry"}}
-    return every | {"$defs": definitions | lifted}
+    entry = {"additionalProperties": {"$ref": "#/$defs/entry"}, "propertyNames": NAME}
+    return {"type": "object", **entry, "$defs": definitions | lifted}
 
 
 def keys(cls: type) -> Schema:
@@ -95,7 +103,6 @@ def keys(cls: type) -> Schema:
 def _describe(schema: Schema, cls: type) -> Schema:
     said = meanings.meanings(cls)
     for key, each in schema["properties"].items():
-        each.pop("title", None)
         if each.get("default", 0) is None:
             del each["default"]
         if key in said:
@@ -162,7 +169,7 @@ def _unless_grid(schema: Schema) -> None:
 def _grid(properties: Mapping[str, Schema]) -> Schema:
     """Return the schema of `grid`: a list of values for each key, and for those inside of it."""
     varied = _varied({key: each for key, each in properties.items() if key != "kind"})
-    for key in FAMILIES.keys() & properties.keys():
+    for key in (each for each in FAMILIES if each in properties):
         inside: dict[str, list[Schema]] = {}
         for kind in kinds.names(FAMILIES[key]):
             for option, each in options(FAMILIES[key], kind)["properties"].items():
@@ -198,6 +205,8 @@ def _bare(schema: Any) -> Any:
 def _study(figures: Mapping[str, str]) -> Schema:
     made = keys(study_entries.StudyFile)
     inner, properties = made["$defs"], made["properties"]
+    for key in ("models", "optimizers", "derived"):
+        properties[key]["propertyNames"] = NAME
     for family in FAMILIES.values():
         inner[family] = _with_kinds(keys(entries.WithOptions), family)
     inner["ModelEntry"] = _with_kinds(inner["ModelEntry"], "networks", grid=True)

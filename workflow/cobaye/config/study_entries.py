@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, with_config
@@ -15,16 +16,24 @@ from cobaye.recipes.study import Engine
 Named = Annotated[
     dict[str, dict[str, Any] | None],
     BeforeValidator(lambda given: dict.fromkeys(given) if _are_names(given) else given),
+    WithJsonSchema({"title": "list of names, or name → options"}),
 ]
+# λ as text, as it stands in paths.
+LABEL = re.compile(r"[0-9.]+(e[-+]?[0-9]+)?")
 # Values that are checked where their error can say why: editors are told what is checked there.
-Label = Annotated[Any, WithJsonSchema({"type": "string", "pattern": r"^[0-9.]+(e[-+]?[0-9]+)?$"})]
+Label = Annotated[Any, WithJsonSchema({"type": "string", "pattern": f"^{LABEL.pattern}$"})]
 Keep = Annotated[
     Any,
     WithJsonSchema(
         {
             "anyOf": [
-                {"enum": ["all", "last"]},
-                {"type": "string", "pattern": "^every ([2-9]|[1-9][0-9]{1,3})$"},
+                {"enum": ["all"]},
+                {"enum": ["last"]},
+                {
+                    "title": "`every n`",
+                    "type": "string",
+                    "pattern": "^every ([2-9]|[1-9][0-9]{1,3})$",
+                },
             ]
         }
     ),
