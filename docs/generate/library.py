@@ -16,8 +16,7 @@ ENTRY = re.compile(r"^(\w[\w, ]*) : ")
 LIBRARY = Path(cobaye.__file__).parent
 HEAD = """# Python
 
-In a notebook or a script, `import cobaye` gives the names below. They call the functions that the
-jobs of the workflow call, so their numbers are those of a study.
+What `import cobaye` gives, name by name. [How the names are used](../notebook.md).
 
 """
 ROOMS = """## The library behind it
