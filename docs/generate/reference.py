@@ -38,9 +38,16 @@ def files() -> dict[str, str]:
     template = Path(__file__).with_name("config.md.in").read_text(encoding="utf-8")
     made = {"config/README.md": HEAD + re.sub(r"<!-- (.*?) -->", _filled, template)}
     for name, schema in json_schema.files(figures.names()).items():
-        text = json.dumps(schema, ensure_ascii=False, indent=1)
-        made[f"config/schemas/{name}.json"] = f"{text}\n"
+        made[f"config/schemas/{name}.json"] = f"{_json(schema)}\n"
     return made
+
+
+def _json(value: Any, depth: int = 2) -> str:
+    """Return JSON with the entries of the outer mappings on lines of their own."""
+    if not depth or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    entries = (f"{json.dumps(key)}: {_json(each, depth - 1)}" for key, each in value.items())
+    return "{\n" + ",\n".join(entries) + "\n}"
 
 
 def _filled(place: re.Match[str]) -> str:
