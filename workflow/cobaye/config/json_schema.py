@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from cobaye import kinds, recipes
-from cobaye.config import bounds, entries, meanings, study_entries, study_files
+from cobaye.config import bounds, entries, meanings, study_entries, study_files, varied_values
 
 Schema = dict[str, Any]
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -85,9 +85,9 @@ def _titled(file: str, schema: Schema) -> Schema:
 
 
 def _named(definitions: dict[str, Schema]) -> Schema:
-    lifted = definitions["entry"].pop("$defs", {})
+    definitions |= definitions["entry"].pop("$defs", {})
     entry = {"additionalProperties": {"$ref": "#/$defs/entry"}, "propertyNames": NAME}
-    return {"type": "object", **entry, "$defs": definitions | lifted}
+    return {"type": "object", **entry, "$defs": definitions}
 
 
 def keys(cls: type) -> Schema:
@@ -154,7 +154,7 @@ def _of_kind(base: Schema, family: str, kind: str, grid: bool) -> Schema:
     if "required" in made:
         then["required"] = made["required"]
     if grid:
-        then["properties"]["grid"] = {"properties": _varied(made["properties"])}
+        then["properties"]["grid"] = {"properties": varied_values.lists(made["properties"])}
         _unless_grid(then)
     return {"if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]}, "then": then}
 
@@ -168,38 +168,17 @@ def _unless_grid(schema: Schema) -> None:
 
 def _grid(properties: Mapping[str, Schema]) -> Schema:
     """Return the schema of `grid`: a list of values for each key, and for those inside of it."""
-    varied = _varied({key: each for key, each in properties.items() if key != "kind"})
+    varied = varied_values.lists({key: each for key, each in properties.items() if key != "kind"})
     for key in (each for each in FAMILIES if each in properties):
         inside: dict[str, list[Schema]] = {}
         for kind in kinds.names(FAMILIES[key]):
             for option, each in options(FAMILIES[key], kind)["properties"].items():
                 inside.setdefault(f"{key}.{option}", []).append(each)
-        varied |= _varied({option: {"anyOf": found} for option, found in inside.items()})
+        varied |= varied_values.lists(
+            {option: {"anyOf": found} for option, found in inside.items()}
+        )
     said = "Field → list of values: the entry stands for every combination of them."
     return {"type": "object", "minProperties": 1, "properties": varied, "description": said}
-
-
-def _varied(properties: Mapping[str, Schema]) -> Schema:
-    return {
-        key: {
-            "anyOf": [
-                {"type": "array", "minItems": 1, "items": _bare(each)},
-                {"type": "object", "required": ["product"], "additionalProperties": False}
-                | {"properties": {"product": {"type": "array", "items": {"type": "array"}}}},
-            ]
-        }
-        for key, each in properties.items()
-    }
-
-
-def _bare(schema: Any) -> Any:
-    """Return a schema without what it says of meanings and defaults."""
-    if isinstance(schema, list):
-        return [_bare(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    said = ("description", "default")
-    return {key: _bare(each) for key, each in schema.items() if key not in said}
 
 
 def _study(figures: Mapping[str, str]) -> Schema:
@@ -239,12 +218,12 @@ def _names(given: Schema, known: Mapping[str, Schema]) -> Schema:
     listed = {"type": "array", "items": {"enum": list(known)}}
     mapped = {name: {"anyOf": [null, each]} for name, each in known.items()}
     either = [listed, {"type": "object", "properties": mapped, "additionalProperties": False}]
-    nullable = [null] if null in given.get("anyOf", ()) else []
-    return {"description": given["description"], "anyOf": [*either, *nullable]}
+    either += [null] if null in given.get("anyOf", ()) else []
+    return {"description": given["description"], "anyOf": either}
 
 
 def _figure(name: str, kind: str) -> Schema:
     """Return the schema of a figure's options: a split that its name states is not among them."""
     named = "split" in kinds.constant("figures", kind, "NAMES")[name]
-    alone = [{"not": {"required": ["split"]}}] if named else []
-    return {"allOf": [{"$ref": f"#/$defs/figure-{kind}"}, *alone]}
+    alone = {"not": {"required": ["split"]}} if named else {}
+    return {"allOf": [{"$ref": f"#/$defs/figure-{kind}"}, alone]}
