@@ -5,7 +5,9 @@ VENV := .venv
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
-.PHONY: run test report lint clean
+DOCS := .venv-docs
+
+.PHONY: run test report lint docs reference clean
 
 run: $(READY)
 	$(VENV)/bin/snakemake --cores all
@@ -21,6 +23,21 @@ lint: $(READY)
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 
+# The documentation, in build/docs/. A warning, such as of a link that leads nowhere, is an error.
+docs: $(DOCS)/.ready
+	$(DOCS)/bin/sphinx-build -c docs -b html -d build/doctrees -E -W -n --keep-going -q . build/docs
+	@echo "build/docs/index.html"
+
+# config/README.md and config/schemas/, from the classes that check the config.
+reference: $(READY)
+	$(VENV)/bin/python docs/generate/reference.py
+
+$(DOCS)/.ready: requirements-docs.txt
+	rm -rf $(DOCS)
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	touch $@
+
 $(READY): requirements.txt pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
@@ -28,4 +45,4 @@ $(READY): requirements.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(DOCS)

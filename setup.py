@@ -4,7 +4,7 @@ from setuptools import find_packages, setup
 
 WORKFLOW = {
     "cobaye_workflow": ("workflow", ["Snakefile", "rules/*.smk", "scripts/*.py", "report/*.rst"]),
-    "cobaye_workflow.config": ("config", ["*.yaml", "studies/*.yaml"]),
+    "cobaye_workflow.config": ("config", ["*.yaml", "studies/*.yaml", "schemas/*.json"]),
     "cobaye_workflow.profiles": ("profiles", ["*/config.yaml"]),
 }
 

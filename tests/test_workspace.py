@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
 import subprocess
 import sys
 
+import jsonschema
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -190,6 +192,18 @@ def test_a_script_that_makes_data_comes_along(here):
     assert main(["init", "mine", "--like", "own-features"]) == 0
     script = "config/own_features_example.py"
     assert (here / script).read_text() == (ROOT / script).read_text()
+
+
+@pytest.mark.parametrize("flags", [FEATURES, ["--like", "glyphs"]])
+def test_files_of_a_workspace_name_schemas_that_they_meet(here, flags):
+    write_arrays(here)
+    assert main(["init", "mine", *flags]) == 0
+    files = sorted((here / "config").rglob("*.yaml"))
+    assert len(files) >= 4
+    for file in files:
+        _, _, place = file.read_text().splitlines()[0].partition("yaml-language-server: $schema=")
+        schema = json.loads((file.parent / place).read_text())
+        jsonschema.Draft7Validator(schema).validate(yaml.safe_load(file.read_text()) or {})
 
 
 def test_images_are_not_the_workspace_itself(here, capsys):

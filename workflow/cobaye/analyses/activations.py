@@ -51,24 +51,42 @@ ENDS = 3
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set; shares are in (0, 1], larger numbers than there are mean all."""
+    """How much is looked at; larger numbers than there are mean all."""
 
-    images: int = 1000  # training images, for all but the next
-    histogram_images: int = 2000  # training images, for mean activations
-    pairs: int = 10000  # of neurons, in a layer and between two
-    neurons: int = 10000  # per layer, whose information with the labels is taken
-    clustered: int = 20  # neurons per layer whose inputs' silhouette is taken
-    centres: float = 0.1  # of the active inputs, the most central
-    neighbours: float = 0.2  # of the images, around each
-    around_centres: float = 0.05  # the two before, for the share of active inputs
+    #: Training images, except for the next key and `sizes_images`.
+    images: int = 1000
+    #: Training images over which the mean activation of a neuron is taken.
+    histogram_images: int = 2000
+    #: Pairs of neurons drawn within each layer and between each two layers; all pairs where there
+    #: are fewer.
+    pairs: int = 10000
+    #: Neurons of each layer whose information with the labels is taken.
+    neurons: int = 10000
+    #: Neurons of each layer whose inputs' silhouette is taken.
+    clustered: int = 20
+    #: For the silhouette: share of the active inputs, the most central ones.
+    centres: float = 0.1
+    #: For the silhouette: share of the images around each centre.
+    neighbours: float = 0.2
+    #: For the share of active inputs among neighbours: share of the active inputs, the most central
+    #: ones.
+    around_centres: float = 0.05
+    #: For the same: share of the images around each centre.
     around: float = 0.05
-    # Numbers of layers, from 1; none: the first and last three convolutions (or layers).
+    #: Numbers of layers, from 1, for the silhouette against the size of the neighbourhood; `[]`:
+    #: the first and the last three convolutions (or layers, where there is no convolution).
     sizes_layers: tuple[int, ...] = ()
+    #: Training images for the silhouette against the size of the neighbourhood.
     sizes_images: int = 2000
-    trials: int = 20  # neurons drawn for each of these
-    similarity: bool = True  # of every two layers
-    seed: int = 0  # of the images, neurons and pairs, the same for all runs of a model
-    memory: int = 1500  # MB of activations that may be held at once
+    #: Neurons drawn in each of these layers.
+    trials: int = 20
+    #: Whether every two layers are compared.
+    similarity: bool = True
+    #: Seed of the images, neurons and pairs, which are the same for all networks of one shape.
+    seed: int = 0
+    #: Largest size, in megabytes, of the activations of one layer and its inputs. More is refused
+    #: before anything is computed. A VGG-16 of full width takes 524 per 1,000 images of 32×32.
+    memory: int = 1500
 
     def __post_init__(self):
         for name in ("images", "histogram_images", "sizes_images"):

@@ -31,10 +31,13 @@ _FINEST = 1e-12  # variances below count as none
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. halvings: random halves of val, for correlations less noise."""
+    """The halves, and the intervals."""
 
+    #: Random halves of val for correlations without noise.
     halvings: int = 50
+    #: Level of all intervals and bands.
     level: float = 0.95
+    #: Seed of the halves.
     seed: int = 0
 
     def __post_init__(self):

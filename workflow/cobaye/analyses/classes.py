@@ -34,18 +34,22 @@ TABLES = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set.
+    """The draws, the intervals, and what is compared and shown."""
 
-    draws: of bootstraps. splits: random halves. level: of all intervals. against:
-    the λ that the best overall is compared with, class by class; "": the smallest. shown: the
-    number of most helped and of most harmed classes whose typical images are kept.
-    """
-
+    #: Draws of each bootstrap. A split that would take more than 2·10⁸ images in all gets fewer
+    #: draws, and the table states how many.
     draws: int = 2000
+    #: Random halvings of each class's images.
     splits: int = 200
+    #: Level of all intervals and bands. A class is named where its adjusted p-value is below 1 −
+    #: `level`.
     level: float = 0.95
+    #: Seed of all draws.
     seed: int = 0
+    #: The λ, as text, that the best one is compared with, class by class (`helped-harmed`); `""`:
+    #: the smallest.
     against: str = ""
+    #: Number of classes at each end whose typical images are kept for the figure `helped-harmed`.
     shown: int = 4
 
     def __post_init__(self):

@@ -38,10 +38,13 @@ Temperatures = Mapping[tuple[str, str, str, int], float | None]
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: draws of each bootstrap, the level of all intervals, the seed."""
+    """The draws and the intervals."""
 
+    #: Draws of each bootstrap.
     draws: int = 2000
+    #: Level of all intervals and bands.
     level: float = 0.95
+    #: Seed of all draws.
     seed: int = 0
 
     def __post_init__(self):

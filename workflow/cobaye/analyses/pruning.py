@@ -28,14 +28,18 @@ BLOCK = {"cpu": 128}
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. images: drawn of test, the same for all runs; 0: all of it."""
+    """What is removed, how often, and what is scored."""
 
+    #: Shares of all weights that are set to zero, in [0, 1], 0 among them, no share twice.
     fractions: tuple[float, ...] = (
         *(0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45),
         *(0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9),
     )
+    #: Number of random draws.
     repeats: int = 5
+    #: Number of test images, drawn at random, the same for all runs; 0: all.
     images: int = 0
+    #: Seed of both draws.
     seed: int = 0
 
     def __post_init__(self):

@@ -36,10 +36,13 @@ TABLES = {"rivals": "rivals.csv"}
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. draws: of the bootstrap. level: of all intervals. seed: of both."""
+    """The draws and the intervals."""
 
+    #: Draws of each bootstrap.
     draws: int = 2000
+    #: Level of all intervals and bands.
     level: float = 0.95
+    #: Seed of all draws.
     seed: int = 0
 
     def __post_init__(self):

@@ -22,8 +22,11 @@ SPLIT = "test"
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. near: below how many root mean squares a weight is near zero."""
+    """What counts as near zero."""
 
+    #: A weight counts as near zero if its size is below this share of its layer's root mean square:
+    #: that of the initial weights for `near_zero`, that of the weights themselves for
+    #: `near_own_zero`.
     near: float = 0.1
 
     def __post_init__(self):

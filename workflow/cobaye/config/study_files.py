@@ -19,12 +19,12 @@ from cobaye.config import (
     schema,
     yaml_files,
 )
+from cobaye.config.study_entries import LABEL
 from cobaye.errors import ConfigError
 from cobaye.recipes.study import Backbone, Dataset, Study
 from cobaye.storage import table_names
 from cobaye.storage.paths import RESERVED, SPLITS
 
-LABEL = re.compile(r"[0-9.]+(e[-+]?[0-9]+)?")
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 LONGEST = 200  # letters of a name: a file's name has at most 255, and some add to it
 

@@ -28,8 +28,9 @@ _RANGE: dict[str, Any] = {"color": _style.INK, "linewidth": 1.0}
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. epochs: the last ones, over which the line shows test's range."""
+    """How many epochs a line covers."""
 
+    #: Number of last epochs, over which a line shows the range on test.
     epochs: int = 5
 
     def __post_init__(self):

@@ -22,9 +22,11 @@ TABLES = ("activation-histograms", "runs")
 
 @dataclass(frozen=True)
 class Options:
-    """family: of this family alone, "" of all. untrained: the untrained network instead."""
+    """Which networks."""
 
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
+    #: Whether the untrained network is shown instead.
     untrained: bool = False
 
 

@@ -17,8 +17,9 @@ TABLES = ("activations", "runs")
 
 @dataclass(frozen=True)
 class Options:
-    """family: of this family alone, "" of all."""
+    """Which networks."""
 
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

@@ -30,8 +30,9 @@ _NULL: dict[str, Any] = {"facecolor": "none", "edgecolor": "#c9641d", "hatch": "
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set."""
+    """Which images."""
 
+    #: Split that is shown.
     split: Literal["train", "val", "test"] = "test"
 
 

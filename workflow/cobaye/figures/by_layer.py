@@ -38,8 +38,9 @@ SHARES = ("pathological", "active_around_euclidean", "active_around_cosine")
 
 @dataclass(frozen=True)
 class Options:
-    """What is shown; family: of this family alone, "" of all."""
+    """What is shown, of which networks."""
 
+    #: Column of the table `activations` that is shown.
     value: Literal[
         "pair_information",
         "pair_information_below_one",
@@ -50,6 +51,7 @@ class Options:
         "active_around_euclidean",
         "active_around_cosine",
     ] = "pair_information"
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

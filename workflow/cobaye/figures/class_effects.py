@@ -24,8 +24,9 @@ _NOISE["markersize"] = 3.0
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. The differences grow a hundredfold away from the best λ."""
+    """The axis. Differences grow a hundredfold away from the best λ."""
 
+    #: The standard deviations on a logarithmic axis.
     log: bool = False
 
 

@@ -25,8 +25,9 @@ _COLOURS = {True: "#0b62a4", False: _style.ACCENT, None: _style.GREY}
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. The axis ends where this share of the classes' estimates is inside."""
+    """Where the axis ends."""
 
+    #: Share of the classes whose gain the axis must hold.
     inside: float = 0.99
 
     def __post_init__(self):

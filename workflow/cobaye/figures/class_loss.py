@@ -37,8 +37,9 @@ _LARGEST: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set."""
+    """Which images."""
 
+    #: Split that is shown.
     split: Literal["train", "val", "test"] = "test"
 
 

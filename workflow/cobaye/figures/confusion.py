@@ -28,10 +28,13 @@ _TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: the first and the last class shown, and whether by name."""
+    """Which labels, and how they are named."""
 
+    #: First label that is shown.
     first: int = 0
+    #: Last label that is shown.
     last: int = 100
+    #: Names of classes on the axes.
     class_names: bool = True
 
     def __post_init__(self):

@@ -18,7 +18,9 @@ TABLES = ("grid",)
 class Options:
     """How many rows of each."""
 
+    #: Best trials.
     best: int = 5
+    #: Worst trials.
     worst: int = 5
 
     def __post_init__(self):

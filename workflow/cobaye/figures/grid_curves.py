@@ -21,8 +21,11 @@ BY_EPOCH = True
 class Options:
     """How many of each are shown."""
 
+    #: Best trials.
     best: int = 3
+    #: Trials about the median.
     median: int = 3
+    #: Worst trials.
     worst: int = 5
 
     def __post_init__(self):

@@ -23,8 +23,9 @@ _PICTURE = (0.2, 0.26)  # width and height of an image, in those of a panel
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: the number of classes at each end; `shown` (4) of them have images."""
+    """How many classes."""
 
+    #: Classes at each end; `shown` of them (an option of the analysis `classes`) have images.
     classes: int = 4
 
     def __post_init__(self):

@@ -21,8 +21,9 @@ COLUMNS = 4
 
 @dataclass(frozen=True)
 class Options:
-    """layer: the mean of all, or a layer's number."""
+    """Which layers."""
 
+    #: `all`: the mean of all layers; or the number of a layer, as text.
     layer: str = "all"
 
 

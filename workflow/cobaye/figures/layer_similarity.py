@@ -23,9 +23,11 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Options:
-    """What is shown; family: of this family alone, "" of all."""
+    """What is shown, of which networks."""
 
+    #: Column of the table `layer-similarity` that is shown.
     value: Literal["svcca", "pair_information"] = "svcca"
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

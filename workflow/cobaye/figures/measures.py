@@ -33,8 +33,9 @@ _PANELS = (("loss", "scaled_loss"), ("brier", "error"))
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: whether the standard deviations are on logarithmic axes."""
+    """The axes."""
 
+    #: The standard deviations on logarithmic axes.
     log: bool = False
 
 

@@ -19,10 +19,13 @@ BY_EPOCH = True
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: the held-out split beside train, and how its axes are cut."""
+    """The held-out split beside train, and how its axes are cut."""
 
+    #: Held-out split.
     split: Literal["val", "test"] = "test"
+    #: First epoch that is shown.
     first_epoch: int = 1
+    #: The loss on a logarithmic axis.
     log_loss: bool = False
 
 

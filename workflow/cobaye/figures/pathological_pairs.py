@@ -27,8 +27,9 @@ EXPECTED = {"color": "#b5311f", "linewidth": 1.0, "linestyle": (0, (2, 1.5))}
 
 @dataclass(frozen=True)
 class Options:
-    """family: of this family alone, "" of all."""
+    """Which networks."""
 
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

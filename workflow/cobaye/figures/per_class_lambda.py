@@ -29,8 +29,9 @@ _TRAITS = (
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. spread: the sideways shift of dots, as a share of the panel."""
+    """The spread of dots."""
 
+    #: How far dots are moved sideways, as a share of the panel.
     spread: float = 0.012
 
     def __post_init__(self):

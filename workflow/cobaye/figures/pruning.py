@@ -28,9 +28,11 @@ WORDS = {"random": "weights removed at random (%)", "magnitude": "smallest weigh
 
 @dataclass(frozen=True)
 class Options:
-    """how: which weights go. family: of this family alone, "" of all."""
+    """Which weights go, of which networks."""
 
+    #: Which weights are removed.
     how: Literal["random", "magnitude"] = "random"
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

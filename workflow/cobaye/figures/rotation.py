@@ -33,8 +33,9 @@ _RATE = {"color": _style.INK, "linestyle": (0, (1.2, 1.2)), "linewidth": 1.1}
 
 @dataclass(frozen=True)
 class Options:
-    """family: of this family alone, "" of all."""
+    """Which networks."""
 
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

@@ -19,9 +19,11 @@ BY_EPOCH = True
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: the held-out split beside train, and the axis of the rates."""
+    """The held-out split beside train, and the axis of the rates."""
 
+    #: Held-out split.
     split: Literal["val", "test"] = "test"
+    #: The learning rate on a logarithmic axis.
     log_rate: bool = False
 
 

@@ -18,14 +18,13 @@ TABLES = ("silhouette-sizes", "runs")
 
 @dataclass(frozen=True)
 class Options:
-    """What is shown.
+    """Which layers, distance and networks."""
 
-    end: the first or the last half of the layers that were looked at. distance: of those in the
-    table. family: of this family alone, "" of all.
-    """
-
+    #: The first or the last half of `sizes_layers`.
     end: Literal["first", "last"] = "first"
+    #: Distance of the silhouette.
     distance: Literal["cosine", "euclidean"] = "cosine"
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

@@ -19,10 +19,13 @@ BY_EPOCH = True
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. Epoch 0 is the initial weights, far above all that follows."""
+    """Epoch 0 is the initial weights, far above all that follows."""
 
+    #: Held-out split.
     split: Literal["val", "test"] = "test"
+    #: First epoch that is shown.
     first_epoch: int = 1
+    #: The loss on a logarithmic axis.
     log_loss: bool = False
 
 

@@ -29,9 +29,11 @@ _MINIMUM: dict[str, Any] = {"marker": "*", "markersize": 9.5, "linestyle": "none
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set: the names (or numbers) of the classes; none: chosen by `choose`."""
+    """Which classes, on which images."""
 
+    #: Three names, or numbers, of classes; `[]`: by the rule in the caption.
     classes: tuple[str, ...] = ()
+    #: Split that is shown.
     split: Literal["train", "val", "test"] = "test"
 
     def __post_init__(self):

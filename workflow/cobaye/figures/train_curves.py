@@ -16,9 +16,11 @@ TABLES = ("history", "runs", "best-lambda", "baseline")
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set."""
+    """The axes."""
 
+    #: First epoch that is shown.
     first_epoch: int = 1
+    #: The loss on a logarithmic axis.
     log_loss: bool = False
 
 

@@ -27,8 +27,9 @@ _IMAGES = (("#bdbdbd", "////"), ("#d9d9d9", "...."), ("#f2f2f2", ""))
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. choice: the way by which the λ of each class are chosen on val."""
+    """How λ are chosen."""
 
+    #: The way by which the λ of each class are chosen on val.
     choice: Literal["shrunk", "val"] = "shrunk"
 
 

@@ -45,10 +45,13 @@ _INITIAL: dict[str, Any] = {"color": "#d5d5d5", "linewidth": 0}
 
 @dataclass(frozen=True)
 class Options:
-    """quantity: what is shown. layers: this third of them. family: of this family alone."""
+    """What is shown, of which layers and networks."""
 
+    #: The change of each weight, the same over the layer's norm, or the weight.
     quantity: Literal["change", "relative-change", "weight"] = "weight"
+    #: All layers, or a third of them.
     layers: Literal["all", "first", "middle", "last"] = "all"
+    #: The family of optimizers that is shown; `""`: all.
     family: str = ""
 
 

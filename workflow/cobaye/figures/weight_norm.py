@@ -17,8 +17,9 @@ TABLES = ("history", "runs", "best-lambda")
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. The sums at the ends of a grid of λ differ by orders of magnitude."""
+    """The axis. Sums at the ends of a grid of λ differ by orders of magnitude."""
 
+    #: Scale of the axis.
     scale: Literal["linear", "log"] = "log"
 
 

@@ -28,8 +28,9 @@ _PAIR: dict[str, Any] = {"color": _style.GREY, "marker": "D", "linewidth": 0.9}
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. chosen_on: the split that picks the worst classes; test scores them."""
+    """How the worst classes are picked."""
 
+    #: Split on which the worst classes are picked. Their accuracy is on test.
     chosen_on: Literal["val", "test"] = "test"
 
 

@@ -39,8 +39,12 @@ class Kind:
 class EarlyStop:
     """Stop once a quantity of history.csv has not improved for `patience` epochs."""
 
+    #: Epochs without an improvement, after which the training stops; at least 1. The weights are
+    #: those of the last epoch, not of the best.
     patience: int
+    #: Column of history.csv that is watched.
     quantity: Quantity = "val_loss"
+    #: Largest change that does not count as an improvement, at least 0.
     min_delta: float = 0.0
 
     def __post_init__(self):
@@ -52,9 +56,11 @@ class EarlyStop:
 
 @dataclasses.dataclass(frozen=True)
 class Stop:
-    """Rules that end a training early. train_accuracy: mean over an epoch, in (0, 1]."""
+    """Rules that end a training early."""
 
+    #: Stops when a quantity has not improved for some epochs.
     early: EarlyStop | None = None
+    #: Stops when the mean accuracy of an epoch on train reaches this value, above 0 and at most 1.
     train_accuracy: float | None = None
 
     def __post_init__(self):
@@ -66,13 +72,14 @@ class Stop:
 class Phase:
     """Consecutive epochs of a training with an optimizer that starts anew.
 
-    epochs: their number; None for the last phase, which has those that are left. weight_decay:
-    whether the run's λ acts. learning_rate: None for an algorithm that has none.
+    learning_rate: None for an algorithm that has none.
     """
 
     algorithm: Kind
     learning_rate: float | None
+    #: Number of epochs, at least 1. The last phase states none: it has those that are left.
     epochs: int | None = None
+    #: Whether the run's λ acts in the phase.
     weight_decay: bool = False
 
     def __post_init__(self):
@@ -84,12 +91,11 @@ class Phase:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Starting weights: those tensors of a backbone that have equal names and shapes.
+    """Starting weights: those tensors of a backbone that have equal names and shapes."""
 
-    fresh: parts of the network that keep random initial weights although the backbone has them.
-    """
-
+    #: A name of backbones.yaml.
     backbone: str
+    #: Parts of the network that keep random initial weights although the backbone has them.
     fresh: tuple[str, ...] = ()
 
 

@@ -86,7 +86,7 @@ def init(given: argparse.Namespace) -> list[Path]:
     with _making_folders(given.folder):
         given.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(given.folder):
-        texts = templates.common(given.name) | _of_data(given)
+        texts = templates.for_editors(templates.common(given.name) | _of_data(given))
         if there := [name for name in texts if os.path.lexists(name)]:
             raise ConfigError(
                 f"{', '.join(there)}: there already, and no file is overwritten: make a workspace "

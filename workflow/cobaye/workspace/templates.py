@@ -15,6 +15,9 @@ from cobaye.workspace.location import SNAKEFILE, installed, shipped
 
 # Texts that need no quotes in YAML.
 WORDS = ("all", "train", "val", "test", "exact", "sgd", "step")
+# What an editor is told of a config file, and the schemas that it is told to look at.
+SCHEMA_LINE = "# yaml-language-server: $schema="
+SCHEMAS = ("config", "datasets", "backbones", "study")
 # Images that the backbone's training visits, all epochs together, and the most epochs.
 VISITS, MOST_EPOCHS = 60_000, 100
 # s of `suggestion` for the features of the small ResNet: their scale is its option feature_scale.
@@ -34,6 +37,24 @@ def common(name: str) -> dict[str, str]:
         "config/config.yaml": texts.CONFIG.format(name=name),
         profile: shipped(profile).read_text(encoding="utf-8"),
     }
+
+
+def for_editors(files: Mapping[str, str]) -> dict[str, str]:
+    """Return a workspace's files with the schemas of its config, which each config file names."""
+    schemas = {}
+    for name in SCHEMAS:
+        path = f"config/schemas/{name}.json"
+        schemas[path] = shipped(path).read_text(encoding="utf-8")
+    return {path: _headed(path, text) for path, text in files.items()} | schemas
+
+
+def _headed(path: str, text: str) -> str:
+    folder, _, file = path.rpartition("/")
+    name = file.removesuffix(".yaml")
+    place = {"config": f"schemas/{name}", "config/studies": "../schemas/study"}.get(folder)
+    if name == file or place is None or text.startswith(SCHEMA_LINE):
+        return text
+    return f"{SCHEMA_LINE}{place}.json\n{text}"
 
 
 def dataset(name: str, kind: str, options: Mapping[str, Any]) -> str:

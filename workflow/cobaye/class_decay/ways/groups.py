@@ -21,8 +21,9 @@ SPLITS = ()
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. groups: G, of classes from the easiest to the hardest on train."""
+    """The groups."""
 
+    #: Number of groups.
     groups: int = 2
 
     def __post_init__(self):

@@ -14,10 +14,13 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True)
 class Options:
-    """What a study may set. folds: of val. steps: the most of each descent. seed: of the folds."""
+    """The folds and the descent."""
 
+    #: Folds of val.
     folds: int = 4
+    #: Largest number of steps of each descent.
     steps: int = 5
+    #: Seed of the folds.
     seed: int = 0
 
     def __post_init__(self):

@@ -14,10 +14,13 @@ FEWEST = 174  # images of a digit: of the eights
 
 @dataclass(frozen=True)
 class Options:
-    """val, test: shares of the images, drawn class by class from `seed`; the rest is train."""
+    """Shares of the images, and the draw."""
 
+    #: Share of the images in the validation split, drawn within each class.
     val: float = 0.2
+    #: Share of the images in the test split, drawn within each class. The other images are train.
     test: float = 0.3
+    #: Seed of the draw.
     seed: int = 0
 
     def sizes(self) -> dict[str, object]:

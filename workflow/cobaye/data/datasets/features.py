@@ -28,20 +28,26 @@ EXAMPLE = {"parts": {"train": "train.npz", "val": "val.npz", "test": "test.npz"}
 
 @dataclass(frozen=True)
 class Options:
-    """parts: name → file of features. labels: name → file of labels, where they are not beside.
+    """Files of features and labels, and how images are split."""
 
-    features_key, labels_key: what the two are called inside a file that has names. class_names: a
-    text file, one name per line in label order, or a .json list; "" names classes by their numbers.
-    made_by: the command that makes the files, for the message when they are missing.
-    splits: see `_partition`.
-    """
-
+    #: Part → file of features (N, D), float16, float32 or float64 (converted to float32): `.npy`,
+    #: `.npz`, `.safetensors` or `.parquet` (one column of lists, or one column per feature). An
+    #: `.npz` is read into memory whole.
     parts: dict[str, str]
+    #: Part → file of labels: integers from 0, one per row. By default they are in the file of the
+    #: features; features in an `.npy` need such a file.
     labels: dict[str, str] = field(default_factory=dict)
+    #: Name of the features inside `.npz`, `.safetensors` and `.parquet`.
     features_key: str = "features"
+    #: Name of the labels inside them.
     labels_key: str = "labels"
+    #: Text file with one name per line in the order of the labels, or a `.json` list. `""`: classes
+    #: are named by their numbers.
     class_names: str = ""
+    #: Command that makes the files. It is shown if they are missing.
     made_by: str = ""
+    #: Images of `train`, `val` and `test`, as pieces of the parts; by default each split is the
+    #: part of the same name.
     splits: dict[str, dict[str, object]] = field(
         default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
     )

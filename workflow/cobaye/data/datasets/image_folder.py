@@ -17,13 +17,16 @@ EXAMPLE = {"folder": "images"}
 
 @dataclass(frozen=True)
 class Options:
-    """folder: holds one folder per part. class_names: as the folders, or ImageNet's in words.
+    """Where the images are, what classes are called, and how images are split."""
 
-    splits: see `_partition`; the parts are the folders in `folder`.
-    """
-
+    #: Folder with one folder per part, each with one folder of images per class: `train/<class>/…`,
+    #: `val/<class>/…`.
     folder: str
+    #: `folder`: names of the folders. `imagenet`: torchvision's words for its 1,000 folders
+    #: `n01440764` …
     class_names: Literal["folder", "imagenet"] = "folder"
+    #: Images of `train`, `val` and `test`, as pieces of the parts; by default each split is the
+    #: part of the same name.
     splits: dict[str, dict[str, object]] = field(
         default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
     )

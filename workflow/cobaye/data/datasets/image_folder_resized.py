@@ -29,15 +29,21 @@ SHOWN = 100  # unreadable images in a message; the manifest lists all that were 
 
 @dataclass(frozen=True)
 class Options:
-    """size: of the squares, pixels. skip_unreadable: leave out what cannot be decoded, and say so.
+    """Those of `image_folder`, and how images become squares."""
 
-    The others are those of `image_folder`. Sizes in `splits` count unreadable images too.
-    """
-
+    #: Folder with one folder per part, each with one folder of images per class: `train/<class>/…`,
+    #: `val/<class>/…`.
     folder: str
+    #: Width and height in pixels. The central square of each image is stored at this size.
     size: int
+    #: Images that cannot be decoded. `false`: they stop the job, which lists all of them. `true`:
+    #: they are left out and listed in the manifest. Sizes in `splits` count them too.
     skip_unreadable: bool = False
+    #: `folder`: names of the folders. `imagenet`: torchvision's words for its 1,000 folders
+    #: `n01440764` …
     class_names: Literal["folder", "imagenet"] = "folder"
+    #: Images of `train`, `val` and `test`, as pieces of the parts; by default each split is the
+    #: part of the same name.
     splits: dict[str, dict[str, object]] = field(
         default_factory=lambda: {name: {"of": name} for name in ("train", "val", "test")}
     )

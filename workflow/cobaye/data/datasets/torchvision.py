@@ -45,14 +45,20 @@ ARCHIVES = {"CIFAR10": "cifar-10-python.tar.gz", "CIFAR100": "cifar-100-python.t
 
 @dataclass(frozen=True)
 class Options:
-    """name: torchvision's. folder: where its archive was unpacked, or is downloaded to.
+    """Which of torchvision's datasets, where its files are, and how images are split."""
 
-    splits: see `_partition`; the parts are train and test.
-    """
-
+    #: torchvision's name of the dataset.
     name: Literal["MNIST", "FashionMNIST", "CIFAR10", "CIFAR100"]
+    #: Folder that holds the unpacked archive (`MNIST/raw/`, `cifar-10-batches-py/`,
+    #: `cifar-100-python/`), or that it is downloaded to. With `download: true` it must be a
+    #: relative path without `..`, so that downloads stay in the project. A link there may lead to
+    #: another disk.
     folder: str = "resources/downloads"
+    #: Whether missing files may be downloaded. CIFAR's files are pickles: a file is opened only if
+    #: it has the md5 that its publisher states.
     download: bool = False
+    #: Images of `train`, `val` and `test`, as pieces of the parts; by default `val` is the last
+    #: 10,000 images of the part `train`, which has the others.
     splits: dict[str, dict[str, object]] = field(
         default_factory=lambda: {
             "train": {"of": "train"},

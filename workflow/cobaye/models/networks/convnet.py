@@ -25,12 +25,17 @@ SMALLEST = 32  # pixels of a side
 
 @dataclass(frozen=True)
 class Options:
-    """What the ablation adds (S1.8), and the initial weights."""
+    """What stands between the layers, and the initial weights."""
 
-    dropout: float = 0.0  # share of the 1,000 values before the head set to zero in training
-    batch_norm: bool = False  # after each convolution, before its ReLU
+    #: Share of the 1,000 values before the head set to zero in training.
+    dropout: float = 0.0
+    #: Batch norm after each convolution, before its ReLU.
+    batch_norm: bool = False
+    #: Initial weights: below.
     initialization: Literal["default", "he", "glorot", "uniform"] = "default"
-    resize: int | None = None  # images become squares of so many pixels first
+    #: Images become squares of so many pixels a side first, bilinear; by default they keep their
+    #: size.
+    resize: int | None = None
 
     def __post_init__(self):
         if not 0 <= self.dropout < 1:

@@ -24,10 +24,15 @@ TOGETHER = {"batch_norm": [False], "dropout": [0.0]}
 class Options:
     """Widths of the hidden layers, and what stands between them."""
 
+    #: Sizes of the hidden layers, each at least 1.
     widths: tuple[int, ...] = (100,)
+    #: What follows each hidden layer.
     activation: Literal["relu", "tanh"] = "relu"
-    dropout: float = 0.0  # share of each hidden layer's values set to zero in training
-    batch_norm: bool = False  # before each activation
+    #: Share of each hidden layer's values set to zero in training.
+    dropout: float = 0.0
+    #: Batch norm before each activation.
+    batch_norm: bool = False
+    #: Initial weights: below.
     initialization: Literal["default", "he", "glorot", "uniform"] = "default"
 
     def __post_init__(self):

@@ -24,10 +24,14 @@ BETWEEN = 11_176_744
 class Options:
     """The images that it takes, and its first layers."""
 
-    # Of the first convolution; None: as many as the images have. 3 on grey images: one thrice.
+    #: Channels of the first convolution; by default as many as the images have. 3 repeats grey
+    #: images.
     channels: Literal[1, 3] | None = None
-    resize: int | None = None  # images become squares of so many pixels first (S3.8: 224)
-    # imagenet: a 7×7 convolution of stride 2 and a pool; small: 3×3 of stride 1 and no pool.
+    #: Images become squares of so many pixels a side first, bilinear; by default they keep their
+    #: size.
+    resize: int | None = None
+    #: `imagenet`: a 7×7 convolution of stride 2 and a pool. `small`: 3×3 of stride 1 without a
+    #: pool.
     stem: Literal["imagenet", "small"] = "imagenet"
 
     def __post_init__(self):

@@ -27,11 +27,16 @@ COST = {"seconds": 0.6e-6}
 class Options:
     """Channels, blocks, and the size of the penultimate features."""
 
-    stem: int = 32  # channels of the first convolution
-    widths: tuple[int, ...] = (64, 128)  # channels of each stage
-    blocks: int = 1  # residual blocks per stage
-    features: int = 256  # penultimate
-    feature_scale: float = 5.0  # times their mean over the image: see ResNetSmall
+    #: Channels of the first convolution.
+    stem: int = 32
+    #: Channels of each stage, each at least 1.
+    widths: tuple[int, ...] = (64, 128)
+    #: Residual blocks per stage.
+    blocks: int = 1
+    #: Number of penultimate features.
+    features: int = 256
+    #: Factor of the features, which are means over the image.
+    feature_scale: float = 5.0
 
     def __post_init__(self):
         if min(self.stem, *self.widths, self.blocks, self.features) < 1:

@@ -20,8 +20,9 @@ EXAMPLE = {"model": "resnet18"}
 
 @dataclass(frozen=True)
 class Options:
-    """model: a name of `torchvision.models.list_models`, such as resnet50."""
+    """Which network."""
 
+    #: A name of `torchvision.models.list_models`, such as `resnet50`.
     model: str
 
 

@@ -52,10 +52,14 @@ SMALLEST = 32  # pixels of a side: each block halves it
 class Options:
     """How wide it is, and how it begins."""
 
-    # Of all channels and of the dense layer, rounded (halves to the even number), at least 1.
+    #: Factor of all channels and of the dense layer, rounded (a half to the even number), at least
+    #: 1.
     width: float = 1.0
+    #: Initial weights: below.
     initialization: Literal["default", "he", "glorot", "uniform"] = "glorot"
-    resize: int | None = None  # images become squares of so many pixels first
+    #: Images become squares of so many pixels a side first, bilinear; by default they keep their
+    #: size.
+    resize: int | None = None
 
     def __post_init__(self):
         if not self.width > 0:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Flip:
-    """probability: of each image."""
+    """Options of flips."""
 
+    #: Share of the images that are flipped.
     probability: float = 0.5
 
     def __post_init__(self):

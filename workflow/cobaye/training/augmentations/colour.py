@@ -17,10 +17,13 @@ EXAMPLE = {"brightness": 0.3, "contrast": 0.3, "saturation": 0.3}
 
 @dataclass(frozen=True)
 class Options:
-    """Each factor is uniform in 1 ± its option, not below 0; 0 leaves its quantity as it is."""
+    """Each factor is uniform in 1 ± its option, not below 0; one option must be above 0."""
 
+    #: Reach of the factor of brightness.
     brightness: float = 0.0
+    #: Reach of the factor of contrast.
     contrast: float = 0.0
+    #: Reach of the factor of saturation.
     saturation: float = 0.0
 
     def __post_init__(self):

@@ -16,9 +16,11 @@ PADDING = {"zero": "constant", "edge": "replicate", "reflect": "reflect"}
 
 @dataclass(frozen=True)
 class Options:
-    """padding: the width of the border, in pixels. fill: what it shows; zero is black."""
+    """The border."""
 
+    #: Width of the border, pixels.
     padding: int = 4
+    #: What shows outside the image: `zero` (black), `edge` or `reflect`.
     fill: Literal["zero", "edge", "reflect"] = "zero"
 
     def __post_init__(self):

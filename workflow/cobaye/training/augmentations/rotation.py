@@ -13,9 +13,11 @@ from cobaye.training.augmentations import _images
 
 @dataclass(frozen=True)
 class Options:
-    """degrees: the largest angle, either way. fill: what comes in from outside; zero is black."""
+    """The angles, and the border."""
 
+    #: Largest angle, either way.
     degrees: float = 15.0
+    #: What shows outside the image: `zero` (black), `edge` or `reflect`.
     fill: Literal["zero", "edge", "reflect"] = "zero"
 
     def __post_init__(self):

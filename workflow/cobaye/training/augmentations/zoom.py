@@ -13,10 +13,13 @@ from cobaye.training.augmentations import _images
 
 @dataclass(frozen=True)
 class Options:
-    """low, high: the factor's range; above 1 enlarges. fill: what comes in; zero is black."""
+    """The factors, and the border."""
 
+    #: Smallest factor, above 0; above 1 enlarges.
     low: float = 0.9
+    #: Largest factor, at least `low`.
     high: float = 1.1
+    #: What shows outside the image: `zero` (black), `edge` or `reflect`.
     fill: Literal["zero", "edge", "reflect"] = "zero"
 
     def __post_init__(self):

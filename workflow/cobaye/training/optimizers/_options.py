@@ -21,11 +21,15 @@ def not_negative(options: object, *names: str) -> None:
 
 @dataclass(frozen=True)
 class Adam:
-    """beta1, beta2: of the running means of g and g², in [0, 1). amsgrad: Reddi et al. (2018)."""
+    """Options of Adam and AdamW."""
 
+    #: Factor of the running mean of g.
     beta1: float = 0.9
+    #: Factor of the running mean of g².
     beta2: float = 0.999
+    #: Added to the root of the running mean of g².
     eps: float = 1e-8
+    #: Whether that mean is replaced by its largest value so far (Reddi et al., 2018).
     amsgrad: bool = False
 
     def __post_init__(self):

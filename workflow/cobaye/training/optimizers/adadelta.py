@@ -11,9 +11,11 @@ TORCH = "Adadelta"
 
 @dataclass(frozen=True)
 class Options:
-    """rho: of the running means of g² and of squared steps, in [0, 1]. eps: beside both of them."""
+    """Its running means."""
 
+    #: Factor of the running means of g² and of squared steps.
     rho: float = 0.9
+    #: Added to both of them.
     eps: float = 1e-6
 
     def __post_init__(self):

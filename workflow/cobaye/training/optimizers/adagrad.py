@@ -11,10 +11,13 @@ TORCH = "Adagrad"
 
 @dataclass(frozen=True)
 class Options:
-    """lr_decay: the rate of step t is over 1 + (t − 1)·lr_decay. eps: beside the root of Σ g²."""
+    """Its rates and sums."""
 
+    #: The rate of step t is divided by 1 + (t − 1)·`lr_decay`.
     lr_decay: float = 0.0
+    #: Where each sum of g² begins.
     initial_accumulator_value: float = 0.0
+    #: Added to the root of the sum.
     eps: float = 1e-10
 
     def __post_init__(self):

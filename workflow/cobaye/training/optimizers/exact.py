@@ -22,16 +22,21 @@ REFUSES = (
 
 @dataclass(frozen=True)
 class Options:
-    """The solver and when it stops.
+    """The solver and when it stops."""
 
-    gradient_norm: ‖∇J‖₂ at which the solver stops. dtype: of J and its gradient. warm_start: begin
-    at the optimum of the next larger λ of the study, rather than at the initial weights.
-    max_iterations: steps of the solver.
-    """
-
+    #: The norm ‖∇J‖₂ at which it stops.
     gradient_norm: float = 1e-6
+    #: Precision of J, of its gradient and of the checkpoint; `float32` does not reach every
+    #: gradient norm. Hessian products are in float32 in both cases: they decide only the direction
+    #: of a step.
     dtype: Literal["float32", "float64"] = "float64"
+    #: Whether it begins at the optimum of the study's next larger λ. This takes fewer passes, but
+    #: the jobs run one after the other. Otherwise jobs are independent and begin at the seed's
+    #: initial weights.
     warm_start: bool = False
+    #: Largest number of steps. At λ = 0 there may be no minimiser (separable data). Such a run ends
+    #: after this number of steps, or where its gradient is small enough, and `stopped` states
+    #: which.
     max_iterations: int = 500
 
     def __post_init__(self):

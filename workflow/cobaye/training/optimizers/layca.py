@@ -35,18 +35,23 @@ SMALLEST = 1e-7
 
 @dataclass(frozen=True)
 class Options:
-    """base: whose steps are corrected; momentum and nesterov are of sgd, the next three of adam.
+    """The base whose steps are corrected, its options, and rates by layer."""
 
-    enabled: false leaves base as it is. alpha: in (-1, 1), of the rates of layers.
-    """
-
+    #: Whose steps are corrected.
     base: Literal["sgd", "adam"] = "sgd"
+    #: Momentum of the base `sgd`.
     momentum: float = 0.9
+    #: Whether the base `sgd` takes Nesterov's steps.
     nesterov: bool = False
+    #: Factor of the running mean of g, of the base `adam`.
     beta1: float = 0.9
+    #: Factor of the running mean of g², of the base `adam`.
     beta2: float = 0.999
+    #: Added to its root, of the base `adam`.
     eps: float = 1e-8
+    #: `false`: the base itself.
     enabled: bool = True
+    #: Spreads the learning rates over the layers: below.
     alpha: float = 0.0
 
     def __post_init__(self):

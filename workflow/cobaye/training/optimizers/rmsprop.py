@@ -11,11 +11,15 @@ TORCH = "RMSprop"
 
 @dataclass(frozen=True)
 class Options:
-    """alpha: of the running mean of g², in [0, 1). centered: less the squared mean of g."""
+    """Its running mean and momentum."""
 
+    #: Factor of the running mean of g².
     alpha: float = 0.99
+    #: Added to its root.
     eps: float = 1e-8
+    #: Momentum of the steps.
     momentum: float = 0.0
+    #: Whether the squared running mean of g is taken off.
     centered: bool = False
 
     def __post_init__(self):

@@ -15,9 +15,11 @@ TOGETHER = {}
 
 @dataclass(frozen=True)
 class Options:
-    """momentum: μ, in [0, 1). nesterov: step along g + μ b instead of b."""
+    """Its momentum."""
 
+    #: μ of b ← μ b + g.
     momentum: float = 0.9
+    #: Whether the step is along g + μ b instead of b; it needs a momentum.
     nesterov: bool = False
 
     def __post_init__(self):

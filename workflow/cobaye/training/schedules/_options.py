@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Decay:
-    """decay: k, per epoch."""
+    """Options of schedules that decay."""
 
+    #: Rate of the decay, per epoch.
     decay: float = 0.05
 
     def __post_init__(self):

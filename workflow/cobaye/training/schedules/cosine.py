@@ -11,9 +11,11 @@ NEEDS_EPOCHS = True
 
 @dataclass(frozen=True)
 class Options:
-    """final: the last factor. warmup: epochs of the rise."""
+    """Its ends."""
 
+    #: Last factor of the learning rate.
     final: float = 0.0
+    #: Epochs of the linear rise.
     warmup: int = 0
 
     def __post_init__(self):

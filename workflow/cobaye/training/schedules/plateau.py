@@ -17,12 +17,18 @@ HISTORY = True
 
 @dataclass(frozen=True)
 class Options:
-    """threshold: the smallest improvement. minimum: of the rate, as a multiple of the first."""
+    """What is watched, and what follows."""
 
+    #: Column of history.csv that is watched: below.
     quantity: recipes.Quantity = "val_accuracy"
+    #: Factor of the learning rate whenever the quantity has not improved.
     factor: float = 0.2
+    #: Epochs without an improvement before that, as in Keras; torch's `patience` is one less for
+    #: the same.
     patience: int = 2
+    #: Smallest change that counts as an improvement, absolute.
     threshold: float = 1e-4
+    #: Smallest learning rate, over the first.
     minimum: float = 0.0
 
     def __post_init__(self):

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Options:
-    """step_size: in epochs. gamma: the factor of each step."""
+    """Its steps."""
 
+    #: Epochs between two steps.
     step_size: int = 30
+    #: Factor of each step.
     gamma: float = 0.1
 
     def __post_init__(self):
