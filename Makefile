@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 DOCS := .venv-docs
 
-.PHONY: run test report lint docs reference clean
+.PHONY: run test report lint docs reference pictures clean
 
 run: $(READY)
 	$(VENV)/bin/snakemake --cores all
@@ -31,6 +31,11 @@ docs: $(DOCS)/.ready
 # config/README.md and config/schemas/, from the classes that check the config.
 reference: $(READY)
 	$(VENV)/bin/python docs/generate/reference.py
+
+# The pictures of README.md, from the studies that they show: minutes on two cores.
+pictures: $(READY)
+	$(VENV)/bin/snakemake --cores all results/glyphs-per-class-again/figures/answer.png
+	$(VENV)/bin/python docs/generate/pictures.py
 
 $(DOCS)/.ready: requirements-docs.txt
 	rm -rf $(DOCS)

@@ -236,3 +236,23 @@ def test_a_message_that_the_log_holds_is_there_alone(tmp_path):
     )
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
     assert log.read_text() == "\nprepare: no class\n"
+
+
+def test_a_log_has_a_line_for_each_state_of_a_progress_bar(tmp_path):
+    """Ten seconds apart, so that an hour's epochs fit a screen; no carriage returns."""
+    log = tmp_path / "log"
+    code = (
+        "import sys; sys.path.insert(0, 'workflow/scripts')\n"
+        "import _worker; from pathlib import Path\n"
+        f"_worker._write_into(Path({str(log)!r}))\n"
+        "from tqdm import tqdm\n"
+        "with tqdm(total=500, unit='epoch') as bar:\n"
+        "    for epoch in range(500): bar.set_postfix(refresh=False, loss=1); bar.update()\n"
+        "print('said', file=sys.stderr)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    first, last, said = log.read_text().splitlines()
+    assert "0/500" in first
+    assert "500/500" in last
+    assert said == "said"
+    assert "\r" not in log.read_text()

@@ -10,9 +10,10 @@ import subprocess
 import sys
 
 import pytest
-from docs.generate import gallery, library
+from docs.generate import gallery, library, pictures
 
 import cobaye
+from cobaye.storage import code_digest
 from cobaye.workspace import command
 from tests.conftest import CODE, ROOT, Project, copy_code
 
@@ -178,3 +179,18 @@ def test_the_first_run(tmp_path):
     assert (tmp_path / "results/digits/story.md").is_file()
     assert "between_sd" in said[2]
     assert re.search(r"^train +1$", said[3], re.M), json.dumps(said[3])
+
+
+def test_the_pictures_of_the_readme_are_those_that_the_code_draws(monkeypatch):
+    shown = re.findall(r"!\[[^]]*\]\(docs/([^)]+)\)", (ROOT / "README.md").read_text())
+    assert set(shown) == set(pictures.PICTURES)
+    assert pictures.stale() == [], f"made by: {pictures.COMMAND}"
+    study, figure = pictures.PICTURES["answer.png"]
+    before = pictures.drawn_by(study, figure)
+    same = code_digest.normalised_source
+    changed = {"_forest.py": "x = 1"}
+    monkeypatch.setattr(
+        code_digest, "normalised_source", lambda file: changed.get(file.name) or same(file)
+    )
+    assert pictures.drawn_by(study, figure) != before
+    assert pictures.stale() == ["answer.png"]

@@ -15,6 +15,8 @@ from typing import Any
 
 import psutil
 
+# Of a progress bar, in seconds: a log is read, not watched.
+os.environ.setdefault("TQDM_MININTERVAL", "10")
 # The library of this tree, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -58,6 +60,23 @@ def _write_into(log: Path) -> None:
     with writable(log), open(log, "a", encoding="utf-8", buffering=1) as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
+    sys.stderr = _Lines(sys.stderr)
+
+
+class _Lines:
+    """A stream on which each state of a progress bar is a line, rather than the last one's end."""
+
+    def __init__(self, stream: Any):
+        self._stream, self._begun = stream, False
+
+    def write(self, text: str) -> int:
+        lines = text.replace("\r", "\n")
+        self._stream.write(lines if self._begun else lines.removeprefix("\n"))
+        self._begun = not lines.endswith("\n") if lines else self._begun
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _end(text: str, terminal: int) -> None:

@@ -111,7 +111,7 @@ def inspect(run: Inside, options: Options) -> dict[str, pd.DataFrame]:
     numbers = _sizes_layers(options.sizes_layers, layers)
     wanted = max(options.images, options.histogram_images, options.sizes_images)
     images, labels = _sample(run, wanted, options.seed)
-    with tqdm(total=len(layers), unit="layer", mininterval=1.0) as progress:
+    with tqdm(total=len(layers), unit="layer") as progress:
         collected = _Collected(options, labels, numbers, progress)
         capture.walk(network, images, prepare, collected.add, options.memory * 1e6)
     return collected.tables()

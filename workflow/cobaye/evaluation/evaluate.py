@@ -49,7 +49,7 @@ def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path
     forward, tables = Forward(model, shape, classes, job.device), Tables(classes, loss)
     last = trained.info["epochs"]
     with torch.inference_mode():
-        for epoch in tqdm(kept_epochs(trained), unit="checkpoint", mininterval=1.0):
+        for epoch in tqdm(kept_epochs(trained), unit="checkpoint"):
             path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
             logits = forward.load(checkpoints.load(path))
             if epoch == last:

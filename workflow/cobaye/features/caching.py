@@ -98,7 +98,7 @@ def _write_features(
     with files.writing(target) as file, torch.inference_mode(), autocast:
         # Closed, so that an error ends the processes that decode.
         read = contextlib.closing(reader.batches(rows, caching.batch_size, workers))
-        with tqdm(total=len(rows), unit="image", mininterval=1.0) as bar, read as batches:
+        with tqdm(total=len(rows), unit="image") as bar, read as batches:
             for features in _computed(network, batches, device):
                 block = features.numpy().astype(caching.storage)
                 if not np.isfinite(block).all():

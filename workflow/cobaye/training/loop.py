@@ -98,10 +98,12 @@ class _Loop:
             self.engine.enter(phases.number(self.recipe.optimizer, done))
             self._restore(resume.last_checkpoint(self.folder, self.progress), optimizer_state)
         epochs, done = self.recipe.optimizer.epochs, self.progress.epoch
-        with tqdm(total=epochs, initial=done, unit="epoch", mininterval=1.0) as bar:
+        with tqdm(total=epochs, initial=done, unit="epoch") as bar:
             while self.progress.stopped is None:
                 means = self._epoch(self.progress.epoch + 1)
-                bar.set_postfix(loss=f"{means.loss:.4f}", accuracy=f"{means.accuracy:.4f}")
+                bar.set_postfix(
+                    refresh=False, loss=f"{means.loss:.4f}", accuracy=f"{means.accuracy:.4f}"
+                )
                 bar.update()
 
     def _restore(self, tensors: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:

@@ -120,7 +120,7 @@ class _Loop:
         """Bring every run to its end."""
         epoch = self._go_on(log)
         first = self.runs[0].recipe
-        bar = tqdm(total=first.optimizer.epochs, initial=epoch, unit="epoch", mininterval=1.0)
+        bar = tqdm(total=first.optimizer.epochs, initial=epoch, unit="epoch")
         with bar:
             while any(run.progress.stopped is None for run in self.runs):
                 epoch += 1

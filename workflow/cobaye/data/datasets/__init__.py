@@ -64,7 +64,7 @@ def prepare_dataset(job: Job) -> Path:
     if problems := module.problems(options):
         raise DataError("\n".join(f"{name}: {problem}" for problem in problems))
     try:
-        with tqdm(desc=name, mininterval=1.0, delay=1.0) as bar:
+        with tqdm(desc=name, delay=1.0) as bar:
             prepared = module.prepare(options, lambda done, total: _show(bar, done, total))
         sources = module.sources(options) if hasattr(module, "sources") else []
         return publish(job, prepared, sources)

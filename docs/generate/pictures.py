@@ -1,0 +1,70 @@
+"""The pictures of README.md: taken from finished studies, with a note of what drew them.
+
+make pictures
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "workflow"))
+
+import yaml  # noqa: E402
+
+from cobaye import figures as kinds_of_figures  # noqa: E402
+from cobaye import kinds  # noqa: E402
+from cobaye.storage import code_digest  # noqa: E402
+
+# Picture in docs/ → study and figure.
+PICTURES = {"answer.png": ("glyphs-per-class-again", "answer")}
+NOTE = ROOT / "docs/pictures.json"
+COMMAND = "make pictures"
+
+
+def drawn_by(study: str, figure: str) -> str:
+    """Return a digest of what draws a figure: the study's file, the kind, what it shares."""
+    content = yaml.safe_load((ROOT / f"config/studies/{study}.yaml").read_text(encoding="utf-8"))
+    parts = [json.dumps(content, sort_keys=True)]
+    waiting, seen = [kinds.path("figures", kinds_of_figures.names()[figure])], set()
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += _shared(file)
+    parts += [code_digest.normalised_source(file) for file in sorted(seen)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _shared(file: Path) -> list[Path]:
+    """Return the modules of the package `figures` that one of its files imports."""
+    names = code_digest.imported_names(ast.parse(file.read_text(encoding="utf-8")))
+    shared = {name.rpartition(".")[2] for name in names if name.startswith("cobaye.figures._")}
+    return [path for name in shared if (path := file.with_name(f"{name}.py")).is_file()]
+
+
+def stale() -> list[str]:
+    """Return the pictures that other code, or another study, would draw now."""
+    noted = json.loads(NOTE.read_text(encoding="utf-8")) if NOTE.is_file() else {}
+    return [
+        name
+        for name, source in PICTURES.items()
+        if noted.get(name) != drawn_by(*source) or not (NOTE.parent / name).is_file()
+    ]
+
+
+def main() -> None:
+    """Copy each picture out of results/, and note what drew it."""
+    for name, (study, figure) in PICTURES.items():
+        shutil.copyfile(ROOT / f"results/{study}/figures/{figure}.png", NOTE.parent / name)
+    noted = {name: drawn_by(*source) for name, source in PICTURES.items()}
+    NOTE.write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
