@@ -1,4 +1,4 @@
-"""A study with `exact` beside SGD, as a user would run it: a chain of jobs, a table, a figure."""
+"""A study with `exact` beside SGD is a chain of warm starts that ends in a table and a figure."""
 
 from __future__ import annotations
 

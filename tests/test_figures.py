@@ -1,4 +1,4 @@
-"""Every figure there is, from made tables; and what the figures of a last layer show."""
+"""Every figure draws every study, the same bytes from the same tables, and shows their numbers."""
 
 import hashlib
 import os

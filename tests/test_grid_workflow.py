@@ -1,4 +1,4 @@
-"""A grid through the workflow: groups, readings, derived runs, and the one that sees test."""
+"""A grid trains in one job per group, and only its best run on validation sees test."""
 
 from __future__ import annotations
 

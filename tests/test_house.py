@@ -1,4 +1,4 @@
-"""The house: sizes, who may import whom, what a parse may not import, the linters."""
+"""The house stands: sizes, who may import whom, what a parse may not import, the linters."""
 
 from __future__ import annotations
 
@@ -119,6 +119,12 @@ def test_files_have_names_of_their_own():
 def test_every_package_says_what_it_is_for():
     for folder in {file.parent for file in MODULES.values()}:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+
+
+def test_every_file_of_tests_says_what_it_protects():
+    for file in (ROOT / "tests").glob("[a-z]*.py"):
+        head = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n\n")[0]
+        assert head.endswith("."), file
 
 
 def test_only_the_snakefile_knows_the_config(graph):

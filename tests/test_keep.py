@@ -1,4 +1,4 @@
-"""Which checkpoints of a run stay: training, a kill, evaluation, analyses; what is refused."""
+"""A study keeps the checkpoints that it says, and refuses what would need the others."""
 
 from __future__ import annotations
 

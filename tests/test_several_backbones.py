@@ -1,4 +1,4 @@
-"""A study of several backbones: what it is told, what is refused, and the whole workflow."""
+"""A study of several backbones is one model per backbone, from its keys to its tables."""
 
 from __future__ import annotations
 

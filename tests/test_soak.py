@@ -1,4 +1,4 @@
-"""A few rounds of `benchmarks/soak.py`, as it is called there."""
+"""A study that is killed at random moments ends as one that was not."""
 
 from __future__ import annotations
 

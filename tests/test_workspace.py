@@ -1,4 +1,4 @@
-"""`cobaye init`: what it writes, what it refuses, and the grid of λ that it suggests."""
+"""`cobaye init` writes a workspace that runs, or refuses and writes nothing."""
 
 from __future__ import annotations
 
