@@ -301,6 +301,18 @@ def test_nothing_is_overwritten(here, capsys):
     assert not (here / "config").exists()
 
 
+def test_a_call_that_was_killed_is_made_again(here, capsys):
+    write_arrays(here)
+    assert main(["init", "s", *FEATURES]) == 0
+    made = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    (here / "config/datasets.yaml").unlink()
+    (here / "config/studies/s.yaml").unlink()
+    assert main(["init", "s", *FEATURES]) == 0
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == made
+    assert main(["init", "s", *FEATURES]) == 1
+    assert "there already, and no file is overwritten" in capsys.readouterr().err
+
+
 def test_the_command_line_needs_no_torch():
     code = (
         "import sys; from cobaye.workspace import command, location\n"
