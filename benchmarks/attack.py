@@ -67,7 +67,7 @@ def runs(folder: Path, scale: float, seed: int) -> dict[str, Counter[str]]:
 def edits(folder: Path, scale: float, seed: int) -> dict[str, Counter[str]]:
     """Return the row of code that is edited while a run is going."""
     project = new_project(folder / "project")
-    project.run(attack_code.TARGET)
+    project.run(*attack_code.TARGETS)
     count = max(2, int(12 * scale))
     return {"edited code": attack_code.attack(project, count, seed, report)}
 

@@ -19,8 +19,12 @@ import psutil
 from tests.attack_runs import changed
 from tests.conftest import Project
 
-TARGET = "results/tiny/tables/tables.json"
 RUNS = "results/tiny/runs"
+TARGETS = (
+    f"{RUNS}/linear/sgd/wd-0/seed-0/evaluate.json",
+    f"{RUNS}/linear/sgd/wd-1e-2/seed-0/evaluate.json",
+    "results/tiny/tables/tables.json",
+)
 # Of a processor, that two trainings, their evaluations and tables take.
 LONGEST = 12.0
 EDITS = (
@@ -44,7 +48,7 @@ def attack(
         moment = generator.uniform(0, LONGEST)
         shutil.rmtree(project.path(RUNS))
         status, said = run_with_edit(project, f"workflow/cobaye/{file}", (old, new), moment)
-        project.run(TARGET)
+        project.run(*TARGETS)
         differ = changed(project, whole)
         if "Traceback" in said or differ:
             column = "traceback" if "Traceback" in said else "wrong in silence"
@@ -65,7 +69,7 @@ def run_with_edit(
     """Run, edit a file after so many seconds of processor, and undo that at the end."""
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(
-            project.command(TARGET),
+            project.command(*TARGETS),
             cwd=project.folder,
             env=project.environment(),
             stdout=printed,

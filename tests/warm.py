@@ -46,7 +46,7 @@ def _program() -> subprocess.Popen:
         stdout=subprocess.PIPE,
         text=True,
     )
-    atexit.register(process.kill)
+    atexit.register(process.communicate)
     return process
 
 
