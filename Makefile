@@ -13,7 +13,7 @@ run: $(READY)
 	$(VENV)/bin/snakemake --cores all
 
 test: $(READY)
-	$(VENV)/bin/pytest -n 2 --dist loadfile
+	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 report: $(READY)
 	$(VENV)/bin/snakemake --report report.html

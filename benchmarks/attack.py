@@ -25,7 +25,8 @@ from _project import ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from tests import attack_config, attack_files, attack_inputs, attack_runs, chain
+from tests import attack_code, attack_config, attack_files, attack_inputs, attack_runs, chain
+from tests.conftest import new_project
 
 COLUMNS = (
     "tried", "refused", "accepted rightly", "unclear message", "traceback", "lost",
@@ -36,7 +37,6 @@ PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 # Tests that attack: each a case, which fails if anything is lost or wrong.
 TESTS = {
     "faults": ["tests/test_faults.py", "tests/test_adversity.py"],
-    "edited code": ["tests/test_edited_code.py"],
 }
 
 
@@ -58,8 +58,18 @@ def results(folder: Path, scale: float, seed: int) -> dict[str, Counter[str]]:
 
 def runs(folder: Path, scale: float, seed: int) -> dict[str, Counter[str]]:
     """Return the row of small manifests, damaged before a call of Snakemake."""
+    project = new_project(folder / "project")
+    project.run()
     count = max(2, int(16 * scale))
-    return {"manifests, Snakemake": attack_runs.attack(folder / "project", count, seed, report)}
+    return {"manifests, Snakemake": attack_runs.attack(project, count, seed, report)}
+
+
+def edits(folder: Path, scale: float, seed: int) -> dict[str, Counter[str]]:
+    """Return the row of code that is edited while a run is going."""
+    project = new_project(folder / "project")
+    project.run(*attack_code.TARGETS)
+    count = max(2, int(12 * scale))
+    return {"edited code": attack_code.attack(project, count, seed, report)}
 
 
 def inputs(folder: Path, scale: float, seed: int) -> dict[str, Counter[str]]:
@@ -99,7 +109,7 @@ def kills(folder: Path, scale: float, seed: int) -> dict[str, Counter[str]]:
 
 
 ATTACKS: dict[str, Callable[[Path, float, int], dict[str, Counter[str]]]] = {
-    each.__name__: each for each in (config, results, runs, inputs, tests, kills)
+    each.__name__: each for each in (config, results, runs, edits, inputs, tests, kills)
 }
 
 

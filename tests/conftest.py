@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,9 @@ import yaml
 
 from cobaye import figures
 from cobaye.config import Config
+from tests import warm
 
+pytest_plugins = ["tests.budget"]
 ROOT = Path(__file__).parents[1]
 CODE = ("Snakefile", "workflow", "profiles", "slurm", "config")
 
@@ -95,17 +99,10 @@ class Project:
         return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        done.stdout += done.stderr
-        assert not check or done.returncode == 0, done.stdout
-        return done
+        command = self.command(*arguments)
+        status, printed = warm.run(command[3:], self.folder, self.environment())
+        assert not check or status == 0, printed
+        return subprocess.CompletedProcess(command, status, printed)
 
     def jobs(self, *arguments: str) -> dict[str, int]:
         """Return how many jobs of each rule would run; {} if nothing is to be done."""
@@ -127,6 +124,10 @@ class Project:
         text = self.path(name).read_text()
         assert old in text, f"{old!r} is not in {name}"
         self.path(name).write_text(text.replace(old, new))
+
+    def draw_only(self, *names: str) -> None:
+        """Have the study `tiny` draw these figures, of the two dozen that it draws otherwise."""
+        self.edit("config/studies/tiny.yaml", "models:", f"figures: [{', '.join(names)}]\nmodels:")
 
     def files(self, *folders: str) -> dict[str, bytes]:
         """Return every file below some folders whose bytes are promised."""
@@ -212,11 +213,38 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return chain.build(tmp_path_factory.mktemp("chained"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that run the workflow, so that no process ends with a long one alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that `make` fills, once for all processes that run the tests."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / name
+    with open(base / f"{name}.lock", "a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.seek(0)
+        if not lock.read():
+            shutil.rmtree(folder, ignore_errors=True)
+            make(folder)
+            lock.write("made")
+    return folder
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A tiny project whose default studies were built once; leave it as it is."""
-    project = new_project(tmp_path_factory.mktemp("built") / "project")
-    project.output = project.run().stdout
+
+    def build(folder: Path) -> None:
+        (folder / "output").write_text(new_project(folder / "project").run().stdout)
+
+    folder = once(tmp_path_factory, "built", build)
+    project = Project(folder / "project")
+    project.output = (folder / "output").read_text()
     return project
 
 

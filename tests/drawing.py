@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from matplotlib.text import Text
 
 from cobaye import figures, kinds
 from cobaye.figures import _style
+from cobaye.storage import table_names
+from cobaye.tables import reading
 
 FIGURES = figures.names()
 
@@ -25,6 +28,13 @@ def render(figure, tables, **changes):
     return figures.render(*arguments(figure, tables, **changes))
 
 
+def svg(figure, tables):
+    """Return the bytes of the SVG alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "_METADATA", {"svg": figures._METADATA["svg"]})
+        return render(figure, tables)["svg"]
+
+
 def drawn(figure, tables, **changes):
     """Return the matplotlib Figure, laid out, for a look at its parts."""
     kind, read, options = arguments(figure, tables, **changes)
@@ -33,6 +43,14 @@ def drawn(figure, tables, **changes):
         _style.lay_out(result)
         result.draw_without_rendering()  # warns of letters that no font has
         return result
+
+
+def draw_all(study, names):
+    """Draw figures from the tables of a study's folder, in this process."""
+    stems = {stem: study / "tables" / table_names.file(stem) for stem in table_names.makers()}
+    tables = {stem: reading.read_file(path) for stem, path in stems.items() if path.exists()}
+    for name in names:
+        assert texts(drawn(name, tables)), name
 
 
 def texts(artist):

@@ -1,4 +1,4 @@
-"""Neurons as bits: against scikit-learn, and on bits whose information is known."""
+"""The information of neurons as bits is scikit-learn's, and right where it is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activations layer by layer: against hooks, neuron by neuron, and networks that it refuses."""
+"""Activations are those of the whole network, layer by layer; what has no layers is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Silhouettes of weighted inputs: against scikit-learn and a plain double loop; known clusters."""
+"""Silhouettes of weighted inputs are those of scikit-learn, of a plain loop, of known clusters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SVCCA: layers that are the same, that are turned, and that have nothing in common."""
+"""SVCCA calls layers alike that are the same or turned, and no others beyond chance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The analysis `activations` as a user has it made."""
+"""A study's `activations` looks at an untrained network once and at trained ones each."""
 
 from __future__ import annotations
 

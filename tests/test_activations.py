@@ -1,4 +1,4 @@
-"""The analysis `activations`: its tables, on networks whose answers are known."""
+"""The tables of `activations` hold what is known of networks whose answers are known."""
 
 from __future__ import annotations
 

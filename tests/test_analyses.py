@@ -1,4 +1,4 @@
-"""The analysis `classes` and the story: tables against numbers computed otherwise."""
+"""The tables of `classes` and every sentence of the story agree with numbers computed otherwise."""
 
 from __future__ import annotations
 

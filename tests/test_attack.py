@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import attack_config, attack_files, attack_inputs, attack_runs, chain
+from tests import attack_code, attack_config, attack_files, attack_inputs, attack_runs, chain
 
 WELL = {"tried", "refused", "accepted rightly"}
 
@@ -49,5 +49,10 @@ def test_odd_inputs(tmp_path, defects):
 
 
 @pytest.mark.slow
-def test_damaged_manifests_before_a_call_of_snakemake(tmp_path, defects):
-    assert set(attack_runs.attack(tmp_path / "project", 3, 0, defects)) <= WELL
+def test_damaged_manifests_before_a_call_of_snakemake(copied, defects):
+    assert set(attack_runs.attack(copied, 3, 0, defects)) <= WELL
+
+
+@pytest.mark.slow
+def test_code_edited_at_a_random_moment_of_a_run(copied, defects):
+    assert set(attack_code.attack(copied, 1, 0, defects)) <= WELL

@@ -1,4 +1,4 @@
-"""Augmentations: known answers, torchvision's own functions, distributions, and resumed runs."""
+"""Augmentations do what torchvision's do, are as likely as they say, and resume exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of torchvision as backbones: every family's penultimate features, weights, decoding."""
+"""Every family of torchvision gives its true penultimate features, with weights checked."""
 
 from __future__ import annotations
 

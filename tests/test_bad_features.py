@@ -1,4 +1,4 @@
-"""Ready-made features that are refused: one clear error each, nothing written."""
+"""Ready-made features without sense are refused with one clear error, and nothing is written."""
 
 from __future__ import annotations
 

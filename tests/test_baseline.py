@@ -1,4 +1,4 @@
-"""The backbone's own last layer: judged beside the runs, or refused."""
+"""The backbone's own last layer is judged as the runs are, or refused by name."""
 
 from __future__ import annotations
 

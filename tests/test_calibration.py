@@ -1,4 +1,4 @@
-"""Sizes and coverages of what is published hold their limits: the calibration, small."""
+"""Sizes and coverages of what is published hold their limits, in a small calibration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibration errors: a plain loop, known answers, invariances, and how often intervals hold."""
+"""Calibration errors are those of a plain loop, and their intervals hold as often as they say."""
 
 from __future__ import annotations
 

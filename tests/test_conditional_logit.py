@@ -1,4 +1,4 @@
-"""Logits refitted: derivatives, other solvers, planted parameters, the prior."""
+"""Refitted logits reach the minimum of other solvers and find parameters that were planted."""
 
 from __future__ import annotations
 

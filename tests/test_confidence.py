@@ -1,4 +1,4 @@
-"""The analysis `measures`: its tables against numbers computed otherwise, and what they tell."""
+"""The tables of `measures` agree with numbers computed otherwise: confidence apart from error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The studies of the course's ConvNet: the faithful ones at their beginning, the twins' recipes."""
+"""The studies of the course's ConvNet are the report's, and their first epochs run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The digits inside scikit-learn, split by class."""
+"""The dataset `digits` is scikit-learn's, each image in one split, classes in equal shares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What will be written is said before it is: by counting, against real files, and against disks."""
+"""What a study will write is said before it is written, and refused where it does not fit."""
 
 from __future__ import annotations
 

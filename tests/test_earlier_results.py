@@ -20,6 +20,7 @@ def written_before(path):
 
 @pytest.mark.slow
 def test_results_of_an_earlier_version_are_left_until_their_owner_says_so(copied):
+    copied.draw_only("test-curves")
     written_before(copied.path(f"{RUN}/train.json"))
     before = copied.files("results", "resources")
     done = copied.run("tiny", check=False)
@@ -44,11 +45,13 @@ def test_a_flipped_bit_in_a_small_manifest_deletes_no_training(copied):
     content[place] ^= 1
     before = copied.files("results", "resources")
     path.write_bytes(content)
+    assert "Without -n, no job would run" in (dry := copied.run("-n", "tiny").stdout)
     done = copied.run("tiny", "--keep-going", check=False)
     assert done.returncode != 0
     assert FEATURES in done.stdout
     repair = f"snakemake --cores all {FEATURES} --forcerun {FEATURES}"
     assert repair in done.stdout
+    assert repair in dry
     copied.run(FEATURES, "--forcerun", FEATURES)
     assert copied.jobs("tiny") == {}
     assert copied.files("results", "resources") == before

@@ -1,4 +1,4 @@
-"""A study with `exact` beside SGD, as a user would run it: a chain of jobs, a table, a figure."""
+"""A study with `exact` beside SGD is a chain of warm starts that ends in a table and a figure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 
 import pandas as pd
 import pytest
+
+from tests.drawing import draw_all
 
 STUDY = """
 dataset: tiny-digits
@@ -22,7 +24,7 @@ optimizers:
     algorithm: {kind: exact, gradient_norm: 1.0e-5, warm_start: true}
     normalize: global
 weight_decays: ["1e-3", "1e-2", "1e-1"]
-figures: [optimality-gap, train-curves, test-curves, weight-norm]
+figures: [optimality-gap]
 """
 RUNS = "results/tiny-exact/runs/linear/exact"
 
@@ -41,6 +43,7 @@ def test_a_warm_started_path_beside_sgd(fresh):
         assert f"{RUNS}/wd-{neighbour}/seed-0/train.json" in made["inputs"]
         assert made["info"]["certificate"]["gradient_norm"] <= 1e-5
     assert fresh.path("results/tiny-exact/figures/optimality-gap.svg").exists()
+    draw_all(fresh.path("results/tiny-exact"), ["train-curves", "test-curves", "weight-norm"])
     # What SGD is told is no business of the path; what begins the path is of all of it.
     fresh.edit("config/studies/tiny-exact.yaml", "learning_rate: 0.1", "learning_rate: 0.2")
     assert fresh.jobs("tiny-exact")["train"] == 3

@@ -1,4 +1,4 @@
-"""The same Snakefile under any executor: what its jobs ask for, and a run under another."""
+"""The Snakefile runs under any executor, and its jobs ask for what they take."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import errno
 import os
+import re
 import shutil
 import traceback
 
@@ -14,6 +15,7 @@ import torch
 from cobaye import figures, kinds
 from cobaye.errors import CorruptFile, UnwritableFile
 from cobaye.storage import files, manifests
+from cobaye.tables import tabulate
 from tests import chain
 
 CRASHED, SAID, COMPLETE, UNEXPECTED = 9, 7, 0, 1
@@ -109,6 +111,7 @@ def states(tmp_path_factory):
     """The state after each stage, of the study and of one on other data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "render", quick_render)
+        patch.setattr(tabulate, "_tables", quick_tables)
         # That it is called, and when, is in test_files; here nobody pulls the plug.
         patch.setattr(os, "fsync", lambda descriptor: None)
         folder = tmp_path_factory.mktemp("states")
@@ -119,6 +122,11 @@ def quick_render(kind, tables, options):
     """Return "figures" in no time: only how they are written matters here."""
     table = tables["classes"].to_csv().encode()
     return {suffix: suffix.encode() + table for suffix in ("svg", "pdf", "png")}
+
+
+def quick_tables(job, raw):
+    """Return tables in no time, those that are read and one more: one function writes them all."""
+    return dict.fromkeys(("runs", *chain.FIGURE["tables"]), raw["metrics"])
 
 
 def vouched(root, stage) -> dict[str, bytes] | None:
@@ -137,6 +145,22 @@ def temporaries(root) -> list[str]:
     return [str(path) for path in root.rglob(f"{files.TEMPORARY}*")]
 
 
+def remains(root) -> dict[str, bytes]:
+    """Return what a fault left. Where two faults left the same, one is mended for both.
+
+    Content does not count of temporary files, whose names alone are looked at, nor of run.json.
+    """
+    found = {str(path.relative_to(root)): path for path in root.rglob("*") if path.is_file()}
+    return {
+        re.sub(r"\.tmp-\d+", files.TEMPORARY, name): b"" if unread(name) else path.read_bytes()
+        for name, path in found.items()
+    }
+
+
+def unread(name) -> bool:
+    return files.TEMPORARY in name or name.endswith("run.json")
+
+
 @pytest.mark.parametrize("crash", [True, False], ids=["crash", "full-disk"])
 @pytest.mark.parametrize("number", sorted({RULES.index(rule) for rule in RULES}))
 def test_every_write_fails_once(states, tmp_path, number, crash):
@@ -147,6 +171,7 @@ def test_every_write_fails_once(states, tmp_path, number, crash):
     over = chain.contents(old[number]) if crash else {}
     whole = {"new": vouched(new[number], stage), "old": vouched(old[number], stage)}
     assert whole["new"] != whole["old"]
+    mended = []
     for fault in range(1, 1000):
         root = chain.clone(before, tmp_path / str(fault))
         if crash:
@@ -160,9 +185,11 @@ def test_every_write_fails_once(states, tmp_path, number, crash):
         assert vouched(root, stage) in [None, *whole.values()]
         if not crash:
             assert temporaries(root) == []
-        stage.run(root)
-        assert chain.contents(root) == after
-        assert temporaries(root) == []
+        if (left := remains(root)) not in mended:
+            mended.append(left)
+            stage.run(root)
+            assert chain.contents(root) == after
+            assert temporaries(root) == []
         shutil.rmtree(root)
         if not met:
             assert end == COMPLETE

@@ -1,4 +1,4 @@
-"""Letters and digits drawn with matplotlib's fonts."""
+"""Glyphs are their characters, drawn by their seed alone, no image in two splits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a grid: what they choose and show, on tables whose answer is known."""
+"""The figures of a grid choose and show what is known of their tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A grid through the workflow: groups, readings, derived runs, and the one that sees test."""
+"""A grid trains in one job per group, and only its best run on validation sees test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 
 from cobaye.storage import files
 from tests.conftest import job_counts, new_project
+from tests.drawing import draw_all
 
 pytestmark = pytest.mark.slow
 
@@ -30,11 +31,6 @@ derived:
   longer: {best: 2, among: [mlp3], epochs: 4}
 figures:
   - grid-best-worst
-  - grid-scatter
-  - grid-correlation
-  - grid-curves
-  - deep-widths
-  - random-search
   - derived-curves
 """
 TRAIN = [f"train_together_grid_layers{n}" for n in (3, 4)]
@@ -75,6 +71,11 @@ def test_what_diverged_is_a_row_with_its_reason(project):
     # Finite as long as they were: a training of one epoch would have ended so.
     early = bad["stopped"] == "diverged in epoch 1"
     assert early.sum() == 2 * (~wild.loc[wild["epochs"] == 1, "finite"]).sum()
+
+
+def test_the_other_figures_of_a_grid_draw_its_tables(project):
+    others = ("grid-scatter", "grid-correlation", "grid-curves", "deep-widths", "random-search")
+    draw_all(project.path("results/grid"), others)
 
 
 def test_derived_runs_repeat_the_best_of_their_kind(project):

@@ -1,4 +1,4 @@
-"""Grids: products with readable names, epochs read off longer runs, samples, the table."""
+"""A grid is the product of its values, and shorter trainings are read off the longest one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house: sizes, who may import whom, what a parse may not import, the linters."""
+"""The house stands: sizes, who may import whom, what a parse may not import, the linters."""
 
 from __future__ import annotations
 
@@ -119,6 +119,30 @@ def test_files_have_names_of_their_own():
 def test_every_package_says_what_it_is_for():
     for folder in {file.parent for file in MODULES.values()}:
         assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text())), folder
+
+
+def test_every_file_of_tests_says_what_it_protects():
+    for file in (ROOT / "tests").glob("[a-z]*.py"):
+        head = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n\n")[0]
+        assert head.endswith("."), file
+
+
+@pytest.mark.parametrize(("budget", "status"), [(0.01, 1), (60, 0)])
+def test_a_file_over_its_budget_fails_the_run(tmp_path, budget, status):
+    (tmp_path / "test_long.py").write_text("def test(): sum(range(10**7))\n")
+    code = (
+        "import sys, pytest; from tests import budget; budget.BUDGET = float(sys.argv[1])\n"
+        "sys.exit(pytest.main(['-q', '-p', 'tests.budget', 'test_long.py']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(budget)],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert ("test_long.py: 0 s of a processor, and its budget" in done.stdout) is bool(status)
 
 
 def test_only_the_snakefile_knows_the_config(graph):

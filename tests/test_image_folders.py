@@ -1,4 +1,4 @@
-"""Trees of images, read by torchvision's ImageFolder; decoded later, or stored as squares."""
+"""Trees of images are read as torchvision reads them, each image once, no label shifted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Indicators against test accuracy: known ranks, gaps, and the config that asks for them."""
+"""Indicators are ranked against test accuracy as known ranks say, gaps left out."""
 
 from __future__ import annotations
 

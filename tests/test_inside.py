@@ -1,4 +1,4 @@
-"""What an analysis of single runs is handed, and what is made of a run that diverged."""
+"""An analysis of single runs gets the network and images of its run, and no diverged ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of what is inside networks: every network where it belongs."""
+"""The figures of what is inside networks show every network where it belongs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which checkpoints of a run stay: training, a kill, evaluation, analyses; what is refused."""
+"""A study keeps the checkpoints that it says, and refuses what would need the others."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from cobaye.storage import files, manifests, paths, resume
 from cobaye.training import loop
 from tests import test_training as base
 from tests.conftest import ROOT, edit, load
+from tests.drawing import draw_all
 from tests.test_grids import STUDY as GRID
 
 root = base.root
@@ -230,6 +231,8 @@ def test_a_study_of_last_checkpoints_is_complete(copied):
     copied.edit(
         STUDY_FILE, "dataset:", "keep: last\nanalyses: [classes, measures, rivals]\ndataset:"
     )
+    drawn = list(load(copied.path("config")).studies["tiny"].figures)
+    copied.draw_only("best-lambda-test")
     assert copied.jobs("tiny")["train"] == 2
     copied.run("tiny")
     folders = list(copied.path("results/tiny/runs").glob("*/*/*/*/checkpoints"))
@@ -239,4 +242,5 @@ def test_a_study_of_last_checkpoints_is_complete(copied):
     rivals = pd.read_csv(copied.path("results/tiny/tables/rivals.csv"))["rival"]
     assert "temperature" in set(rivals)
     assert not {"stop", "stop-per-class"} & set(rivals)
+    draw_all(copied.path("results/tiny"), drawn)
     assert copied.jobs("tiny") == {}

@@ -1,4 +1,4 @@
-"""What every kind of every family promises, and engines and analyses in particular."""
+"""Every kind of every family keeps the promises of its family, engines and analyses more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Layca by its definition: angles, norms, what it leaves alone, what it is when it is off."""
+"""Layca turns each layer by its angle and keeps its norm, and is its optimizer when it is off."""
 
 from __future__ import annotations
 

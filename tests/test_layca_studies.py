@@ -1,4 +1,4 @@
-"""The studies of VGG-16 and Layca: the report's recipes, and the first epochs of a training."""
+"""The studies of VGG-16 and Layca are the report's, and their first epochs run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of layers and tensors, against the (corrected) numbers of the reports."""
+"""The tables of layers and tensors hold the (corrected) numbers of the reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The squared error beside the cross-entropy, and float64 beside float32, in every engine."""
+"""Squared error and float64 are right in every engine, beside cross-entropy and float32."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Analyses that look inside each run, as a user has them made."""
+"""A study's analyses of single runs say what its checkpoints hold, and notice changes."""
 
 from __future__ import annotations
 

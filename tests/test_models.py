@@ -1,4 +1,4 @@
-"""What a study says of its models and engine: read, and refused with one clear message."""
+"""What a study says of its models and engine is what is built, or refused in one message."""
 
 from __future__ import annotations
 

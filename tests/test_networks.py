@@ -1,4 +1,4 @@
-"""Networks: shapes, sizes, and the last layer by its name."""
+"""Networks are those of their equations and reports, and train on what their loss says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objective against its formula, finite differences, torch's convention and invariances."""
+"""The objective is its formula, and its derivatives are those of finite differences."""
 
 import math
 

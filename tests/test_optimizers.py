@@ -1,4 +1,4 @@
-"""Algorithms of one step: torch's of the same name, rates, λ, and a state that can be resumed."""
+"""Every algorithm steps as torch's of the same name, and resumes from its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures that compare optimizers and models: one curve, or one line, per pair."""
+"""The figures that compare optimizers and models show each pair as one curve, named apart."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Splits from config: what each rule takes, and what is refused."""
+"""The rules of splits take the images that they say, each once, or are refused."""
 
 from __future__ import annotations
 

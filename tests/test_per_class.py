@@ -1,4 +1,4 @@
-"""A λ for each class: the ways on simulated data whose truth is known, and what judges them."""
+"""The ways to a λ per class find what was planted and nothing where nothing is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study with a λ for each class, as a user would run it: tables, runs that take them, a judge."""
+"""A study with a λ for each class trains what its ways chose, and judges it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trainings in phases: rates, rules, λ and optimizers of each, and where a resumed one goes on."""
+"""Each phase of a training has its own rates, rules, λ and optimizer, resumed ones too."""
 
 from __future__ import annotations
 

@@ -24,8 +24,7 @@ def library(tmp_path, monkeypatch):
 
 
 def digest(library, script="train"):
-    for cached in (code_digest._digest, code_digest.normalised_source, code_digest._imports):
-        cached.cache_clear()
+    code_digest.read_again()
     return code_digest.code_digest(library / f"scripts/{script}.py", USED)
 
 
@@ -33,6 +32,7 @@ def digest(library, script="train"):
     ("file", "counts"),
     [
         ("scripts/train.py", True),
+        ("scripts/_worker.py", True),
         ("cobaye/training/loop.py", True),
         ("cobaye/randomness.py", True),  # by way of training
         ("cobaye/training/engines/__init__.py", True),
@@ -70,8 +70,7 @@ def test_the_texts_of_errors_do_not_count(library):
 def test_the_place_of_the_library_does_not_count(library):
     assert digest(library) == digest(library.parent / "workflow")
     copied = digest(library)
-    for cached in (code_digest._digest, code_digest._imports):
-        cached.cache_clear()
+    code_digest.read_again()
     with pytest.MonkeyPatch.context() as patch:
         for module in (code_digest, kinds):
             patch.setattr(module, "ROOT", ROOT / "workflow/cobaye")

@@ -1,4 +1,4 @@
-"""Pruning: a network whose accuracy without its smallest weights is known, and what must hold."""
+"""Pruning removes the weights that it says, and its accuracies are those known by hand."""
 
 from __future__ import annotations
 

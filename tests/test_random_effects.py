@@ -1,4 +1,4 @@
-"""Backbones and seeds as random effects: known variances, plain loops, planted transfers."""
+"""Variances over backbones, seeds and classes are recovered where they were planted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ready-made features: every file format."""
+"""Ready-made features are read right from every file format."""
 
 from __future__ import annotations
 

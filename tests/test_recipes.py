@@ -1,4 +1,4 @@
-"""Every key of a training recipe, once, as a user would write it; and runs of different lengths."""
+"""Every key of a training recipe works in a study, as a user would write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing stale, nothing for free: what a change runs again, and what it leaves alone."""
+"""Nothing is stale and nothing is made twice: a change reruns what depends on it, no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""L1, max-norm and what is penalised: against autograd in float64, in both engines."""
+"""L1, max-norm and what is penalised are those of autograd in float64, in both engines."""
 
 from __future__ import annotations
 

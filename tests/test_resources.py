@@ -1,4 +1,4 @@
-"""What jobs ask for: enough for what was measured, more for more, and never an error of its own."""
+"""Jobs ask for enough for what was measured, more for more, and never end in an error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rivals of one λ: each finds what was planted, the table judges them, a whole study has them."""
+"""Each rival of one λ finds what was planted, and the table judges them by their numbers."""
 
 from __future__ import annotations
 

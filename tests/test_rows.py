@@ -1,4 +1,4 @@
-"""Features too large for memory: from disk, or in another order, with the same results."""
+"""Features too large for memory give the same results as those that fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules: what every kind promises, torch's own, and their first and last epochs."""
+"""Schedules are torch's of the same name, from the first epoch to the last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network from scratch: gradients by finite differences, trainings against torch in float64."""
+"""The network from scratch has the gradients of finite differences and trains as torch does."""
 
 from __future__ import annotations
 

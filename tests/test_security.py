@@ -163,8 +163,9 @@ def hostile(tmp_path, monkeypatch):
     return root
 
 
-def test_hostile_class_names_are_text(hostile, tmp_path):
+def test_hostile_class_names_are_text(hostile, tmp_path, monkeypatch):
     """Through tables and every figure: nothing but the products appears, and no markup in them."""
+    monkeypatch.setattr(figures, "_METADATA", {"svg": figures._METADATA["svg"]})
     identity = {"study": "s", "maker": "tables"}
     made = manifests.read_manifest(hostile / TABLES / "tables.json", "tabulate", identity)
     read = reading.read(hostile / TABLES, "classes", made)

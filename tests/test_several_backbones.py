@@ -1,4 +1,4 @@
-"""A study of several backbones: what it is told, what is refused, and the whole workflow."""
+"""A study of several backbones is one model per backbone, from its keys to its tables."""
 
 from __future__ import annotations
 
@@ -140,23 +140,24 @@ def test_the_twin_reads_five_backbones_of_one_network():
 
 
 @pytest.mark.slow
-def test_the_workflow_of_two_backbones(fresh):
-    give_two(fresh.folder / "config")
-    fresh.edit(f"config/{STUDY}", "models:", MORE + "models:")
-    fresh.run("tiny")
-    tables = fresh.folder / "results/tiny/tables"
+def test_the_workflow_of_two_backbones(copied):
+    """To a study of one backbone that was built, another one is added."""
+    give_two(copied.folder / "config")
+    copied.edit(f"config/{STUDY}", "models:", MORE + "models:")
+    copied.run("tiny")
+    tables = copied.folder / "results/tiny/tables"
     gains = pd.read_csv(tables / "transfer.csv")
     assert set(gains["chosen_on"]) == set(gains["judged_on"]) == {"tiny-backbone", "other"}
     over = pd.read_csv(tables / "over-backbones.csv")
     assert "change of loss beside one λ" in set(over["quantity"])
-    story = (fresh.folder / "results/tiny/story.md").read_text()
+    story = (copied.folder / "results/tiny/story.md").read_text()
     assert "the backbones `tiny-backbone`, `other` on" in story
-    assert fresh.jobs("tiny") == {}
+    assert copied.jobs("tiny") == {}
     # A second look at one backbone alone reads the same features.
-    fresh.edit(f"config/{STUDY}", TWO, ONE)
-    fresh.edit(f"config/{STUDY}", "backbones, ", "")
-    fresh.edit(f"config/{STUDY}", "transfer, ", "")
-    assert "cache_features" not in fresh.jobs("tiny")
+    copied.edit(f"config/{STUDY}", TWO, ONE)
+    copied.edit(f"config/{STUDY}", "backbones, ", "")
+    copied.edit(f"config/{STUDY}", "transfer, ", "")
+    assert "cache_features" not in copied.jobs("tiny")
 
 
 MORE = """per_class: [val]

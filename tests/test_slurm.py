@@ -1,4 +1,4 @@
-"""A small study through `--profile slurm` on a real Slurm: cancelled, out of time, complete."""
+"""A study on a real Slurm, cancelled or out of time, ends as it does on one machine."""
 
 from __future__ import annotations
 

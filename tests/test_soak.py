@@ -1,4 +1,4 @@
-"""A few rounds of `benchmarks/soak.py`, as it is called there."""
+"""A study that is killed at random moments ends as one that was not."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from tests.conftest import ROOT
 
-# A training, its features and its backbone.
-RUN = "results/soak/runs/linear/sgd/wd-0/seed-0/train.json"
+# A dataset and a training.
+RUN = "results/images/runs/resnet/sgd/wd-1e-3/seed-0/train.json"
 
 
 @pytest.mark.slow
 def test_a_study_killed_at_random_moments_ends_as_if_it_had_not_been():
     done = subprocess.run(
-        [sys.executable, "benchmarks/soak.py", "--rounds", "2", "--longest", "9", "--target", RUN],
+        [sys.executable, "benchmarks/soak.py", "--rounds", "2", "--targets", RUN],
         cwd=ROOT,
         capture_output=True,
         text=True,

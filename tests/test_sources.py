@@ -1,4 +1,4 @@
-"""A dataset's sources: other content makes it stale, a touched or a removed source does not.
+"""A dataset is stale where its sources have other content, not where they are touched or gone.
 
 Images that a backbone reads are asked after with the shard that read them: see test_backbones.
 """

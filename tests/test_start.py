@@ -1,4 +1,4 @@
-"""Where a training starts, and what of it learns."""
+"""A training starts where its study says, and only what it says learns."""
 
 from __future__ import annotations
 

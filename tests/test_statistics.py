@@ -1,4 +1,4 @@
-"""Inference on simulated losses whose truth is known: levels, sizes, planted effects, invariances.
+"""Inference keeps its levels and finds what is planted, on simulated losses of known truth.
 
 Simulations count how often an interval misses or a test rejects; a count is held against what the
 binomial distribution allows at a probability of about 1 in 10,000 per comparison.

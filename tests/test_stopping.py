@@ -1,4 +1,4 @@
-"""Why trainings stop; what they read of val; and runs of different lengths downstream."""
+"""Trainings stop for the reason that they state, and runs of different lengths are compared."""
 
 from __future__ import annotations
 

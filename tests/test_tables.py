@@ -1,4 +1,4 @@
-"""The tables' choices, on numbers whose answer is known."""
+"""The tables choose the λ that is known to be best, on numbers made for it."""
 
 from __future__ import annotations
 

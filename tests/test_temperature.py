@@ -1,4 +1,4 @@
-"""The temperature of a classifier, against an independent minimiser and known answers."""
+"""The temperature of a classifier is the minimum that scipy finds."""
 
 from __future__ import annotations
 

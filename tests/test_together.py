@@ -1,4 +1,4 @@
-"""Side by side: the files of a run are those that it would leave alone, up to rounding."""
+"""Runs trained side by side leave the files that each would leave alone, up to rounding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop, whatever computes an epoch: pairing, history, divergence, checkpoints, evaluation."""
+"""The loop trains, records, diverges and resumes alike, whatever computes an epoch."""
 
 from __future__ import annotations
 

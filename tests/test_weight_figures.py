@@ -1,4 +1,4 @@
-"""The figures of weights and pruning, of a made study of three families of two levels."""
+"""The figures of weights and pruning show every family and layer where it belongs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the weights of layers tell: known angles, the two terms of one, shares, histograms."""
+"""What the weights of layers tell is right where it is known: angles, shares, histograms."""
 
 from __future__ import annotations
 

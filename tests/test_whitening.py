@@ -1,4 +1,4 @@
-"""ZCA whitening: what it makes of the training split, and that evaluation applies the same."""
+"""ZCA whitening makes the training split white, and evaluation applies the same."""
 
 from __future__ import annotations
 

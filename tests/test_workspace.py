@@ -1,4 +1,4 @@
-"""`cobaye init`: what it writes, what it refuses, and the grid of λ that it suggests."""
+"""`cobaye init` writes a workspace that runs, or refuses and writes nothing."""
 
 from __future__ import annotations
 
@@ -299,6 +299,18 @@ def test_nothing_is_overwritten(here, capsys):
     assert "Snakefile: there already" in capsys.readouterr().err
     assert (here / "Snakefile").read_text() == "mine"
     assert not (here / "config").exists()
+
+
+def test_a_call_that_was_killed_is_made_again(here, capsys):
+    write_arrays(here)
+    assert main(["init", "s", *FEATURES]) == 0
+    made = {path: path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    (here / "config/datasets.yaml").unlink()
+    (here / "config/studies/s.yaml").unlink()
+    assert main(["init", "s", *FEATURES]) == 0
+    assert {path: path.read_bytes() for path in here.rglob("*") if path.is_file()} == made
+    assert main(["init", "s", *FEATURES]) == 1
+    assert "there already, and no file is overwritten" in capsys.readouterr().err
 
 
 def test_the_command_line_needs_no_torch():

@@ -1,4 +1,4 @@
-"""The ways in which the workflow is used outside its clone: all find the same results."""
+"""Every way to use the workflow outside its clone finds the same results."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def refuse_unreadable_results():
 def manifests_at_stake():
     """The manifests that stand and that a job of this run would read or write."""
     found = set()
-    for job in workflow.dag.needrun_jobs():
+    for job in jobs_to_run():
         written = job.output.get("manifests") or [job.output.get("manifest")]
         read = [file for file in job.input if file.endswith(".json")]
         found |= {str(path) for path in [*written, *read] if path and Path(path).exists()}
@@ -205,7 +205,7 @@ def manifests_at_stake():
 def refuse_what_cannot_be_made():
     """Stop, before any job, if a network cannot be built, or a figure names what the data lack."""
     problems = {}
-    for job in workflow.dag.needrun_jobs():
+    for job in jobs_to_run():
         if job.rule.name == "train":
             study, model = job.wildcards.study, job.wildcards.model
             problems[study, model] = partial(refusals.of_network, CONFIG, study, model)
@@ -220,7 +220,7 @@ def refuse_what_cannot_be_made():
 def refuse_missing_data():
     """Stop, before any job, if a dataset or backbone that is to be prepared cannot be."""
     problems = []
-    for job in workflow.dag.needrun_jobs():
+    for job in jobs_to_run():
         if job.rule.name == "prepare_dataset":
             name = job.wildcards.dataset
             missing = facts.dataset_problems(CONFIG, name)
@@ -251,11 +251,26 @@ def refuse_what_does_not_fit():
         raise WorkflowError(NO_SPACE)
 
 
-def say_what_does_not_fit():
-    """Say the same at the end of a dry run, if its jobs are known."""
-    if workflow.dag is not None:
-        lines, fits = disk.said(disk.by_study(CONFIG, jobs_that_write()))
-        print(*lines, *([] if fits else [NO_SPACE]), sep="\n", file=sys.stderr, flush=True)
+REFUSALS = (
+    refuse_unreadable_results,
+    refuse_missing_data,
+    refuse_what_cannot_be_made,
+    refuse_what_does_not_fit,
+)
+
+
+def say_what_would_be_refused():
+    """Say at the end of a dry run, if its jobs are known, why a run of them would stop."""
+    for refuse in REFUSALS if workflow.dag is not None else ():
+        try:
+            refuse()
+        except WorkflowError as error:
+            print(f"Without -n, no job would run:\n{error}", file=sys.stderr, flush=True)
+
+
+def jobs_to_run():
+    """The jobs of this run. At the end of a dry run, all jobs count as finished."""
+    return workflow.dag.needrun_jobs(exclude_finished=False)
 
 
 def what_was_found():
@@ -292,8 +307,7 @@ def landing_page():
 
 def jobs_that_write():
     """The jobs that leave something large, those of groups run by run."""
-    # At the end of a dry run, all jobs count as finished.
-    for job in workflow.dag.needrun_jobs(exclude_finished=False):
+    for job in jobs_to_run():
         name, identity = GROUPS.get(job.rule.name, (job.rule.name, dict(job.wildcards.items())))
         if name in disk.PARTS:
             yield from disk.jobs(CONFIG, name, identity, job.output)

@@ -1,8 +1,8 @@
 """The code that a stage depends on, as one sha256.
 
-It covers the script, every `cobaye` module that the script imports directly or not, and the modules
-of the kinds that the config names. It hashes the parsed source without docstrings, comments and the
-texts of errors, so that only a change of code counts.
+It covers the script, what all scripts share, every `cobaye` module that these import directly or
+not, and the modules of the kinds that the config names. It hashes the parsed source without
+docstrings, comments and the texts of errors, so that only a change of code counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from cobaye import kinds
 ROOT = Path(__file__).parents[1]
 # Set by Snakemake's own process, read by its jobs.
 TREE = "COBAYE_TREE"
+# The module that lies beside the scripts and makes their jobs.
+WORKER = "_worker"
 
 
 def code_digest(script: Path | str, named_kinds: Iterable[tuple[str, str]] = ()) -> str:
@@ -94,7 +96,9 @@ def normalised(text: str) -> str:
 @functools.cache
 def _imports(file: Path) -> tuple[Path, ...]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    return tuple(path for name in imported_names(tree) for path in _module_files(name))
+    names = list(imported_names(tree))
+    beside = [file.with_name(f"{name}.py") for name in names if name == WORKER]
+    return (*beside, *(path for name in names for path in _module_files(name)))
 
 
 def imported_names(tree: ast.Module, package: Sequence[str] = ()) -> Iterator[str]:

@@ -87,7 +87,9 @@ def init(given: argparse.Namespace) -> list[Path]:
         given.folder.mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(given.folder):
         texts = templates.for_editors(templates.common(given.name) | _of_data(given))
-        if there := [name for name in texts if os.path.lexists(name)]:
+        there = [name for name in texts if os.path.lexists(name)]
+        # Some of them, as they would be written, are what a call that was killed has left.
+        if len(there) == len(texts) or any(_differs(name, texts[name]) for name in there):
             raise ConfigError(
                 f"{', '.join(there)}: there already, and no file is overwritten: make a workspace "
                 "of its own with --folder"
@@ -97,6 +99,11 @@ def init(given: argparse.Namespace) -> list[Path]:
                 Path(name).parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(name, text.encode())
     return [given.folder / name for name in texts]
+
+
+def _differs(name: str, text: str) -> bool:
+    """Tell whether what stands at a path is anything but a file with this text."""
+    return not os.path.isfile(name) or Path(name).read_bytes() != text.encode()
 
 
 @contextlib.contextmanager

@@ -152,7 +152,25 @@ def _loader(options: Options) -> Any:
             _check_md5(loader, options)
         return loader
     # torchvision prefers processed/*.pt, which are pickles; its folder has its class's name.
-    return type(options.name, (loader,), {"_check_legacy_exist": lambda self: False})
+    own = {"_check_legacy_exist": lambda self: False}
+    if options.download:
+        own["_check_exists"] = _is_unpacked
+    return type(options.name, (loader,), own)
+
+
+def _is_unpacked(loader: Any) -> bool:
+    """Tell whether MNIST's files are whole; torchvision asks only whether they are there."""
+    places = [Path(loader.raw_folder, Path(name).stem) for name, _ in loader.resources]
+    return all(place.is_file() and _is_whole(place) for place in places)
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file is as long as its head says: 0, 0, type, rank, sizes, data in bytes."""
+    with open(path, "rb") as file:
+        head = file.read(4)
+        sizes = file.read(4 * head[3]) if len(head) == 4 else b""
+    shape = np.frombuffer(sizes[: len(sizes) // 4 * 4], ">i4").astype(np.int64)
+    return len(head) == 4 and path.stat().st_size == 4 + 4 * head[3] + int(np.prod(shape))
 
 
 def _check_md5(loader: Any, options: Options) -> None:

@@ -1,0 +1,161 @@
+"""What `soak.py` kills: a study with a download in it, and a call of `cobaye init`."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import _project
+import numpy as np
+import psutil
+
+sys.path.insert(0, str(_project.ROOT))
+
+from tests import archives
+
+EPOCHS = 400
+# Images of the archive that is downloaded: large enough for a moment in its writing.
+IMAGES = 40_000
+DOWNLOADED = "resources/datasets/downloaded/manifest.json"
+CONFIG = {
+    "config.yaml": "studies: [soak]\ndevice: cpu\n",
+    "datasets.yaml": """
+d: {kind: glyphs, classes: 8, train: 24, val: 6, test: 6}
+downloaded: {kind: torchvision, name: MNIST, download: true}
+""",
+    "backbones.yaml": """
+b:
+  run: {study: images, model: resnet, optimizer: sgd, weight_decay: "1e-3"}
+  batch_size: 16
+""",
+    "studies/images.yaml": """
+dataset: d
+models: {resnet: {kind: resnet-small}}
+optimizers:
+  sgd:
+    algorithm: {kind: sgd}
+    learning_rate: 0.05
+    batch_size: 16
+    epochs: 4
+    normalize: global
+weight_decays: ["1e-3"]
+""",
+    "studies/soak.yaml": f"""
+dataset: d
+backbone: b
+models: {{linear: {{kind: linear}}}}
+optimizers:
+  sgd: {{algorithm: {{kind: sgd, momentum: 0.9}}, learning_rate: 0.1, batch_size: 16,
+    epochs: {EPOCHS}}}
+weight_decays: ["0", "1e-2"]
+figures: [test-curves, class-loss-test, confusion]
+""",
+}
+# Where the copied code finds MNIST, in place of its makers' address.
+PUBLISHED = """
+import torchvision as _torchvision
+
+_torchvision.datasets.MNIST.mirrors = [{mirror!r}]
+_torchvision.datasets.MNIST.resources = {resources!r}
+"""
+INIT = [sys.executable, "-m", "cobaye", "init", "mine", "--features", "x.npy", "--labels", "y.npy"]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "all"]
+
+
+class Study:
+    """The study in a folder of its own."""
+
+    def __init__(self, folder: Path, targets: list[str], published: str):
+        self.folder, self.targets = folder, targets
+        _project.make(folder, CONFIG)
+        with open(folder / "workflow/cobaye/data/datasets/torchvision.py", "a") as code:
+            code.write(published)
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start Snakemake."""
+        return subprocess.Popen(
+            [*SNAKEMAKE, *arguments, "--cores", "2", "--", *self.targets],
+            cwd=self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def files(self) -> dict[str, bytes]:
+        """Return every file whose bytes are promised."""
+        return {
+            str(file.relative_to(self.folder)): file.read_bytes()
+            for top in ("results", "resources")
+            for file in sorted((self.folder / top).rglob("*"))
+            if file.is_file()
+            and file.name not in ("run.json", ".snakemake_timestamp")
+            and not {"logs", ".resume"} & {*file.parts}
+        }
+
+    def committed(self) -> dict[Path, int]:
+        """Return run folder → last committed epoch, of every training begun and not ended."""
+        states = (self.folder / "results").glob("*/runs/**/.resume/state.json")
+        return {
+            path.parents[1]: json.loads(path.read_bytes())["progress"]["epoch"]
+            for path in states
+            if not (path.parents[1] / "train.json").exists()
+        }
+
+    def resumed(self) -> dict[Path, list[int]]:
+        """Return run folder → the epochs after which a training went on."""
+        found = (self.folder / "results").glob("*/runs/**/run.json")
+        return {path.parent: json.loads(path.read_bytes())["resumed_from"] for path in found}
+
+    def clear(self) -> None:
+        """Begin anew."""
+        for name in ("results", "resources", ".snakemake"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def init(folder: Path) -> subprocess.Popen:
+    """Start `cobaye init` on features that are drawn."""
+    folder.mkdir(exist_ok=True)
+    labels = np.arange(200) % 4
+    np.save(folder / "x.npy", np.random.default_rng(0).standard_normal((200, 8)) + labels[:, None])
+    np.save(folder / "y.npy", labels)
+    return subprocess.Popen(
+        INIT,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(_project.ROOT / "workflow"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def workspace(folder: Path) -> dict[str, bytes]:
+    """Return every file of a workspace."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def publish(folder: Path) -> str:
+    """Write MNIST's archives, of random images, to a folder; return the code that names them."""
+    archives.write_mnist(folder, train=IMAGES, test=100)
+    resources = []
+    for file in sorted((folder / "MNIST/raw").iterdir()):
+        packed = folder / f"{file.name}.gz"
+        packed.write_bytes(gzip.compress(file.read_bytes(), 1))
+        resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
+    return PUBLISHED.format(mirror=f"{folder.as_uri()}/", resources=resources)
+
+
+def scripts(pid: int) -> dict[psutil.Process, str]:
+    """Return worker → rule: the processes that run the scripts of a Snakemake."""
+    found = {}
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process(pid).children(recursive=True):
+            command = child.cmdline()
+            if len(command) > 1 and ".snakemake/scripts/" in command[1]:
+                found[child] = command[1].split(".")[-2]
+    return found
