@@ -56,21 +56,24 @@ HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "sklearn"}
 
 def names(family: str) -> list[str]:
     """Return the names of all kinds of a family, sorted."""
-    return list(_names(ROOT / FAMILIES[family]))
+    return list(_files(ROOT, family))
 
 
 @functools.cache
-def _names(folder: Path) -> tuple[str, ...]:
+def _files(root: Path, family: str) -> dict[str, Path]:
+    """Return the file of each kind of a family, by its name."""
+    folder = root / FAMILIES[family]
     kinds = [file for file in os.listdir(folder) if file.endswith(".py") and file[0].islower()]
-    return tuple(sorted(kind.removesuffix(".py").replace("_", "-") for kind in kinds))
+    found = {kind.removesuffix(".py").replace("_", "-"): folder / kind for kind in kinds}
+    return dict(sorted(found.items()))
 
 
 def path(family: str, name: str) -> Path:
     """Return the file of a kind; an unknown name raises ConfigError with the nearest one."""
-    known = names(family)
-    if name not in known:
-        raise ConfigError(f"no {singular(family)} named {name!r}: {nearest(name, known)}")
-    return ROOT / FAMILIES[family] / f"{name.replace('-', '_')}.py"
+    files = _files(ROOT, family)
+    if name not in files:
+        raise ConfigError(f"no {singular(family)} named {name!r}: {nearest(name, files)}")
+    return files[name]
 
 
 def singular(family: str) -> str:
@@ -89,9 +92,20 @@ def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
     Raises ConfigError, naming the file, for a constant that is computed, and for one that
     `REQUIRED` or `REQUIRED_BESIDE` lists and that is missing or of another type.
     """
-    file = path(family, name)
-    expression, value = _assigned(file).get(variable), default
-    if expression is not None:
+    value = _constant(path(family, name), family, variable)
+    if value is _ABSENT:
+        return default
+    # The caller's own, if it can be changed.
+    return copy.deepcopy(value) if isinstance(value, dict | list | set) else value
+
+
+_ABSENT = object()
+
+
+@functools.cache
+def _constant(file: Path, family: str, variable: str) -> Any:
+    value: Any = _ABSENT
+    if (expression := _assigned(file).get(variable)) is not None:
         try:
             value = ast.literal_eval(expression)
         except (ValueError, TypeError):
@@ -100,8 +114,8 @@ def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
                 "a literal: it is read without importing the file, so nothing is computed"
             ) from None
     expected = _required(family, file).get(variable)
-    if expected and (expression is None or not isinstance(value, expected)):
-        problem = "missing" if expression is None else f"{value!r} is of another type"
+    if expected and not isinstance(value, expected):
+        problem = "missing" if value is _ABSENT else f"{value!r} is of another type"
         raise ConfigError(
             f"{file}: {variable}: {problem}: {singular(family)} kinds state it, "
             f"a {expected.__name__}"

@@ -7,7 +7,9 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from snakemake.api import DAGApi
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 WORKFLOW = Path(workflow.current_basedir).parent
 # This tree's library, whatever else is installed.
@@ -16,10 +18,10 @@ sys.path.insert(0, str(WORKFLOW))
 from cobaye import figures, kinds
 from cobaye.config import Config, yaml_files
 from cobaye.errors import CobayeError
-from cobaye.planning import disk, facts, needs, refusals, runs, targets
+from cobaye.planning import asked, disk, facts, needs, refusals, runs, targets
 from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Run
-from cobaye.storage import code_digest, manifests, paths, table_names, verify
+from cobaye.storage import code_digest, manifests, parsed_sources, paths, table_names, verify
 from cobaye.storage.paths import BACKBONE, BASELINE, BEST, CHOSEN, DATASET, FEATURES, FIGURES
 from cobaye.storage.paths import INSIDE, LOGS, RUN, SHARD, SPLITS, STUDY, TABLES
 from cobaye.storage.staleness import is_stale
@@ -49,8 +51,32 @@ except CobayeError as error:
     raise WorkflowError(str(error)) from None
 # What jobs compare with the code that they find: see `Job.refuse_edited_code`.
 code_digest.announce_tree()
+parsed_sources.keep_in(Path(".snakemake/cobaye-sources.json"))
 
-STUDIES = CONFIG.studies.values()
+
+def asked_for():
+    """What this call asks Snakemake for, as texts, and what else was said; without either, nothing is
+    known. The rules are read before `workflow.dag_settings` is set, by the function that sets it.
+    """
+    frame = sys._getframe()
+    while frame and not isinstance(frame.f_locals.get("self"), DAGApi):
+        frame = frame.f_back
+    if frame is None:
+        return [""], []
+    settings, main = frame.f_locals["self"].dag_settings, Path(str(workflow.main_snakefile))
+    jobs = [" ".join([job.rulename, *job.wildcards_dict.values()]) for job in settings.target_jobs]
+    else_said = [*settings.forcerun, *settings.until, *settings.omit_from, *sys.argv]
+    else_said += [main.read_text(encoding="utf-8")] if main.is_file() else []
+    return [*settings.targets, *jobs] or ["default"], else_said
+
+
+try:
+    STUDIES, warnings = asked.studies(CONFIG, *asked_for())
+except CobayeError as error:
+    raise WorkflowError(str(error)) from None
+for warning in warnings:
+    logger.warning(f"{warning}\nThis study is left out.")
+
 TOGETHER = [(study.name, group) for study in STUDIES for group in runs.groups(study)]
 # Their jobs: rule → what each run's rule is, and which group.
 GROUPS = {
@@ -69,7 +95,8 @@ def one_of(names):
     return "|".join(sorted({re.escape(str(name)) for name in names})) or "(?!)"
 
 
-EVERY_RUN = [run for study in STUDIES for run in runs.origins(study)]
+# A part of a path. Whether a study has such a run is asked when the run is.
+PART = "[^/]+"
 
 
 wildcard_constraints:
@@ -77,11 +104,11 @@ wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
     backbone=one_of(CONFIG.backbones),
     split=one_of(SPLITS),
-    model=one_of(run.model for run in EVERY_RUN),
-    optimizer=one_of(run.optimizer for run in EVERY_RUN),
-    weight_decay=one_of(run.weight_decay for run in EVERY_RUN),
-    seed=one_of(run.seed for run in EVERY_RUN),
-    way=one_of(way for study in STUDIES for way in study.per_class),
+    model=PART,
+    optimizer=PART,
+    weight_decay=PART,
+    seed="0|[1-9][0-9]*",
+    way=one_of(kinds.names("ways")),
     state=one_of(paths.STATES),
     shard=r"\d\d",
     shards=r"\d\d",
@@ -99,9 +126,11 @@ def told(rule, **fixed):
 
 def told_together(rule, study, group):
     """The params of a rule that trains or evaluates a group of runs."""
-    stage = PLAN.together(rule, study, group)
-    parts = {"identity": stage.identity, "recipe": stage.recipe, "code": stage.code}
-    return {**parts, "uses": (), "expected": {}}
+
+    def part(name):
+        return lambda wildcards: getattr(PLAN.together(rule, study, group), name)
+
+    return {**{name: part(name) for name in ("identity", "recipe", "code")}, "uses": (), "expected": {}}
 
 
 def asks(rule, **fixed):
@@ -158,6 +187,7 @@ def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
         for identity in jobs or [{**wildcards, **fixed}]:
             try:
                 stage = PLAN.stage(rule, **identity)
+                refuse_undeclared_group(stage)
             except CobayeError as error:
                 raise WorkflowError(str(error)) from None
             path = paths.manifest(rule, stage.identity)
@@ -166,6 +196,13 @@ def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
         return []
 
     return no_input
+
+
+def refuse_undeclared_group(stage):
+    """Refuse a run that is trained together with others if nothing told so when rules were read."""
+    study = CONFIG.studies[stage.identity["study"]] if "study" in stage.identity else None
+    if study and study.together and study not in STUDIES:
+        raise CobayeError(f"{study.name} trains its runs together: name it too: snakemake {study.name}")
 
 
 def refuse_unreadable_results():

@@ -10,6 +10,18 @@ def run_of(wildcards):
     return Run(wildcards.model, wildcards.optimizer, wildcards.weight_decay, int(wildcards.seed))
 
 
+def files_of(*studies):
+    """All files that make studies complete."""
+
+    def files(wildcards):
+        try:
+            return [file for study in studies for file in targets.of_study(CONFIG, study)]
+        except CobayeError as error:
+            raise WorkflowError(str(error)) from None
+
+    return files
+
+
 def origin_of(wildcards):
     """Where the recipe of a run comes from: the config, the table grid, or chosen λ."""
     return runs.origins(study_of(wildcards)).get(run_of(wildcards), "config")

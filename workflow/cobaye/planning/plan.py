@@ -64,6 +64,7 @@ class Plan:
         self.config, self.scripts = config, scripts
         self._stages: dict[Any, Stage] = {}
         self._fingerprints: dict[Any, str] = {}
+        self._groups: dict[tuple[str, str, str], Stage] = {}
 
     def stage(self, rule: str, **wildcards: Any) -> Stage:
         """Return the job of a rule; raises ConfigError for one that the config does not have."""
@@ -98,6 +99,12 @@ class Plan:
 
         A run of its recipe has identity, recipe, code, uses and expected.
         """
+        key = rule, study, group
+        if key not in self._groups:
+            self._groups[key] = self._together(*key)
+        return self._groups[key]
+
+    def _together(self, rule: str, study: str, group: str) -> Stage:
         told = []
         for run in runs.groups(self.config.studies[study])[group]:
             identity = runs.identity(study, run)
