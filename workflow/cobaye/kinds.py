@@ -1,12 +1,11 @@
 """Kinds: datasets, networks, optimizers, figures and the like, one file each, found by name.
 
 A kind named ``resnet-small`` of the family ``networks`` is the file ``networks/resnet_small.py``.
-Checking a config must not import torch, so what the check reads of a kind is taken from its source,
-without importing it: constants that are literals, and the frozen dataclass ``Options``. The class
-may use builtins, literal constants of its file, and what the file imports from modules that do not
-need torch; kinds share options, or parts of them, through such a module.
-A kind whose default options are too large for a test, or incomplete, states ``EXAMPLE``: the
-options of a tiny example, on which the tests of its family run.
+Checking a config must not import torch, so what the check reads of a kind is taken from its source:
+constants that are literals, and the frozen dataclass ``Options``. The class may use builtins,
+literal constants of its file, and imports from modules that do not need torch, through which kinds
+may share options.
+A kind whose default options no test can use states ``EXAMPLE``: the options of a tiny example.
 """
 
 from __future__ import annotations
@@ -64,8 +63,7 @@ def _files(root: Path, family: str) -> dict[str, Path]:
     """Return the file of each kind of a family, by its name."""
     folder = root / FAMILIES[family]
     kinds = [file for file in os.listdir(folder) if file.endswith(".py") and file[0].islower()]
-    found = {kind.removesuffix(".py").replace("_", "-"): folder / kind for kind in kinds}
-    return dict(sorted(found.items()))
+    return dict(sorted((kind[:-3].replace("_", "-"), folder / kind) for kind in kinds))
 
 
 def path(family: str, name: str) -> Path:
@@ -83,7 +81,8 @@ def singular(family: str) -> str:
 
 def load(family: str, name: str) -> ModuleType:
     """Import a kind."""
-    return importlib.import_module(f"{_dotted(family)}.{path(family, name).stem}")
+    file = path(family, name).relative_to(ROOT).with_suffix("")
+    return importlib.import_module(f"cobaye.{file}".replace("/", "."))
 
 
 def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
@@ -93,29 +92,22 @@ def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
     `REQUIRED` or `REQUIRED_BESIDE` lists and that is missing or of another type.
     """
     value = _constant(path(family, name), family, variable)
-    if value is _ABSENT:
-        return default
-    # The caller's own, if it can be changed.
-    return copy.deepcopy(value) if isinstance(value, dict | list | set) else value
-
-
-_ABSENT = object()
+    return default if value is dataclasses.MISSING else copy.deepcopy(value)
 
 
 @functools.cache
 def _constant(file: Path, family: str, variable: str) -> Any:
-    value: Any = _ABSENT
-    if (expression := _assigned(file).get(variable)) is not None:
-        try:
-            value = ast.literal_eval(expression)
-        except (ValueError, TypeError):
-            raise ConfigError(
-                f"{file}: line {expression.lineno}: {variable}: {ast.unparse(expression)} must be "
-                "a literal: it is read without importing the file, so nothing is computed"
-            ) from None
+    expression, value = _assigned(file).get(variable), dataclasses.MISSING
+    try:
+        value = value if expression is None else ast.literal_eval(expression)
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"{file}: line {expression.lineno}: {variable}: {ast.unparse(expression)} must be a "
+            "literal: it is read without importing the file, so nothing is computed"
+        ) from None
     expected = _required(family, file).get(variable)
     if expected and not isinstance(value, expected):
-        problem = "missing" if value is _ABSENT else f"{value!r} is of another type"
+        problem = "missing" if value is dataclasses.MISSING else f"{value!r} is of another type"
         raise ConfigError(
             f"{file}: {variable}: {problem}: {singular(family)} kinds state it, "
             f"a {expected.__name__}"
@@ -135,15 +127,12 @@ def options(family: str, name: str) -> type:
 def _options(file: Path, family: str, name: str) -> type:
     for node in _tree(file).body:
         if isinstance(node, ast.ClassDef) and node.name == "Options":
-            scope = {"__name__": f"{_dotted(family)}.{name}", **_scope(node, family, name)}
+            module = f"cobaye.{FAMILIES[family]}.{name}".replace("/", ".")
+            scope = {"__name__": module, **_scope(node, family, name)}
             # Annotations as types, not as text that would be looked up in a module.
             exec(compile(ast.Module([node], []), str(file), "exec", dont_inherit=True), scope)
             return scope["Options"]
     return dataclasses.make_dataclass("Options", [], frozen=True)
-
-
-def _dotted(family: str) -> str:
-    return f"cobaye.{FAMILIES[family]}".replace("/", ".")
 
 
 def _required(family: str, file: Path) -> dict[str, type]:
@@ -254,9 +243,9 @@ def _targets(statements: Iterable[ast.stmt]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.If | ast.Try) and "TYPE_CHECKING:" not in _first_line(node):
+        elif isinstance(node, ast.If | ast.Try) and not _for_type_checkers(node):
             yield from _targets(node.body)
 
 
-def _first_line(node: ast.stmt) -> str:
-    return ast.unparse(node).partition("\n")[0]
+def _for_type_checkers(node: ast.stmt) -> bool:
+    return "TYPE_CHECKING:" in ast.unparse(node).partition("\n")[0]

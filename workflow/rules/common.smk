@@ -136,7 +136,11 @@ def told_together(rule, study, group):
     def part(name):
         return lambda wildcards: getattr(PLAN.together(rule, study, group), name)
 
-    return {**{name: part(name) for name in ("identity", "recipe", "code")}, "uses": (), "expected": {}}
+    return {
+        **{name: part(name) for name in ("identity", "recipe", "code")},
+        "uses": (),
+        "expected": {},
+    }
 
 
 def asks(rule, **fixed):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 2000  # entries; beyond it, only those that this process asked for are left
-# sha256 of a source's bytes → what `parsed` made of it; those that stand in the file; those asked for.
+# sha256 of a source's bytes → what `parsed` made of it; keys in the file; keys asked for.
 _entries: dict[str, Any] = {}
 _kept: set[str] = set()
 _asked: set[str] = set()
