@@ -4,8 +4,7 @@ A kind named ``resnet-small`` of the family ``networks`` is the file ``networks/
 Checking a config must not import torch, so what the check reads of a kind is taken from its source:
 constants that are literals, and the frozen dataclass ``Options``. The class may use builtins,
 literal constants of its file, and imports from modules that do not need torch, through which kinds
-may share options.
-A kind whose default options no test can use states ``EXAMPLE``: the options of a tiny example.
+may share options. A kind whose defaults no test can use states ``EXAMPLE``, tiny options.
 """
 
 from __future__ import annotations

@@ -45,10 +45,11 @@ def _named(config: Config, target: str) -> set[str] | None:
         name for name in config.backbones for word in words if f"{word}.".startswith(f"{name}.")
     }
     found = words & config.studies.keys()
-    if not found | backbones | (words & (config.datasets.keys() | DEFAULT | NONE)):
+    if target in DEFAULT:
+        return set(config.default_studies)
+    if not found | backbones | (words & config.datasets.keys()) and target not in NONE:
         return None
-    found |= {config.backbones[name].study for name in backbones} - {None}
-    return found | set(config.default_studies if words & DEFAULT else ())
+    return found | {config.backbones[name].study for name in backbones} - {None}
 
 
 def _with_origins(config: Config, name: str) -> Iterator[Study]:

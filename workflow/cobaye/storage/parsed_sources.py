@@ -29,9 +29,9 @@ _place: Path | None = None
 def keep_in(place: Path) -> None:
     """Take what another process left in a file, and leave there, at the end, what this one read."""
     global _place
-    _entries.clear()
+    for each in (_entries, _kept, _asked):
+        each.clear()
     _entries.update(_load(place))
-    _kept.clear()
     _kept.update(_entries)
     if _place is None:
         atexit.register(leave)
