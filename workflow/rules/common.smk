@@ -43,20 +43,19 @@ except CobayeError as error:
 configfile: CONFIG_FILE
 
 
+parsed_sources.keep_in(Path(".snakemake/cobaye-sources.json"))
 try:
     CONFIG = Config(config, Path("config"), figures.names())
     PLAN = Plan(CONFIG, WORKFLOW / "scripts")
     # Code that is missing is said here: what an input function raises counts for nothing where the
     # output is there. Not in jobs: their run began before the code went.
     if workflow.is_main_process:
-        for name, entry in CONFIG.backbones.items():
-            if entry.callable:
-                PLAN.stage("prepare_backbone", backbone=name)
+        for name in CONFIG.callables:
+            PLAN.stage("prepare_backbone", backbone=name)
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
 # What jobs compare with the code that they find: see `Job.refuse_edited_code`.
 code_digest.announce_tree()
-parsed_sources.keep_in(Path(".snakemake/cobaye-sources.json"))
 
 
 def asked_for():

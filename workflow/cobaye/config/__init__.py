@@ -40,8 +40,10 @@ class Config:
         self.folder, self._figures = folder, figures
         checked = schema.checked(schema.SettingsFile, dict(settings), folder / "config.yaml")
         self.device: str = checked.device
-        self.datasets = self._named("datasets.yaml", self._dataset)
-        self.backbones = self._named("backbones.yaml", self._backbone)
+        self.datasets, _ = self._named("datasets.yaml", self._dataset)
+        self.backbones, given = self._named("backbones.yaml", self._backbone)
+        # Those that are code, known without reading the studies that trained others.
+        self.callables = [name for name in given if "callable" in (given[name] or ())]
         files = {file.stem: file for file in _study_files(folder / "studies")}
         # Studies as their own files state them, and those whose references were checked too.
         self._alone = Lazily(files, lambda name: self._study(files[name]))
@@ -50,11 +52,11 @@ class Config:
         for name in checked.studies:
             schema.refuse_unknown(name, self.studies, folder / "config.yaml", "studies", "study")
 
-    def _named(self, file: str, make: Any) -> Lazily[Any]:
+    def _named(self, file: str, make: Any) -> tuple[Lazily[Any], dict[str, Any]]:
         path = self.folder / file
         content = yaml_files.read_yaml(path)
         names = [study_files.name(name, path) for name in content]
-        return Lazily(names, lambda name: make(name, content[name], path))
+        return Lazily(names, lambda name: make(name, content[name], path)), content
 
     def _study(self, file: Path) -> Study:
         return study_files.read(file, self.datasets, self.backbones, self._figures)
