@@ -193,9 +193,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 def load(folder: Path) -> Config:
-    """Check a config folder."""
+    """Check all of a config folder."""
     settings = yaml.safe_load((folder / "config.yaml").read_text())
-    return Config(settings, folder, figures.names())
+    return whole(Config(settings, folder, figures.names()))
+
+
+def whole(config: Config) -> Config:
+    """Return a config once all of it was read and checked."""
+    for named in (config.datasets, config.backbones, config.studies):
+        dict(named)
+    return config
 
 
 def edit(folder: Path, file: str, old: str, new: str) -> None:

@@ -17,7 +17,7 @@ from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Study
 from cobaye.storage import files, paths
 from cobaye.training import schedules
-from tests.conftest import ROOT
+from tests.conftest import ROOT, whole
 
 # A component of a path that needs no quotes in a shell and leaves no folder.
 SAFE = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._@=,+-]{0,254}")
@@ -25,7 +25,7 @@ SAFE = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._@=,+-]{0,254}")
 
 def load(folder: Path, figures: Mapping[str, str]) -> Config:
     """Return a config as the Snakefile reads it."""
-    return Config(yaml_files.read_yaml(folder / "config.yaml"), folder, figures)
+    return whole(Config(yaml_files.read_yaml(folder / "config.yaml"), folder, figures))
 
 
 def plan(config: Config, study: str) -> None:
@@ -92,7 +92,8 @@ def _study(config: Config, study: Study) -> Iterator[str]:
         yield f"trained: {trained}"
     for name, optimizer in study.optimizers.items():
         yield from (f"optimizers.{name}: {said}" for said in _optimizer(optimizer))
-    wanted = targets.of_study(config, study.name)
+    wanted = [runs.folder(study.name, run) for run in study.runs()]
+    wanted += targets.of_study(config, study.name)
     if not wanted or len(set(wanted)) < len(wanted):
         yield "targets that are none, or twice"
     for part in {part for target in wanted for part in target.split("/")}:

@@ -19,7 +19,7 @@ from cobaye.planning.plan import Plan
 from cobaye.storage import files, manifests, paths, resume
 from cobaye.training import loop
 from tests import test_training as base
-from tests.conftest import ROOT, edit, load
+from tests.conftest import ROOT, edit, load, whole
 from tests.drawing import draw_all
 from tests.test_grids import STUDY as GRID
 
@@ -218,7 +218,7 @@ def test_a_grid_is_read_from_what_is_kept(tmp_path: Path, keep, more, said):
     }.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=said):
-        Config({"studies": ["g"]}, tmp_path, figures.names())
+        whole(Config({"studies": ["g"]}, tmp_path, figures.names()))
     (tmp_path / "studies/g.yaml").write_text(GRID.replace("epochs: [4, 1, 2]", "epochs: [4, 3]"))
     with (tmp_path / "studies/g.yaml").open("a") as file:
         file.write("keep: every 3\n")

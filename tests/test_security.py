@@ -16,7 +16,7 @@ from cobaye.data import datasets
 from cobaye.storage import manifests, paths, table_names
 from cobaye.tables import reading
 from tests import chain
-from tests.conftest import TINY
+from tests.conftest import TINY, whole
 from tests.jobs import job
 from tests.test_corruption import CASES, FEATURES, RUN, TABLES, put, resealed, states  # noqa: F401
 
@@ -105,7 +105,7 @@ def project(tmp_path, **changes):
         path = tmp_path / "config" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return Config({"studies": ["tiny"]}, tmp_path / "config", figures.names())
+    return whole(Config({"studies": ["tiny"]}, tmp_path / "config", figures.names()))
 
 
 @pytest.mark.parametrize("name", NAMES)

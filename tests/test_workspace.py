@@ -24,7 +24,7 @@ from cobaye.data import suggestion
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
 from cobaye.workspace.command import main
-from tests.conftest import ROOT
+from tests.conftest import ROOT, whole
 
 WIDTH, CLASSES = 6, 4
 
@@ -50,7 +50,7 @@ def write_images(folder, classes=("ant", "bee"), each=5):
 def load(folder, monkeypatch):
     monkeypatch.chdir(folder)
     settings = yaml.safe_load((folder / "config/config.yaml").read_text())
-    return Config(settings, folder / "config", figures.names())
+    return whole(Config(settings, folder / "config", figures.names()))
 
 
 @pytest.fixture

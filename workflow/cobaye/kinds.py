@@ -1,12 +1,10 @@
 """Kinds: datasets, networks, optimizers, figures and the like, one file each, found by name.
 
 A kind named ``resnet-small`` of the family ``networks`` is the file ``networks/resnet_small.py``.
-Checking a config must not import torch, so what the check reads of a kind is taken from its source,
-without importing it: constants that are literals, and the frozen dataclass ``Options``. The class
-may use builtins, literal constants of its file, and what the file imports from modules that do not
-need torch; kinds share options, or parts of them, through such a module.
-A kind whose default options are too large for a test, or incomplete, states ``EXAMPLE``: the
-options of a tiny example, on which the tests of its family run.
+Checking a config must not import torch, so what the check reads of a kind is taken from its source:
+constants that are literals, and the frozen dataclass ``Options``. The class may use builtins,
+literal constants of its file, and imports from modules that do not need torch, through which kinds
+may share options. A kind whose defaults no test can use states ``EXAMPLE``, tiny options.
 """
 
 from __future__ import annotations
@@ -56,21 +54,23 @@ HEAVY = {"torch", "torchvision", "matplotlib", "scipy", "sklearn"}
 
 def names(family: str) -> list[str]:
     """Return the names of all kinds of a family, sorted."""
-    return list(_names(ROOT / FAMILIES[family]))
+    return list(_files(ROOT, family))
 
 
 @functools.cache
-def _names(folder: Path) -> tuple[str, ...]:
+def _files(root: Path, family: str) -> dict[str, Path]:
+    """Return the file of each kind of a family, by its name."""
+    folder = root / FAMILIES[family]
     kinds = [file for file in os.listdir(folder) if file.endswith(".py") and file[0].islower()]
-    return tuple(sorted(kind.removesuffix(".py").replace("_", "-") for kind in kinds))
+    return dict(sorted((kind[:-3].replace("_", "-"), folder / kind) for kind in kinds))
 
 
 def path(family: str, name: str) -> Path:
     """Return the file of a kind; an unknown name raises ConfigError with the nearest one."""
-    known = names(family)
-    if name not in known:
-        raise ConfigError(f"no {singular(family)} named {name!r}: {nearest(name, known)}")
-    return ROOT / FAMILIES[family] / f"{name.replace('-', '_')}.py"
+    files = _files(ROOT, family)
+    if name not in files:
+        raise ConfigError(f"no {singular(family)} named {name!r}: {nearest(name, files)}")
+    return files[name]
 
 
 def singular(family: str) -> str:
@@ -80,7 +80,8 @@ def singular(family: str) -> str:
 
 def load(family: str, name: str) -> ModuleType:
     """Import a kind."""
-    return importlib.import_module(f"{_dotted(family)}.{path(family, name).stem}")
+    file = path(family, name).relative_to(ROOT).with_suffix("")
+    return importlib.import_module(f"cobaye.{file}".replace("/", "."))
 
 
 def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
@@ -89,19 +90,23 @@ def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
     Raises ConfigError, naming the file, for a constant that is computed, and for one that
     `REQUIRED` or `REQUIRED_BESIDE` lists and that is missing or of another type.
     """
-    file = path(family, name)
-    expression, value = _assigned(file).get(variable), default
-    if expression is not None:
-        try:
-            value = ast.literal_eval(expression)
-        except (ValueError, TypeError):
-            raise ConfigError(
-                f"{file}: line {expression.lineno}: {variable}: {ast.unparse(expression)} must be "
-                "a literal: it is read without importing the file, so nothing is computed"
-            ) from None
+    value = _constant(path(family, name), family, variable)
+    return default if value is dataclasses.MISSING else copy.deepcopy(value)
+
+
+@functools.cache
+def _constant(file: Path, family: str, variable: str) -> Any:
+    expression, value = _assigned(file).get(variable), dataclasses.MISSING
+    try:
+        value = value if expression is None else ast.literal_eval(expression)
+    except (ValueError, TypeError):
+        raise ConfigError(
+            f"{file}: line {expression.lineno}: {variable}: {ast.unparse(expression)} must be a "
+            "literal: it is read without importing the file, so nothing is computed"
+        ) from None
     expected = _required(family, file).get(variable)
-    if expected and (expression is None or not isinstance(value, expected)):
-        problem = "missing" if expression is None else f"{value!r} is of another type"
+    if expected and not isinstance(value, expected):
+        problem = "missing" if value is dataclasses.MISSING else f"{value!r} is of another type"
         raise ConfigError(
             f"{file}: {variable}: {problem}: {singular(family)} kinds state it, "
             f"a {expected.__name__}"
@@ -121,15 +126,12 @@ def options(family: str, name: str) -> type:
 def _options(file: Path, family: str, name: str) -> type:
     for node in _tree(file).body:
         if isinstance(node, ast.ClassDef) and node.name == "Options":
-            scope = {"__name__": f"{_dotted(family)}.{name}", **_scope(node, family, name)}
+            module = f"cobaye.{FAMILIES[family]}.{name}".replace("/", ".")
+            scope = {"__name__": module, **_scope(node, family, name)}
             # Annotations as types, not as text that would be looked up in a module.
             exec(compile(ast.Module([node], []), str(file), "exec", dont_inherit=True), scope)
             return scope["Options"]
     return dataclasses.make_dataclass("Options", [], frozen=True)
-
-
-def _dotted(family: str) -> str:
-    return f"cobaye.{FAMILIES[family]}".replace("/", ".")
 
 
 def _required(family: str, file: Path) -> dict[str, type]:
@@ -240,9 +242,9 @@ def _targets(statements: Iterable[ast.stmt]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.If | ast.Try) and "TYPE_CHECKING:" not in _first_line(node):
+        elif isinstance(node, ast.If | ast.Try) and not _for_type_checkers(node):
             yield from _targets(node.body)
 
 
-def _first_line(node: ast.stmt) -> str:
-    return ast.unparse(node).partition("\n")[0]
+def _for_type_checkers(node: ast.stmt) -> bool:
+    return "TYPE_CHECKING:" in ast.unparse(node).partition("\n")[0]

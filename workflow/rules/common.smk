@@ -1,13 +1,20 @@
 # The config, checked; what each job is told, and what it asks for.
 
 import base64
+import gc
 import os
 import re
 import sys
 from functools import partial
 from pathlib import Path
 
+from snakemake.api import DAGApi
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+# What was imported until now stays to the end: the collector of garbage looks at it no more, which
+# takes a fifth of the time of a call that has nothing to do.
+gc.freeze()
 
 WORKFLOW = Path(workflow.current_basedir).parent
 # This tree's library, whatever else is installed.
@@ -15,11 +22,11 @@ sys.path.insert(0, str(WORKFLOW))
 
 from cobaye import figures, kinds
 from cobaye.config import Config, yaml_files
-from cobaye.errors import CobayeError
-from cobaye.planning import disk, facts, needs, refusals, runs, targets
+from cobaye.errors import CobayeError, nearest
+from cobaye.planning import asked, disk, facts, needs, refusals, runs, targets
 from cobaye.planning.plan import Plan
 from cobaye.recipes.study import Run
-from cobaye.storage import code_digest, manifests, paths, table_names, verify
+from cobaye.storage import code_digest, manifests, parsed_sources, paths, table_names, verify
 from cobaye.storage.paths import BACKBONE, BASELINE, BEST, CHOSEN, DATASET, FEATURES, FIGURES
 from cobaye.storage.paths import INSIDE, LOGS, RUN, SHARD, SPLITS, STUDY, TABLES
 from cobaye.storage.staleness import is_stale
@@ -36,21 +43,44 @@ except CobayeError as error:
 configfile: CONFIG_FILE
 
 
+parsed_sources.keep_in(Path(".snakemake/cobaye-sources.json"))
 try:
     CONFIG = Config(config, Path("config"), figures.names())
     PLAN = Plan(CONFIG, WORKFLOW / "scripts")
     # Code that is missing is said here: what an input function raises counts for nothing where the
     # output is there. Not in jobs: their run began before the code went.
     if workflow.is_main_process:
-        for name, entry in CONFIG.backbones.items():
-            if entry.callable:
-                PLAN.stage("prepare_backbone", backbone=name)
+        for name in CONFIG.callables:
+            PLAN.stage("prepare_backbone", backbone=name)
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
 # What jobs compare with the code that they find: see `Job.refuse_edited_code`.
 code_digest.announce_tree()
 
-STUDIES = CONFIG.studies.values()
+
+def asked_for():
+    """What this call asks Snakemake for, as texts, and what else was said; without either, nothing is
+    known. The rules are read before `workflow.dag_settings` is set, by the function that sets it.
+    """
+    frame = sys._getframe()
+    while frame and not isinstance(frame.f_locals.get("self"), DAGApi):
+        frame = frame.f_back
+    if frame is None:
+        return [""], []
+    settings, main = frame.f_locals["self"].dag_settings, Path(str(workflow.main_snakefile))
+    jobs = [" ".join([job.rulename, *job.wildcards_dict.values()]) for job in settings.target_jobs]
+    else_said = [*settings.forcerun, *settings.until, *settings.omit_from, *sys.argv]
+    else_said += [main.read_text(encoding="utf-8")] if main.is_file() else []
+    return [*settings.targets, *jobs] or ["default"], else_said
+
+
+try:
+    STUDIES, warnings = asked.studies(CONFIG, *asked_for())
+except CobayeError as error:
+    raise WorkflowError(str(error)) from None
+for warning in warnings:
+    logger.warning(f"{warning}\nThis study is left out.")
+
 TOGETHER = [(study.name, group) for study in STUDIES for group in runs.groups(study)]
 # Their jobs: rule → what each run's rule is, and which group.
 GROUPS = {
@@ -69,19 +99,21 @@ def one_of(names):
     return "|".join(sorted({re.escape(str(name)) for name in names})) or "(?!)"
 
 
-EVERY_RUN = [run for study in STUDIES for run in runs.origins(study)]
+# A part of a path. Whether there is such a study or run is looked up when it is asked for: a list of
+# all would have to be read in each of the patterns of some hundred outputs.
+PART = "[^/]+"
 
 
 wildcard_constraints:
-    study=one_of(CONFIG.studies),
+    study=PART,
     dataset=one_of(CONFIG.datasets),
     backbone=one_of(CONFIG.backbones),
     split=one_of(SPLITS),
-    model=one_of(run.model for run in EVERY_RUN),
-    optimizer=one_of(run.optimizer for run in EVERY_RUN),
-    weight_decay=one_of(run.weight_decay for run in EVERY_RUN),
-    seed=one_of(run.seed for run in EVERY_RUN),
-    way=one_of(way for study in STUDIES for way in study.per_class),
+    model=PART,
+    optimizer=PART,
+    weight_decay=PART,
+    seed="0|[1-9][0-9]*",
+    way=one_of(kinds.names("ways")),
     state=one_of(paths.STATES),
     shard=r"\d\d",
     shards=r"\d\d",
@@ -99,9 +131,15 @@ def told(rule, **fixed):
 
 def told_together(rule, study, group):
     """The params of a rule that trains or evaluates a group of runs."""
-    stage = PLAN.together(rule, study, group)
-    parts = {"identity": stage.identity, "recipe": stage.recipe, "code": stage.code}
-    return {**parts, "uses": (), "expected": {}}
+
+    def part(name):
+        return lambda wildcards: getattr(PLAN.together(rule, study, group), name)
+
+    return {
+        **{name: part(name) for name in ("identity", "recipe", "code")},
+        "uses": (),
+        "expected": {},
+    }
 
 
 def asks(rule, **fixed):
@@ -157,6 +195,7 @@ def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
     def no_input(wildcards):
         for identity in jobs or [{**wildcards, **fixed}]:
             try:
+                refuse_unknown_study(identity.get("study"))
                 stage = PLAN.stage(rule, **identity)
             except CobayeError as error:
                 raise WorkflowError(str(error)) from None
@@ -166,6 +205,16 @@ def rerun_if_stale(rule, jobs=None, whole=False, **fixed):
         return []
 
     return no_input
+
+
+def refuse_unknown_study(name):
+    """Refuse a study that there is not, and one whose rules were not made: see `asked_for`."""
+    if name is None:
+        return
+    if name not in CONFIG.studies:
+        raise CobayeError(f"config/studies: no study {name!r}: {nearest(name, CONFIG.studies)}")
+    if CONFIG.studies[name].together and CONFIG.studies[name] not in STUDIES:
+        raise CobayeError(f"{name} trains its runs together: name it too: snakemake {name}")
 
 
 def refuse_unreadable_results():

@@ -1,5 +1,7 @@
 # What each rule reads, where that depends on the config. Manifests are small and plain inputs; what
-# they cover is large and `ancient`: Snakemake ignores its times, the manifest stands for it.
+# they cover is large and `ancient`: Snakemake ignores its times, the manifest stands for it. What
+# very many jobs read is named by its manifests alone, as each file of each job costs time and memory:
+# where a covered file is gone, `rerun_if_stale` has its job run again.
 
 
 def study_of(wildcards):
@@ -8,6 +10,18 @@ def study_of(wildcards):
 
 def run_of(wildcards):
     return Run(wildcards.model, wildcards.optimizer, wildcards.weight_decay, int(wildcards.seed))
+
+
+def files_of(*studies):
+    """All files that make studies complete."""
+
+    def files(wildcards):
+        try:
+            return [file for study in studies for file in targets.of_study(CONFIG, study)]
+        except CobayeError as error:
+            raise WorkflowError(str(error)) from None
+
+    return files
 
 
 def origin_of(wildcards):
@@ -24,13 +38,11 @@ def threads_of_backbone(wildcards):
 
 
 def data_of(study, splits, model=None):
-    """The manifests of splits of what a model, or a study, learns from; the files they cover."""
+    """The manifests of splits of what a model, or a study, learns from."""
     sources = CONFIG.studies[study].sources
     if model is not None:
         sources = [CONFIG.studies[study].data_of(model)]
-    every = [(data, split) for data in sources for split in splits]
-    covered = [file for each in every for file in facts.split_files(CONFIG, *each)]
-    return [*sorted({paths.split_manifest(*each) for each in every}), *ancient(covered)]
+    return sorted({paths.split_manifest(data, split) for data in sources for split in splits})
 
 
 def every_split(wildcards):
@@ -123,22 +135,13 @@ def identities_of_group(study, group):
 
 
 def finished_runs(wildcards):
-    """Every run that the config states: its manifests and tables."""
-    wanted = study_of(wildcards).runs()
-    return results_of(wildcards.study, wanted)
-
-
-def results_of(study, wanted):
-    covered = ("history.csv", "metrics.parquet", "classes.parquet", "predictions.parquet")
-    return [
-        *of_runs(study, wanted, "train.json", "evaluate.json"),
-        *ancient(of_runs(study, wanted, *covered)),
-    ]
+    """The manifests of every run that the config states."""
+    return of_runs(wildcards.study, study_of(wildcards).runs(), *runs.MANIFESTS)
 
 
 def finished_derived_runs(wildcards):
-    """Every run that takes its recipe from the grid: its manifests and tables."""
-    return results_of(wildcards.study, study_of(wildcards).derived_runs())
+    """The manifests of every run that takes its recipe from the grid."""
+    return of_runs(wildcards.study, study_of(wildcards).derived_runs(), *runs.MANIFESTS)
 
 
 def baseline_of_study(wildcards, file="metrics.parquet"):
@@ -212,11 +215,12 @@ def read_by_analysis(kind):
     def read(wildcards):
         study, name = study_of(wildcards), wildcards.study
         chosen = [f"{TABLES}/chosen-{way}.json".format(study=name) for way in study.per_class]
-        wanted = [*study.runs(), *(study.per_class_runs() if decayed else [])] if files else []
+        tables = facts.tables_of_analysis(CONFIG, name, kind)
+        # The table of all runs stands for theirs: its manifest changes with any of theirs.
+        more = study.per_class_runs() if decayed else {}
         return [
-            *of_runs(name, wanted, "train.json", "evaluate.json"),
-            *ancient(of_runs(name, wanted, *files)),
-            *tables_of(name, facts.tables_of_analysis(CONFIG, name, kind)),
+            *tables_of(name, dict.fromkeys([*(["runs"] if files else []), *tables])),
+            *of_runs(name, more, *runs.MANIFESTS),
             *(chosen if facts.reads_chosen(kind) else []),
             *(baseline_of_study(wildcards, "head.safetensors") if own_head else []),
             *data_of(name, splits),

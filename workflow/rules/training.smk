@@ -4,10 +4,10 @@
 rule train:
     input:
         rerun_if_stale("train"),
-        data=training_splits,
-        start=starting_weights,
-        neighbour=neighbour,
-        origin=origin_tables,
+        training_splits,
+        starting_weights,
+        neighbour,
+        origin_tables,
     output:
         directory(f"{RUN}/checkpoints"),
         f"{RUN}/history.csv",

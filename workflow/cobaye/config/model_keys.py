@@ -62,31 +62,31 @@ def engine(chosen: str, network: str, general: bool) -> str:
 
 
 def refuse_starts(
+    study: Study,
     studies: Mapping[str, Study],
     backbones: Mapping[str, Backbone],
     folder: Path,
 ) -> None:
     """Raise ConfigError for a start from an unknown backbone, another network, or itself."""
-    for study in studies.values():
-        file = folder / "studies" / f"{study.name}.yaml"
-        for name, model in study.models.items():
-            if model.start is None:
-                continue
-            where = f"models.{name}.start.backbone"
-            schema.refuse_unknown(model.start.backbone, backbones, file, where, "backbone")
-            backbone = backbones[model.start.backbone]
-            if backbone.callable:
-                raise ConfigError(
-                    f"{file}: {where}: {backbone.name!r} is a callable: a model starts from a "
-                    "backbone of run or torchvision only"
-                )
-            origin = backbone.model or studies[backbone.study].models[backbone.run.model]
-            if _architecture(origin) != _architecture(model):
-                raise ConfigError(
-                    f"{file}: {where}: {backbone.name!r} is a network of the kind "
-                    f"{_architecture(origin)!r}, and this model one of {_architecture(model)!r}"
-                )
-            _refuse_circle(study.name, name, studies, backbones, f"{file}: {where}")
+    file = folder / "studies" / f"{study.name}.yaml"
+    for name, model in study.models.items():
+        if model.start is None:
+            continue
+        where = f"models.{name}.start.backbone"
+        schema.refuse_unknown(model.start.backbone, backbones, file, where, "backbone")
+        backbone = backbones[model.start.backbone]
+        if backbone.callable:
+            raise ConfigError(
+                f"{file}: {where}: {backbone.name!r} is a callable: a model starts from a "
+                "backbone of run or torchvision only"
+            )
+        origin = backbone.model or studies[backbone.study].models[backbone.run.model]
+        if _architecture(origin) != _architecture(model):
+            raise ConfigError(
+                f"{file}: {where}: {backbone.name!r} is a network of the kind "
+                f"{_architecture(origin)!r}, and this model one of {_architecture(model)!r}"
+            )
+        _refuse_circle(study.name, name, studies, backbones, f"{file}: {where}")
 
 
 def _architecture(model: recipes.Kind) -> str:

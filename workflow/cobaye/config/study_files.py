@@ -23,7 +23,7 @@ from cobaye.config.study_entries import LABEL
 from cobaye.errors import ConfigError
 from cobaye.recipes.study import Backbone, Dataset, Study
 from cobaye.storage import table_names
-from cobaye.storage.paths import RESERVED, SPLITS
+from cobaye.storage.paths import SPLITS
 
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]*")
 LONGEST = 200  # letters of a name: a file's name has at most 255, and some add to it
@@ -68,9 +68,6 @@ class _Reader:
         self.known_figures = figures
 
     def study(self) -> Study:
-        study_name = name(self.file.stem, self.file)
-        if study_name in RESERVED:
-            raise ConfigError(f"{self.file}: a study may not be named {study_name!r}")
         content, grid = grids.expand(yaml_files.read_yaml(self.file), self.file)
         raw = schema.checked(schema.StudyFile, content, self.file)
         schema.refuse_unknown(raw.dataset, self.datasets, self.file, "dataset", "dataset")
@@ -85,7 +82,7 @@ class _Reader:
         splits = self._splits(raw.evaluate_splits)
         analyses = self._analyses(raw, splits)
         study = Study(
-            name=study_name,
+            name=self.file.stem,
             dataset=raw.dataset,
             backbones=backbones,
             models={

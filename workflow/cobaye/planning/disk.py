@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from cobaye import kinds, recipes
 from cobaye.config import Config
+from cobaye.errors import ConfigError
 from cobaye.planning import facts, needs, network_costs, runs
 from cobaye.planning.resources import Sizes
 from cobaye.storage import paths
@@ -145,7 +146,11 @@ def by_study(config: Config, jobs: Iterable[Job]) -> dict[str, dict[str, float]]
 def _study(config: Config, identity: Mapping[str, Any], busy: Container[str]) -> str:
     if "study" in identity:
         return identity["study"]
-    for study in sorted(config.studies.values(), key=lambda study: study.name not in busy):
+    for name in sorted(config.studies, key=lambda name: name not in busy):
+        try:
+            study = config.studies[name]
+        except ConfigError:  # of a study that nobody asked for
+            continue
         started = [model.start.backbone for model in study.models.values() if model.start]
         used = {"dataset": [study.dataset], "backbone": [*study.backbones, *started]}
         if all(identity[key] in names for key, names in used.items() if key in identity):

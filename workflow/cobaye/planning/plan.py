@@ -63,14 +63,15 @@ class Plan:
     def __init__(self, config: Config, scripts: Path):
         self.config, self.scripts = config, scripts
         self._stages: dict[Any, Stage] = {}
-        self._fingerprints: dict[Any, str] = {}
+        self._expected: dict[Any, tuple[str, str]] = {}
+        self._groups: dict[tuple[str, str, str], Stage] = {}
 
     def stage(self, rule: str, **wildcards: Any) -> Stage:
         """Return the job of a rule; raises ConfigError for one that the config does not have."""
         identity = {
             key: int(value) if key in NUMBERS else str(value) for key, value in wildcards.items()
         }
-        key = rule, *sorted(identity.items())
+        key = _key(rule, identity)
         if key not in self._stages:
             told = RECIPES[rule](self.config, **identity)
             uses = tuple(sorted(set(told.uses)))
@@ -81,23 +82,28 @@ class Plan:
 
     def expected(self, rule: str, **wildcards: Any) -> dict[str, str]:
         """Return manifest → fingerprint of what a job reads, as the config gives it now."""
-        return {
-            paths.manifest(stage, identity): self.fingerprint(stage, identity)
-            for stage, identity in self.stage(rule, **wildcards).inputs
-        }
+        inputs = self.stage(rule, **wildcards).inputs
+        return dict(self._manifest(stage, identity) for stage, identity in inputs)
 
-    def fingerprint(self, rule: str, identity: dict[str, Any]) -> str:
-        """Return the fingerprint of a job."""
-        key = rule, *sorted(identity.items())
-        if key not in self._fingerprints:
-            self._fingerprints[key] = self.stage(rule, **identity).fingerprint
-        return self._fingerprints[key]
+    def _manifest(self, rule: str, identity: dict[str, Any]) -> tuple[str, str]:
+        """Return the path of a job's manifest and the job's fingerprint."""
+        key = _key(rule, identity)
+        if key not in self._expected:
+            fingerprint = self.stage(rule, **identity).fingerprint
+            self._expected[key] = paths.manifest(rule, identity), fingerprint
+        return self._expected[key]
 
     def together(self, rule: str, study: str, group: str) -> Stage:
         """Return the job that trains or evaluates a group of runs: `train` or `evaluate` of each.
 
         A run of its recipe has identity, recipe, code, uses and expected.
         """
+        key = rule, study, group
+        if key not in self._groups:
+            self._groups[key] = self._together(*key)
+        return self._groups[key]
+
+    def _together(self, rule: str, study: str, group: str) -> Stage:
         told = []
         for run in runs.groups(self.config.studies[study])[group]:
             identity = runs.identity(study, run)
@@ -115,3 +121,8 @@ class Plan:
         run = Run(**{key: value for key, value in identity.items() if key != "study"})
         stacked = study.together and runs.origins(study)[run] == "config"
         return f"{rule}_together" if stacked else rule
+
+
+def _key(rule: str, identity: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells a job from all others; a rule's wildcards are always the same."""
+    return rule, *(identity[name] for name in sorted(identity))

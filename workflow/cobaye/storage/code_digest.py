@@ -13,8 +13,10 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from cobaye import kinds
+from cobaye.storage import parsed_sources
 
 ROOT = Path(__file__).parents[1]
 # Set by Snakemake's own process, read by its jobs.
@@ -48,7 +50,7 @@ def announce_tree() -> None:
 
 def read_again() -> None:
     """Forget the sources that were read, so that the next digest is of those that stand now."""
-    for cached in (_digest, normalised_source, _imports):
+    for cached in (_digest, _read, _imports, _module_files):
         cached.cache_clear()
 
 
@@ -63,8 +65,8 @@ def _digest(files: tuple[Path, ...]) -> str:
             seen.add(file)
             waiting.extend(_imports(file))
     total = hashlib.sha256()
-    for file in sorted(seen, key=_label):
-        total.update(f"{_label(file)}\0{normalised_source(file)}\0".encode())
+    for label, file in sorted((_label(file), file) for file in seen):
+        total.update(f"{label}\0{normalised_source(file)}\0".encode())
     return total.hexdigest()
 
 
@@ -72,10 +74,22 @@ def _label(file: Path) -> str:
     return str(file.relative_to(ROOT)) if file.is_relative_to(ROOT) else file.name
 
 
-@functools.cache
 def normalised_source(file: Path) -> str:
     """Return the source of a module's file as `normalised` does."""
-    return normalised(file.read_text(encoding="utf-8"))
+    return _read(file)[0]
+
+
+@functools.cache
+def _read(file: Path) -> list[Any]:
+    """Return the normalised source of a module, and the names that it imports of this project."""
+    return parsed_sources.parsed(file.read_bytes(), _parsed)
+
+
+def _parsed(data: bytes) -> list[Any]:
+    text = data.decode("utf-8")
+    names = set(imported_names(ast.parse(text)))
+    ours = [name for name in names if name == WORKER or name.partition(".")[0] == "cobaye"]
+    return [normalised(text), sorted(ours)]
 
 
 def normalised(text: str) -> str:
@@ -95,10 +109,9 @@ def normalised(text: str) -> str:
 
 @functools.cache
 def _imports(file: Path) -> tuple[Path, ...]:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    names = list(imported_names(tree))
+    names = _read(file)[1]
     beside = [file.with_name(f"{name}.py") for name in names if name == WORKER]
-    return (*beside, *(path for name in names for path in _module_files(name)))
+    return (*beside, *(path for name in names for path in _module_files(ROOT, name)))
 
 
 def imported_names(tree: ast.Module, package: Sequence[str] = ()) -> Iterator[str]:
@@ -116,12 +129,10 @@ def imported_names(tree: ast.Module, package: Sequence[str] = ()) -> Iterator[st
             yield from (f"{base}.{alias.name}".lstrip(".") for alias in node.names)
 
 
-def _module_files(name: str) -> Iterator[Path]:
-    """Yield the file of a cobaye module or package; nothing for other names."""
-    parts = name.split(".")
-    if parts[0] != "cobaye":
-        return
-    base = ROOT.joinpath(*parts[1:])
-    for file in (base.with_suffix(".py"), base / "__init__.py"):
-        if file.is_file():
-            yield file
+@functools.cache
+def _module_files(root: Path, name: str) -> tuple[Path, ...]:
+    """Return the files of a cobaye module or package; none for other names."""
+    head, *rest = name.split(".")
+    base = root.joinpath(*rest)
+    files = (base.with_suffix(".py"), base / "__init__.py") if head == "cobaye" else ()
+    return tuple(file for file in files if os.path.isfile(file))
