@@ -50,12 +50,11 @@ def _limits(means: np.ndarray, ends: np.ndarray, better: int) -> tuple[float, fl
 
     Such a rival would else leave no room to see the others.
     """
-    if not len(means):
+    if not np.isfinite(gains := ends * better).any():
         return -1.0, 1.0
-    gains = ends * better
-    most = max(gains.max(), 0.0)
+    most = max(np.nanmax(gains), 0.0)
     near = means * better >= -1.5 * most if most else means < np.inf
-    least = min(gains[:, near].min(), 0.0)
+    least = min(np.nanmin(gains[:, near], initial=0.0), 0.0)
     pad = 0.06 * (most - least) or 1.0
     left, right = sorted((better * (most + pad), better * (least - pad)))
     return left, right
