@@ -50,12 +50,11 @@ def _limits(means: np.ndarray, ends: np.ndarray, better: int) -> tuple[float, fl
 
     Such a rival would else leave no room to see the others.
     """
-    if not len(means):
+    if not np.isfinite(gains := ends * better).any():
         return -1.0, 1.0
-    gains = ends * better
-    most = max(gains.max(), 0.0)
+    most = max(np.nanmax(gains), 0.0)
     near = means * better >= -1.5 * most if most else means < np.inf
-    least = min(gains[:, near].min(), 0.0)
+    least = min(np.nanmin(gains[:, near], initial=0.0), 0.0)
     pad = 0.06 * (most - least) or 1.0
     left, right = sorted((better * (most + pad), better * (least - pad)))
     return left, right
@@ -77,12 +76,12 @@ def _beyond(ax: Axes, place: int, value: float, colour: str) -> None:
     )
 
 
-def handles() -> list[Line2D]:
-    """Return the legend entries."""
+def handles(one: str) -> list[Line2D]:
+    """Return the legend entries; one: what the line at 0 is."""
     line = {"color": _KNOWN, "marker": "", "linestyle": "-"}
     return [
         Line2D([], [], label="95 %, images", **line, **_THICK),
         Line2D([], [], label="95 %, classes", **line, **_THIN),
         Line2D([], [], label="not known to differ", color=_UNKNOWN, **_THICK),
-        Line2D([], [], label="one λ", **_panels.BEST_LINE),
+        Line2D([], [], label=one, **_panels.BEST_LINE),
     ]
