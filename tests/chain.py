@@ -39,6 +39,7 @@ FIGURE = {
     "kind": "best-lambda",
     "options": {"split": "test"},
     "tables": list(kinds.constant("figures", "best-lambda", "TABLES")),
+    "width": 5.5,
 }
 
 

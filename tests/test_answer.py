@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
-from cobaye.figures import _forest, answer
+from cobaye.figures import _forest, _own_lambda, answer
 from tests.drawing import drawn
 from tests.figure_tables import study
 
@@ -29,7 +29,7 @@ def test_each_class_has_the_colour_of_its_own_lambda_from_val(tables):
     gains, best = tables["class-gains"], float(tables["class-tests"]["best"].iloc[0])
     seen = tables["shrunk-curves"].query("split == 'test'")
     groups = [each for each in ax.collections if isinstance(each, LineCollection)]
-    for (_, colour, _), group, side in zip(answer._GROUPS, groups, (-1, 0, 1), strict=True):
+    for (_, colour, _), group, side in zip(_own_lambda.GROUPS, groups, (-1, 0, 1), strict=True):
         own = gains.loc[np.sign(gains["shrunk"].astype(float) - best) == side, "class"]
         expected = [
             seen[seen["class"] == one].set_index("weight_decay").loc[list(LAMBDAS), "seen"]
@@ -54,9 +54,9 @@ def test_bars_are_observed_and_marks_are_noise(tables):
 @pytest.mark.parametrize(
     ("observed", "said"),
     [
-        (10, "b   their own λ differ by more than noise"),
-        (20, "b   their own λ: noise and amplitude"),
-        (30, "b   their own λ: no more than noise"),
+        (10, "b   own λ differ by more than noise"),
+        (20, "b   own λ: noise and amplitude"),
+        (30, "b   own λ: no more than noise"),
     ],
 )
 def test_titles_follow_the_tests(tables, observed, said):

@@ -130,7 +130,7 @@ def test_it_is_drawn_at_its_place():
         low, high = ax.get_ylim()
         assert low < value < high
     labels = [text.get_text() for text in drawn.legends[0].get_texts()]
-    assert "the backbone's own\nlast layer" in labels
+    assert "the backbone's own last layer" in labels
     bare = render("test-curves", tables, curves.Options())
     assert bare != render(
         "test-curves", {**tables, "baseline": pd.DataFrame([row])}, curves.Options()

@@ -38,16 +38,35 @@ def test_the_tiny_config_is_read(folder):
     study = config.studies["tiny"]
     assert study.data == recipes.Data("tiny-glyphs", "tiny-backbone")
     assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
-    # Without an analysis, its figure is left out.
-    assert [*study.figures, "rivals"] == list(output_keys.LAST_LAYER_FIGURES)
+    # Without an analysis, its figure is left out; of few classes, the zoom.
+    drawn = [
+        one for one in output_keys.LAST_LAYER_FIGURES if one not in ("rivals", "confusion-zoom")
+    ]
+    assert list(study.figures) == drawn
     assert list(study.analyses) == ["classes", "measures"]
     assert study.optimizers["sgd"].algorithm.options == {"momentum": 0.9, "nesterov": False}
+
+
+def test_a_zoom_is_drawn_of_fifty_classes_or_more(folder):
+    for classes, zoomed in (("49", False), ("50", True)):
+        shutil.copytree(folder, other := folder / f"of-{classes}")
+        edit(other, "datasets.yaml", "classes: 6", f"classes: {classes}")
+        assert ("confusion-zoom" in load(other).studies["tiny"].figures) is zoomed
+
+
+def test_a_study_has_a_figure_width(folder):
+    assert load(folder).studies["tiny"].figure_width == 5.5
+    edit(folder, STUDY, "models:", "figure_width: 7\nmodels:")
+    assert load(folder).studies["tiny"].figure_width == 7.0
+    edit(folder, STUDY, "figure_width: 7", "figure_width: 2")
+    with pytest.raises(ConfigError, match="figure_width"):
+        load(folder)
 
 
 def test_a_study_of_one_lambda_draws_no_figure_about_it(folder):
     edit(folder, STUDY, '["0", "1e-2"]', '["1e-2"]')
     figures = list(load(folder).studies["tiny"].figures)
-    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion", "confusion-zoom"]
+    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion"]
 
 
 TWO = "  linear: {kind: linear}\n  wide: {kind: mlp}\n  deep: {kind: mlp}"
@@ -105,7 +124,7 @@ def test_where_each_optimizer_has_one_lambda_no_figure_is_about_it(folder):
     ]
     (folder / STUDY).write_text(text[:start] + "".join(both) + text[end:])
     figures = list(load(folder).studies["tiny"].figures)
-    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion", "confusion-zoom"]
+    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion"]
 
 
 def test_a_backbones_run_has_a_lambda_of_its_optimizer(folder):

@@ -118,7 +118,7 @@ def states(tmp_path_factory):
         yield chain.build(folder / "new"), chain.build(folder / "old", seed=1)
 
 
-def quick_render(kind, tables, options):
+def quick_render(kind, tables, options, width):
     """Return "figures" in no time: only how they are written matters here."""
     table = tables["classes"].to_csv().encode()
     return {suffix: suffix.encode() + table for suffix in ("svg", "pdf", "png")}

@@ -14,10 +14,11 @@ from cobaye.figures import (
     grid_best_worst,
     grid_correlation,
     grid_curves,
+    grid_scatter,
     random_search,
 )
 from cobaye.tables import grid_table
-from tests.drawing import drawn, texts
+from tests.drawing import drawn
 
 
 def table(diverged=(), widths=(10, 100), rates=(0.1, 0.001), epochs=(2, 4)):
@@ -81,13 +82,13 @@ def test_correlations_are_those_of_numpy():
     grid = table()
     found = grid_correlation.correlations(grid)
     expected = np.corrcoef(grid["learning_rate"], grid["val_accuracy"])[0, 1]
-    assert found.loc["learning_rate", "val_accuracy"] == pytest.approx(expected)
-    assert found.loc["width", "epochs"] == pytest.approx(0, abs=1e-12)
-    assert list(found) == ["width", "learning_rate", "epochs", "val_accuracy"]
+    assert found["learning_rate"] == pytest.approx(expected)
+    assert list(found.index) == ["width", "learning_rate", "epochs"]
     ax = drawn("grid-correlation", tables(grid)).axes[0]
-    cells = {text.get_position(): text.get_text() for text in ax.texts}
-    assert cells[3, 1] == cells[1, 3] == f"{expected:+.2f}"
-    assert cells[0, 2] == "+0.00"
+    np.testing.assert_allclose([bar.get_width() for bar in ax.patches], found)
+    assert f"{expected:+.2f}" in [text.get_text() for text in ax.texts]
+    most = {"width": "hidden units", "learning_rate": "learning rate", "epochs": "epochs"}
+    assert ax.get_title("left") == f"most related: {most[found.abs().idxmax()]}"
 
 
 def test_best_median_and_worst_are_different_rows():
@@ -162,18 +163,24 @@ def test_a_panel_ends_with_the_epochs_of_its_row_and_crosses_what_diverged():
     assert [len(each) for each in crosses] == [0, 1]
 
 
-def test_points_stand_at_their_value_and_crosses_are_runs_that_diverged():
+def test_each_cell_is_the_mean_of_all_trials_of_two_values():
     grid = table(diverged=[(100, 0.001, 2)])
-    figure = drawn("grid-scatter", tables(grid))
-    ax = figure.axes[0]  # hidden units, coloured by the learning rate
-    assert ax.get_xlabel() == "hidden units"
-    assert [text.get_text() for text in ax.get_xticklabels()] == ["10", "100"]
-    places, heights = np.concatenate([line.get_xydata() for line in ax.lines]).T
-    expected = [(int(row["width"] == 100), 100 * row["val_accuracy"]) for _, row in grid.iterrows()]
-    np.testing.assert_allclose(sorted(zip(places.round(), heights, strict=True)), sorted(expected))
-    (cross,) = [line for line in ax.lines if line.get_marker() == "x" and len(line.get_xdata())]
-    assert cross.get_xydata().round().tolist() == [[1, 10]]
-    assert "diverged" in texts(figure)
+    found = grid_scatter.maps(grid)
+    assert list(found) == [
+        ("width", "learning_rate"),
+        ("width", "epochs"),
+        ("learning_rate", "epochs"),
+    ]
+    of_both = grid[(grid["width"] == 100) & (grid["learning_rate"] == 0.001)]["val_accuracy"]
+    shown = found["width", "learning_rate"].loc[100, 0.001]
+    assert shown == pytest.approx(100 * of_both.mean())
+    ax = drawn("grid-scatter", tables(grid)).axes[0]
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("hidden units", "learning rate")
+    np.testing.assert_allclose(ax.images[0].get_array(), found["width", "learning_rate"])
+    cells = {text.get_position(): text.get_text() for text in ax.texts}
+    assert cells[0, 1] == f"{shown:.0f}"
+    one = table(widths=(10,), epochs=(2,))
+    assert list(grid_scatter.maps(one)) == [("all", "learning_rate")]
 
 
 def test_a_random_search_counts_what_diverged_as_nothing_found():

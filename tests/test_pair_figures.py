@@ -86,7 +86,7 @@ def test_a_curve_is_named_by_what_tells_it_from_the_others(pairs, named):
 
 
 def test_the_looks_of_twelve_curves_differ():
-    looks = [tuple(map(str, _style.category(index).values())) for index in range(12)]
+    looks = [tuple(map(str, _style.category(index, index).values())) for index in range(12)]
     assert len(set(looks)) == 12
 
 

@@ -175,7 +175,7 @@ def test_hostile_class_names_are_text(hostile, tmp_path, monkeypatch):
         if not set(read_by_it) <= set(table_names.FILES):
             continue
         defaults = kinds.constant("figures", kind, "NAMES")[figure]
-        recipe = {"kind": kind, "options": defaults, "tables": list(read_by_it)}
+        recipe = {"kind": kind, "options": defaults, "tables": list(read_by_it), "width": 5.5}
         path = figures.plot(job("plot", {**identity, "figure": figure}, recipe, hostile))
         svg = path.with_suffix(".svg").read_text(encoding="utf-8")
         elements = list(ElementTree.fromstring(svg).iter())

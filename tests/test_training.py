@@ -629,7 +629,7 @@ def test_a_figure_is_drawn_with_its_options(root, study):
     read = tabulated(root, study)
     identity = {"study": "s", "figure": "test-curves"}
     names = list(kinds.constant("figures", "test-curves", "TABLES"))
-    recipe = {"kind": "test-curves", "options": {"split": "val"}, "tables": names}
+    recipe = {"kind": "test-curves", "options": {"split": "val"}, "tables": names, "width": 5.5}
     made = figures.plot(job("plot", identity, recipe, root))
     options = kinds.options("figures", "test-curves")(split="val")
     frames = {name: read(name) for name in ("metrics", "runs", "best-lambda", "baseline")}

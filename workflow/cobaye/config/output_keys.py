@@ -49,6 +49,8 @@ OVER_LAMBDA = (
     "helped-harmed",
     "worst-classes",
 )
+# With fewer classes, the whole matrix is read without a window.
+FEW_CLASSES = 50
 # The analyses of a study whose file does not list any.
 LAST_LAYER_ANALYSES = ("classes", "measures")
 
@@ -108,14 +110,24 @@ def refuse_one_unit(study: Study, path: Path) -> None:
             )
 
 
-def left_out(one_lambda: bool, only_last: bool, known: Mapping[str, str]) -> list[str]:
+def left_out(
+    one_lambda: bool, only_last: bool, dataset: recipes.Kind, known: Mapping[str, str]
+) -> list[str]:
     """Return the figures that the default leaves out.
 
     one_lambda: whether each optimizer has one λ. only_last: whether each run keeps its last
     checkpoint alone. known: as of `figures`.
     """
     by_epoch = [name for name in known if kinds.constant("figures", known[name], "BY_EPOCH")]
-    return [*(OVER_LAMBDA if one_lambda else ()), *(by_epoch if only_last else ())]
+    options = kinds.options("datasets", dataset.kind)
+    sizes = getattr(options, "sizes", None)
+    classes = sizes(recipes.parse(options, dataset.options)).get("classes") if sizes else None
+    few = classes is not None and classes < FEW_CLASSES
+    return [
+        *(OVER_LAMBDA if one_lambda else ()),
+        *(by_epoch if only_last else ()),
+        *(("confusion-zoom",) if few else ()),
+    ]
 
 
 def figures(

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from cobaye import recipes
 from cobaye.config.entries import LARGEST, STRICT, Count, Seed, Strict, WithOptions
-from cobaye.recipes.study import Engine
+from cobaye.recipes.study import FIGURE_WIDTH, Engine
 
 # Names, each with options or None; written as a list where none has options.
 Named = Annotated[
@@ -204,8 +204,12 @@ class StudyFile(Strict):
     #: `[classes, measures]`, and none without `test` in `evaluate_splits`.
     analyses: Named | None = None
     #: A list of names, or name → options. By default those of a last-layer study, but for figures
-    #: whose analysis is not listed and, where every optimizer has a single λ, figures about λ.
+    #: whose analysis is not listed, where every optimizer has a single λ, figures about λ, and of a
+    #: dataset known to have fewer than 50 classes, `confusion-zoom`.
     figures: Named | None = None
+    #: Width of all figures in inches: that of the column they will stand in. Texts have 6 to 8
+    #: points at this width.
+    figure_width: float = Field(default=FIGURE_WIDTH, ge=3, le=20)
 
 
 def _are_names(given: Any) -> bool:

@@ -64,8 +64,7 @@ class _Reader:
         backbones: Mapping[str, Backbone],
         figures: Mapping[str, str],
     ):
-        self.file, self.datasets, self.backbones = file, datasets, backbones
-        self.known_figures = figures
+        self.file, self.datasets, self.backbones, self.known = file, datasets, backbones, figures
 
     def study(self) -> Study:
         content, grid = grids.expand(yaml_files.read_yaml(self.file), self.file)
@@ -99,6 +98,7 @@ class _Reader:
             train_epochs=raw.train_epochs,
             threads=raw.threads,
             figures=self._figures(raw, analyses, own_decays),
+            figure_width=raw.figure_width,
             analyses=analyses,
             baseline=raw.baseline,
             engine=raw.engine,
@@ -223,9 +223,9 @@ class _Reader:
     ) -> dict[str, recipes.Kind]:
         makers = [*analyses, *([table_names.DERIVED] if raw.derived else [])]
         decays = [own_decays.get(name, raw.weight_decays) for name in raw.optimizers]
-        known = self.known_figures
-        left_out = output_keys.left_out(max(map(len, decays)) == 1, raw.keep == "last", known)
-        figures = output_keys.figures(raw.figures, makers, known, left_out, self.file)
+        data, one_lambda = self.datasets[raw.dataset].kind, max(map(len, decays)) == 1
+        left_out = output_keys.left_out(one_lambda, raw.keep == "last", data, self.known)
+        figures = output_keys.figures(raw.figures, makers, self.known, left_out, self.file)
         for name, figure in figures.items():
             self._refuse_splits(name, figure, raw.evaluate_splits)
         return figures

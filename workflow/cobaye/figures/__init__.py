@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cobaye import kinds, recipes
+from cobaye.recipes.study import FIGURE_WIDTH
 from cobaye.storage import files, manifests
 from cobaye.storage.jobs import Job
 
@@ -39,15 +40,17 @@ def names() -> dict[str, str]:
     }
 
 
-def render(kind: str, tables: Mapping[str, pd.DataFrame], options: Any) -> dict[str, bytes]:
+def render(
+    kind: str, tables: Mapping[str, pd.DataFrame], options: Any, width: float = FIGURE_WIDTH
+) -> dict[str, bytes]:
     """Draw one figure and return it as bytes by format: ``svg``, ``pdf`` and ``png``.
 
     ``kind`` is one of ``names().values()``; ``tables`` holds, by stem, those that the kind names in
-    ``TABLES``; ``options`` is an instance of the kind's ``Options``.
+    ``TABLES``; ``options`` is an instance of the kind's ``Options``; ``width`` is in inches.
     """
     from cobaye.figures import _style  # kinds are named, in the Snakefile, without matplotlib
 
-    with _style.house():
+    with _style.house(width):
         figure = kinds.load("figures", kind).draw(tables, options)
         _style.lay_out(figure)
         return {suffix: _encode(figure, suffix) for suffix in _METADATA}
@@ -62,15 +65,15 @@ def _encode(figure: Any, suffix: str) -> bytes:
 def plot(job: Job) -> Path:
     """Draw one figure of a study from its tables; return its manifest.
 
-    job.identity: {"study", "figure"}. job.recipe: the figure's kind and options, and the tables it
-    reads. Writes .svg, .pdf, .png.
+    job.identity: {"study", "figure"}. job.recipe: the figure's kind, options and width, and the
+    tables it reads. Writes .svg, .pdf, .png.
     """
     from cobaye.tables import reading
 
     recipe, entries = job.recipe, {}
     tables = reading.read_tables(job, recipe["tables"])
     options = recipes.parse(kinds.options("figures", recipe["kind"]), recipe["options"])
-    for suffix, data in render(recipe["kind"], tables, options).items():
+    for suffix, data in render(recipe["kind"], tables, options, recipe["width"]).items():
         path = job.path.with_name(f"{job.identity['figure']}.{suffix}")
         entries[path.name] = manifests.describe(path, files.write_bytes(path, data))
     return job.publish(entries)

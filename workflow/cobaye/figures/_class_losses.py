@@ -24,17 +24,16 @@ class Row(NamedTuple):
 
 
 def rows(
-    tables: Mapping[str, pd.DataFrame], split: str, size: tuple[float, float]
+    tables: Mapping[str, pd.DataFrame], split: str, height: float, legend: float = 0.0
 ) -> tuple[Figure, list[Row]]:
-    """Return a figure with a titled panel per configuration. size: of one row, inches."""
+    """Return a figure with a panel per configuration. height: of one row, inches."""
     classes = tables["classes"]
     classes = classes[classes["split"] == split]
     configurations = _panels.configurations(classes)
-    fig, axes = _panels.grid(len(configurations), size=size)
+    fig, axes = _panels.grid(len(configurations), 1, height, legend)
     panels = []
     for ax, configuration in zip(axes[:, 0], configurations, strict=False):
         best = _panels.best(tables, configuration)
-        _panels.title(ax, configuration, best)
         axis = _lambda_axis.LambdaAxis(tuple(_panels.lambdas(tables, configuration)))
         finite = _panels.without_diverged(classes, tables, configuration)
         panels.append(Row(ax, configuration, axis, best, finite))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,32 @@ def names(configurations: Sequence[_panels.Configuration]) -> dict[_panels.Confi
     return {
         configuration: f"{configuration.model} · {configuration.optimizer}"
         for configuration in configurations
+    }
+
+
+def looks(
+    configurations: Sequence[_panels.Configuration],
+) -> dict[_panels.Configuration, dict[str, Any]]:
+    """Return configuration → colour, dashes and width, keyed to what the names say.
+
+    Where models and optimizers both vary, an optimizer has a colour and a model its dashes. Else a
+    name's first part has a colour and the rest its dashes, if all names are of two parts or more:
+    those of ``lr0.5-batch16`` and ``lr0.5-batch64`` have one colour.
+    """
+    by_name = names(configurations)
+    pairs = {one: (one.optimizer, one.model) for one in configurations}
+    if len({model for _, model in pairs.values()}) == 1:
+        split = {one: name.partition("-")[::2] for one, name in by_name.items()}
+        whole = all(rest for _, rest in split.values())
+        pairs = split if whole else {one: (name, "") for one, name in by_name.items()}
+    elif len({optimizer for optimizer, _ in pairs.values()}) == 1:
+        pairs = {one: (one.model, "") for one in configurations}
+    colours, dashes = (list(dict.fromkeys(parts)) for parts in zip(*pairs.values(), strict=True))
+    return {
+        one: _style.category(
+            colours.index(first), dashes.index(rest) if len(dashes) > 1 else colours.index(first)
+        )
+        for one, (first, rest) in pairs.items()
     }
 
 
@@ -80,8 +107,9 @@ def draw(
         far = _FAR * np.median(highest) if highest else np.inf
         shown = [one for one in shown if one.high.max(initial=0) <= far]
     _epoch_curves.frame(ax, quantity, *_epoch_curves.limits(shown, quantity.log))
-    for index, one in enumerate(by_configuration.values()):
-        _epoch_curves.plot(ax, one, _style.category(index))
+    shapes = looks(list(by_configuration))
+    for configuration, one in by_configuration.items():
+        _epoch_curves.plot(ax, one, shapes[configuration])
 
 
 def legend(
@@ -96,7 +124,8 @@ def legend(
     """
     varies = tables["runs"]["weight_decay"].nunique() > 1
     handles = []
-    for index, (configuration, name) in enumerate(names(list(accuracies)).items()):
+    shapes = looks(list(accuracies))
+    for configuration, name in names(list(accuracies)).items():
         label, one = name, accuracies[configuration]
         if one.whole and len(one.mean):
             label += f": {one.mean[-1]:.1f} %"
@@ -107,5 +136,6 @@ def legend(
         if len(reasons):
             share = f" ({len(reasons)} of {len(runs)} seeds)" if len(runs) > 1 else ""
             label += f"\n× {reasons.iloc[0]}{share}"
-        handles.append(Line2D([], [], label=label, **_style.category(index)))
-    _panels.legend(fig, handles, title=f"accuracy on {split} at the end")
+        handles.append(Line2D([], [], label=label, **shapes[configuration]))
+    below = {"loc": "outside lower center", "ncols": 3 if len(handles) > 4 else 2}
+    _panels.legend(fig, handles, title=f"accuracy on {split} at the end", **below)

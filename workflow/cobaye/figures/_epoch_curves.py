@@ -12,11 +12,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from cobaye.figures import _lambda_axis, _panels, _style
+from cobaye.figures import _lambda_axis, _log_axis, _panels, _style
 
-_LEGEND_ROWS = 14
+# Epochs that the y axis need not hold: this share, from the first on.
+_EARLY = 0.1
+_LEGEND_COLUMNS = 5
 _WIDTH, _BEST_WIDTH = 1.1, 2.2
 # Far above any loss worth reading; past it, matplotlib's own arithmetic overflows.
 _HUGE = 1e30
@@ -30,6 +31,7 @@ class Quantity:
     title: str
     factor: float = 1.0
     log: bool = False
+    ends: str = "{:.3g}"  # how its last value is written
 
 
 @dataclass(frozen=True)
@@ -74,24 +76,24 @@ def figure(
     table: pd.DataFrame,
     tables: Mapping[str, pd.DataFrame],
     quantities: Sequence[Quantity],
-    size: tuple[float, float],
+    height: float,
     split: str | None = None,
 ) -> Figure:
     """Draw ``quantities`` of ``table`` (a row per run and epoch) against epochs.
 
-    ``tables`` holds ``runs`` and ``best-lambda``; ``size`` is of one row of panels, in inches.
+    ``tables`` holds ``runs`` and ``best-lambda``; ``height`` is of one row of panels, in inches.
     ``split``: the one whose baseline is drawn, where the table ``baseline`` has it.
     """
     configurations, labels = (
         _panels.configurations(table),
         _lambda_axis.order(table["weight_decay"]),
     )
-    fig, axes = _panels.grid(len(configurations), len(quantities), size)
+    legend = 0.3 + 0.16 * math.ceil(len(labels) / _LEGEND_COLUMNS)
+    fig, axes = _panels.grid(len(configurations), len(quantities), height, legend)
     crosses, baselines = False, {}
     for row, configuration in zip(axes, configurations, strict=False):
         best, bad = _panels.best(tables, configuration), _panels.diverged(tables, configuration)
         rows = _panels.of(table, configuration)
-        _panels.title(row[0], configuration, best)
         for ax, quantity in zip(row, quantities, strict=True):
             curves = {
                 label: curve(
@@ -106,11 +108,25 @@ def figure(
             level = None if level is None else level * quantity.factor
             title = quantity.title.format(**_panels.loss_words(tables, configuration))
             _draw(ax, curves, labels, best, replace(quantity, title=title), level)
+            said = _ending(curves, best, quantity, several=len(labels) > 1)
+            _panels.title(ax, said, configuration if ax is row[0] else None, len(axes) > 1)
             baselines |= {handle.get_label(): handle for handle in _panels.mark_baseline(ax, level)}
             crosses |= any(one.ends for one in curves.values())
     if configurations:
-        _legend(fig, labels, len(configurations), crosses, list(baselines.values()))
+        chosen = {_panels.best(tables, one) for one in configurations}
+        _legend(fig, labels, chosen, crosses, list(baselines.values()))
     return fig
+
+
+def _ending(
+    curves: Mapping[str, Curve], best: str | None, quantity: Quantity, *, several: bool
+) -> str:
+    """Return the last value of the curve of the best λ, or of the only one, in words."""
+    ended = [one for label, one in curves.items() if not several or _lambda_axis.same(label, best)]
+    if not ended or not ended[0].whole or not len(ended[0].mean):
+        return ""
+    value = quantity.ends.format(ended[0].mean[-1])
+    return f"best λ: {value}" if several else f"at the end: {value}"
 
 
 def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -144,7 +160,7 @@ def frame(ax: Axes, quantity: Quantity, bottom: float, top: float) -> None:
     """Name and limit the axes of a quantity against epochs."""
     ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
     if quantity.log:
-        log_scale(ax, top / bottom)
+        _log_axis.scale(ax, top / bottom)
     ax.xaxis.get_major_locator().set_params(integer=True)
 
 
@@ -162,29 +178,14 @@ def plot(ax: Axes, one: Curve, style: Mapping[str, Any]) -> None:
         ax.plot([epoch], [place], **cross, **_panels.DIVERGED)
 
 
-def log_scale(ax: Axes, ratio: float) -> None:
-    """Make y logarithmic, with labels at 1, 2, 5 where there are few powers of ten."""
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1,) if ratio > 1000 else (1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(_log_tick))
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _log_tick(value: float, _: int) -> str:
-    mantissa, exponent = f"{value:.0e}".split("e")
-    if abs(int(exponent)) < 3:
-        return f"{value:g}"
-    power = _style.power_of_ten(int(exponent))
-    return power if mantissa == "1" else f"{mantissa}·{power}"
-
-
 def limits(curves: Sequence[Curve], log: bool, level: float | None = None) -> tuple[float, float]:
     """Return the limits of the y axis: those of the finite runs, so that no other run hides them.
 
-    level: one more value to show.
+    The first tenth of the epochs may leave the axis. level: one more value to show.
     """
     shown = [one for one in curves if one.whole] or list(curves)
-    values = np.concatenate([np.concatenate([one.low, one.high]) for one in shown] or [[]])
+    late = [np.concatenate([_late(one, one.low), _late(one, one.high)]) for one in shown]
+    values = np.concatenate(late or [[]])
     values = np.append(values, [] if level is None else [level])
     values = values[values > 0] if log else values
     if not len(values):
@@ -196,18 +197,32 @@ def limits(curves: Sequence[Curve], log: bool, level: float | None = None) -> tu
     return low - pad, high + pad
 
 
+def _late(one: Curve, values: np.ndarray) -> np.ndarray:
+    """Return the values of a curve without its first epochs, which would flatten all others."""
+    return values[int(_EARLY * len(one.epochs)) :]
+
+
 def _legend(
-    fig: Figure, labels: Sequence[str], rows: int, crosses: bool, baselines: Sequence[Line2D]
+    fig: Figure,
+    labels: Sequence[str],
+    chosen: set[str | None],
+    crosses: bool,
+    baselines: Sequence[Line2D],
 ) -> None:
-    handles = [
-        Line2D([], [], label=label, **_style.look(index, len(labels)))
-        for index, label in enumerate(labels)
-    ]
+    """Say what the lines are, below all panels; a single λ needs no name."""
+    handles = []
+    for index, label in enumerate(labels if len(labels) > 1 else ()):
+        is_best = any(_lambda_axis.same(label, best) for best in chosen)
+        width = _BEST_WIDTH if is_best and len(chosen) == 1 else _WIDTH
+        name = f"{label}, best" if is_best and len(chosen) == 1 else label
+        look = _style.look(index, len(labels)) | {"linewidth": width}
+        handles.append(Line2D([], [], label=name, **look))
+    if len(labels) > 1 and len(chosen) > 1:
+        best = {"color": _style.GREY, "linewidth": _BEST_WIDTH}
+        handles.append(Line2D([], [], label="best of a row", **best))
     if crosses:
         handles.append(_panels.diverged_handle())
-    handles.append(
-        Line2D([], [], color=_style.GREY, linewidth=_BEST_WIDTH, label="best overall\n(on val)")
-    )
-    handles += baselines
-    columns = math.ceil(len(handles) / (_LEGEND_ROWS * rows)) or 1
-    _panels.legend(fig, handles, title=_lambda_axis.AXIS_TITLE, ncols=columns)
+    if handles := [*handles, *baselines]:
+        title = f"{_lambda_axis.AXIS_TITLE} (best: on val)" if len(labels) > 1 else None
+        below = {"loc": "outside lower center", "ncols": min(len(handles), _LEGEND_COLUMNS)}
+        _panels.legend(fig, handles, title=title, handlelength=2.4, columnspacing=1.4, **below)

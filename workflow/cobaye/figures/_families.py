@@ -17,9 +17,7 @@ from cobaye.figures import _style
 
 RUN = ["model", "optimizer", "weight_decay"]
 LEVEL = re.compile(r"(.+)-\d+")
-# The last level, as a rule the best, is solid; those before it are ever more broken.
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_COLOURS = _style.COLOURS[1:]
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 INITIAL = {"color": _style.GREY, "linestyle": (0, (2, 1.2)), "linewidth": 1.3}
 
@@ -53,7 +51,8 @@ class Member(NamedTuple):
 
     def look(self) -> dict[str, Any]:
         """Return colour, dashes and width of the member's lines."""
-        dashes = _DASHES[(self.levels - 1 - self.place) % len(_DASHES)]
+        # The last level, as a rule the best, is solid; those before it are ever more broken.
+        dashes = _style.DASHES[(self.levels - 1 - self.place) % len(_style.DASHES)]
         return {"color": self.color, "linestyle": dashes, "linewidth": 1.2}
 
     def handle(self) -> Line2D:

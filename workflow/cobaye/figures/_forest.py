@@ -76,12 +76,12 @@ def _beyond(ax: Axes, place: int, value: float, colour: str) -> None:
     )
 
 
-def handles() -> list[Line2D]:
-    """Return the legend entries."""
+def handles(one: str) -> list[Line2D]:
+    """Return the legend entries; one: what the line at 0 is."""
     line = {"color": _KNOWN, "marker": "", "linestyle": "-"}
     return [
         Line2D([], [], label="95 %, images", **line, **_THICK),
         Line2D([], [], label="95 %, classes", **line, **_THIN),
         Line2D([], [], label="not known to differ", color=_UNKNOWN, **_THICK),
-        Line2D([], [], label="one λ", **_panels.BEST_LINE),
+        Line2D([], [], label=one, **_panels.BEST_LINE),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from cobaye.figures import _style
 
 AXIS_TITLE = "weight decay λ"
-_MOST_TICKS = 7
+# Inches: of a character of a tick's name, and beside each panel for the y axis.
+_CHARACTER, _MARGIN = 0.06, 0.7
 
 
 def order(labels: Iterable[object]) -> list[str]:
@@ -25,6 +27,14 @@ def order(labels: Iterable[object]) -> list[str]:
 def same(label: str, other: str | None) -> bool:
     """Return whether two labels are one λ."""
     return other is not None and float(label) == float(other)
+
+
+def written(value: float) -> str:
+    """Return a λ that no config writes as a config would, with two digits: ``2.5e-3``."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def _is_number(label: str) -> bool:
@@ -59,36 +69,61 @@ class LambdaAxis:
         matches = [same(other, label) for other in self.labels]
         return float(self.positions()[matches.index(True)]) if any(matches) else None
 
-    def dress(self, ax: Axes, most: int = _MOST_TICKS) -> None:
-        """Give ``ax`` ticks (decades, and 0), small ticks at every λ, the break and the title.
+    def dress(self, ax: Axes, beside: float = 0.0) -> None:
+        """Give ``ax`` ticks, small ticks at every λ, the break and the title.
 
-        most: how many ticks have room for their names.
+        A tick is named as the config writes its λ: decades, where there are two or more, else all,
+        as far as there is room. beside: the width of a legend right of the panels, in inches.
         """
-        places, exponents = self.positions(), self._exponents
+        places = self.positions()
         if not len(places):
             return
-        decades = [e for e in range(-400, 400) if exponents and exponents[0] <= e <= exponents[-1]]
-        decades = decades[:: math.ceil(len(decades) / most) or 1]
-        ticks = {float(e): _style.power_of_ten(e) for e in decades}
-        if len(ticks) < 2:
-            named = slice(None, None, math.ceil(len(places) / most))
-            ticks = dict(zip(places.tolist()[named], self.labels[named], strict=True))
-        elif len(places) > len(exponents):
-            ticks[float(places[0])] = "0"
-            _mark_break(ax, (places[0] + places[1]) / 2)
         pad = max(0.04 * (places[-1] - places[0]), 0.2)
         ax.set_xlim(places[0] - pad, places[-1] + pad)
-        ax.set_xticks(sorted(ticks), [ticks[place] for place in sorted(ticks)])
-        small = sorted(set(places.tolist()) - set(ticks))
-        ax.xaxis.set_minor_locator(FixedLocator(small) if small else NullLocator())
+        columns = ax.get_subplotspec().get_gridspec().ncols
+        inches = max((ax.get_figure(root=True).get_figwidth() - beside) / columns - _MARGIN, 0.7)
+        named = self._named((places[-1] - places[0] + 2 * pad) / inches)
+        ax.set_xticks(places[named], [self.labels[place] for place in named])
+        if places[named[0]] < places[-1] and float(self.labels[0]) == 0:
+            mark_break(ax, (places[0] + places[1]) / 2)
+        small = np.delete(places, named)
+        ax.xaxis.set_minor_locator(FixedLocator(small) if len(small) else NullLocator())
         ax.set_xlabel(AXIS_TITLE)
 
+    def _named(self, per_inch: float) -> list[int]:
+        """Return which λ have room for a name; per_inch: the length of an inch on the axis."""
+        zero = [0] if float(self.labels[0]) == 0 else []
+        rest = range(len(zero), len(self.labels))
+        decades = [place for place in rest if math.log10(float(self.labels[place])).is_integer()]
+        candidates = (decades if len(decades) > 1 else list(rest))[::-1]
+        places, apart = self.positions(), [_CHARACTER * len(label) for label in self.labels]
+        for step in range(1, len(candidates) + 1):
+            chosen = zero + candidates[::step][::-1]
+            if zero and len(chosen) > 2 and not _apart(places, apart, chosen[:2], per_inch):
+                chosen.pop(1)
+            if _apart(places, apart, chosen, per_inch):
+                return chosen
+        return chosen if candidates else zero
 
-def _mark_break(ax: Axes, place: float) -> None:
-    """Interrupt the axis line at ``place``: //."""
-    common = {"transform": ax.get_xaxis_transform(), "clip_on": False, "linestyle": "none"}
-    ax.plot([place], [0], marker="s", markersize=4, color="white", zorder=5, **common)
+
+def _apart(places: np.ndarray, widths: list[float], chosen: list[int], per_inch: float) -> bool:
+    """Return whether names of some widths in inches do not touch, each centred at its place."""
+    gaps = np.diff(places[chosen]) / per_inch
+    return all(
+        gap >= (widths[one] + widths[other]) / 2 + _CHARACTER
+        for gap, (one, other) in zip(gaps, itertools.pairwise(chosen), strict=True)
+    )
+
+
+def mark_break(ax: Axes, place: float, which: str = "x") -> None:
+    """Interrupt the line of the x or y axis at ``place``: //."""
+    transform = ax.get_xaxis_transform() if which == "x" else ax.get_yaxis_transform()
+    common = {"transform": transform, "clip_on": False, "linestyle": "none"}
+    point = ([place], [0]) if which == "x" else ([0], [place])
+    ax.plot(*point, marker="s", markersize=4, color="white", zorder=5, **common)
     for shift in (-2.2, 2.2):
         slash = [(shift - 1, -2.2), (shift + 1, 2.2)]
+        if which == "y":
+            slash = [end[::-1] for end in slash]
         style = {"marker": slash, "markersize": 7, "color": _style.INK, "markeredgewidth": 0.7}
-        ax.plot([place], [0], zorder=6, **style, **common)
+        ax.plot(*point, zorder=6, **style, **common)

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _families, _layer_panels
+from cobaye.figures import _families, _layer_panels, _style
 
 UNTRAINED = {"color": "#4d4d4d"}
 # Title, look, and rows of each table.
@@ -53,15 +53,16 @@ def grid(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [layer, column]; each row shares its y axis."""
     rows, count = max(len(layers) if titles else 1, 1), max(len(titles), 1)
-    width, height = 1.9 + 2.0 * count, 0.9 + (0.62 if sharex == "all" else 0.78) * rows
-    figure = Figure(figsize=(width, height))
+    figure = _style.figure(0.9 + (0.45 if sharex == "all" else 0.55) * rows)
+    figure.set_layout_engine(None)
+    width, height = figure.get_size_inches()
     axes = figure.subplots(rows, count, squeeze=False, sharex=sharex, sharey="row")
     # By hand, in inches: a hundred panels and more would take the layout engine half a minute.
     figure.subplots_adjust(
-        left=0.75 / width,
-        right=1 - 1.15 / width,
+        left=0.6 / width,
+        right=1 - 0.1 / width,
         bottom=0.5 / height,
-        top=1 - 0.3 / height,
+        top=1 - 0.4 / height,
         hspace=0.25 if sharex == "all" else 0.6,
         wspace=0.12,
     )

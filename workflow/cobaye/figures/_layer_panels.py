@@ -11,17 +11,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _families, _panels
+from cobaye.figures import _families, _panels, _style
 
 MANY_LAYERS = 8
 
 
 def panels(
-    families: _families.Families, rows: int = 1, height: float = 2.3
+    families: _families.Families, rows: int = 1, height: float = 1.8
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [row, family], each row with one y axis."""
     count = max(len(families), 1)
-    figure = Figure(figsize=(1.2 + 2.2 * count, height * rows), layout="constrained")
+    figure = _style.figure(height * rows + 0.6)
     axes = figure.subplots(rows, count, squeeze=False, sharex=True, sharey="row")
     if not families:
         empty(axes[0, 0])
@@ -34,11 +34,11 @@ def members(
     families: _families.Families,
     ylabel: str,
     draw_member: Callable[[Axes, _families.Member], None],
-    panel: tuple[float, float],
-    margin: tuple[float, float],
+    height: float,
+    above: float,
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure with a row of panels per family and a panel per member, each drawn."""
-    figure, axes = by_member(list(families.values()), panel, margin)
+    figure, axes = by_member(list(families.values()), height, above)
     for row, family in zip(axes, families.values(), strict=False):
         row[0].set_ylabel(ylabel)
         for ax, member in zip(row, family, strict=False):
@@ -51,15 +51,14 @@ def members(
 
 
 def by_member(
-    rows: Sequence[Sequence[Any]], panel: tuple[float, float], margin: tuple[float, float]
+    rows: Sequence[Sequence[Any]], height: float, above: float
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [row, column], one for each member of each row, all of them off.
 
-    panel: width and height of one. margin: room beside and above all. Both in inches.
+    height: of a panel. above: room above and below all. Both in inches.
     """
     count, columns = max(len(rows), 1), max(map(len, rows), default=1)
-    size = (margin[0] + panel[0] * columns, margin[1] + panel[1] * count)
-    figure = Figure(figsize=size, layout="constrained")
+    figure = _style.figure(above + height * count)
     axes = figure.subplots(count, columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat:
         ax.set_axis_off()
@@ -131,9 +130,15 @@ def number_layers(ax: Axes, layers: pd.Series) -> None:
 
 
 def legend(figure: Figure, families: _families.Families, *, untrained: bool) -> None:
-    """Put the legend of all members, and of the untrained network, right of the panels."""
+    """Put the legend of all members, and of the untrained network, below the panels."""
     handles = _families.handles(families)
     if untrained:
         handles.append(Line2D([], [], label="untrained", **_families.INITIAL))
     if handles:
-        _panels.legend(figure, handles)
+        below(figure, handles, max(len(families), 3))
+
+
+def below(figure: Figure, handles: Sequence[Any], columns: int) -> None:
+    """Put a legend below all panels; columns: how many entries stand beside each other, at most."""
+    where = {"loc": "outside lower center", "ncols": min(len(handles), columns)}
+    _panels.legend(figure, handles, handlelength=2.4, columnspacing=1.4, **where)

@@ -77,15 +77,15 @@ def without_diverged(
 
 
 def grid(
-    rows: int, columns: int = 1, size: tuple[float, float] = (7.2, 2.5)
+    rows: int, columns: int = 1, height: float = 2.2, legend: float = 0.0
 ) -> tuple[Figure, np.ndarray]:
-    """Return a figure and its axes [row, column]; ``size`` is of one row, legend included, inches.
+    """Return a figure and its axes [row, column].
 
-    Without any row, the one panel says so.
+    height: of one row; legend: of what stands below all rows; both in inches. Without any row, the
+    one panel says so.
     """
     count = max(rows, 1)
-    figure = Figure(figsize=(size[0], size[1] * count), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.05, h_pad=0.06, wspace=0.03, hspace=0.03)
+    figure = _style.figure(height * count + legend)
     axes = figure.subplots(count, columns, squeeze=False)
     if not rows:
         for ax in axes.flat:
@@ -95,12 +95,22 @@ def grid(
 
 
 def title(
-    ax: Axes, configuration: Configuration, best_label: str | None = None, note: str = ""
+    ax: Axes, said: str, configuration: Configuration | None = None, several: bool = False
 ) -> None:
-    """Name the row over its first panel: model, optimizer, best λ."""
-    chosen = f"best λ = {best_label}" if best_label is not None else ""
-    parts = [f"{configuration.model} · {configuration.optimizer}", chosen, note]
-    ax.set_title("   ".join(part for part in parts if part), loc="left")
+    """Say what a panel shows; above it, where there are several configurations, which it is."""
+    if not several:
+        ax.set_title(said, loc="left")
+        return
+    ax.set_title(f"\n{said}", loc="left")  # the first line leaves room for the name
+    if configuration:
+        ax.annotate(
+            f"{configuration.model} · {configuration.optimizer}",
+            (0, 1),
+            (0, 8 + 10 * (said.count("\n") + 1)),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontweight="bold",
+        ).set_in_layout(False)
 
 
 def mark_best(ax: Axes, place: float | None) -> None:
@@ -114,7 +124,7 @@ BEST_LINE = {"color": _style.ACCENT, "linewidth": 0.9, "linestyle": (0, (2, 2))}
 
 def best_handle() -> Line2D:
     """Return the legend entry of `mark_best`."""
-    return Line2D([], [], label="best λ overall (on val)", **BEST_LINE)
+    return Line2D([], [], label="best λ (on val)", **BEST_LINE)
 
 
 BASELINE_LINE = {"color": _style.GREY, "linewidth": 1.3, "linestyle": (0, (6, 3))}
@@ -127,12 +137,14 @@ def baseline(tables: Mapping[str, pd.DataFrame], split: str, column: str) -> flo
     return float(values.iloc[0]) if len(values) else None
 
 
-def mark_baseline(ax: Axes, value: float | None) -> list[Line2D]:
+def mark_baseline(
+    ax: Axes, value: float | None, name: str = "the backbone's own last layer"
+) -> list[Line2D]:
     """Draw the horizontal line of the baseline; return the legend entry, if there is one."""
     if value is None:
         return []
     ax.axhline(value, zorder=0.6, **BASELINE_LINE)
-    return [Line2D([], [], label="the backbone's own\nlast layer", **BASELINE_LINE)]
+    return [Line2D([], [], label=name, **BASELINE_LINE)]
 
 
 def mark_diverged(ax: Axes, places: np.ndarray) -> list[Line2D]:

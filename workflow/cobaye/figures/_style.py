@@ -13,6 +13,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 
+from cobaye.recipes.study import FIGURE_WIDTH
+
 # Both ship inside matplotlib, so a figure does not depend on the fonts of the machine.
 _FONTS = {"DejaVu Sans": "DejaVuSans.ttf", "STIXGeneral": "STIXGeneral.ttf"}
 
@@ -50,7 +52,7 @@ _RC = {
 INK = "#1a1a1a"
 ACCENT = "#b5311f"
 GREY = "#8a8a8a"
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -62,19 +64,28 @@ def power_of_ten(exponent: int) -> str:
 
 
 @contextlib.contextmanager
-def house() -> Iterator[None]:
-    """Draw in the house style, whatever matplotlibrc the user has."""
+def house(width: float = FIGURE_WIDTH) -> Iterator[None]:
+    """Draw in the house style, whatever matplotlibrc the user has. width: of figures, inches."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
+        matplotlib.rcParams["figure.figsize"] = (width, 1.0)
         yield
+
+
+def figure(height: float) -> Figure:
+    """Return an empty figure of the house's width. height: inches."""
+    made = Figure(figsize=(matplotlib.rcParams["figure.figsize"][0], height), layout="constrained")
+    made.get_layout_engine().set(w_pad=0.04, h_pad=0.05, wspace=0.03, hspace=0.03)
+    return made
 
 
 def lay_out(figure: Figure) -> None:
     """Compute the layout once, for all formats."""
     figure.align_ylabels()
     if engine := figure.get_layout_engine():
-        engine.execute(figure)
+        for _ in range(2):  # what stands above a panel by a share of its height moves once more
+            engine.execute(figure)
     figure.set_layout_engine(None)  # not "none", with which every save draws twice
 
 
@@ -86,20 +97,23 @@ def look(index: int, count: int) -> dict[str, Any]:
     shade = 0.8 * index / max(count - 1, 1)
     return {
         "color": matplotlib.colormaps["plasma"](shade) if index else INK,
-        "linestyle": _DASHES[index % len(_DASHES)],
+        "linestyle": DASHES[index % len(DASHES)],
     }
 
 
-# Colours that differ in lightness too, in an order in which those of equal dashes differ most.
-_COLOURS = (INK, "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
+# They differ in lightness by 11 of 100 or more, so in grey too, and for colour-blind readers.
+COLOURS = (INK, "#12408f", "#a63a12", "#1c8f6b", "#c987c9", "#e8b93c")
 
 
-def category(index: int) -> dict[str, Any]:
-    """Return colour, dashes and width of one of up to twelve curves without an order."""
+def category(colour: int, dashes: int) -> dict[str, Any]:
+    """Return colour, dashes and width of a curve, keyed to the numbers of two properties.
+
+    The seventh colour is the first again, in wider lines.
+    """
     return {
-        "color": _COLOURS[index % len(_COLOURS)],
-        "linestyle": _DASHES[index % len(_DASHES)],
-        "linewidth": 1.1 if index < len(_COLOURS) else 2.0,
+        "color": COLOURS[colour % len(COLOURS)],
+        "linestyle": DASHES[dashes % len(DASHES)],
+        "linewidth": 1.1 if colour < len(COLOURS) else 2.0,
     }
 
 

@@ -44,7 +44,7 @@ def panel(
     half = (len(words) + 1) // 2
     lines = [", ".join(words[:half]), ", ".join(words[half:])]
     accuracy = f"{100 * row['val_accuracy']:.2f} % on val"
-    ax.set_title("\n".join([*filter(None, lines), accuracy]), loc="left", fontsize=6.5)
+    ax.set_title("\n".join([*filter(None, lines), accuracy]), loc="left", fontsize=7)
     ax.set_xlabel("epoch")
     ax.set_xlim(left=0)
     ax.xaxis.get_major_locator().set_params(integer=True)

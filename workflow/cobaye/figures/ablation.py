@@ -86,7 +86,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a line per step, from the top down."""
     configurations = _panels.configurations(tables["runs"])
     rows = int(bool(configurations))
-    fig, axes = _panels.grid(rows, size=(6.6, 1.1 + 0.34 * max(len(configurations), 3)))
+    fig, axes = _panels.grid(rows, 1, 0.9 + 0.26 * max(len(configurations), 3))
     if not configurations:
         return fig
     steps = [step(tables, configuration, options.epochs) for configuration in configurations]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _families, _layer_panels
+from cobaye.figures import _families, _layer_panels, _style
 
 NAMES = {"activation-zeros": {}}
 TABLES = ("activations", "runs")
@@ -33,10 +33,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         (member.label, member.rows(trained)) for family in families.values() for member in family
     ]
     layers = sorted(table["layer"].unique())
-    figure = Figure(
-        figsize=(1.6 + 0.42 * max(len(layers), 4), 0.9 + 0.24 * max(len(rows), 2)),
-        layout="constrained",
-    )
+    figure = _style.figure(0.7 + 0.2 * max(len(rows), 2))
     ax = figure.subplots()
     if not rows or not layers:
         _layer_panels.empty(ax)

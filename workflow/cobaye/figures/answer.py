@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from cobaye.figures import _forest, _panels, _style
+from cobaye.figures import _forest, _null_counts, _own_lambda, _panels, _style
 from cobaye.figures._lambda_axis import LambdaAxis, order
 from cobaye.tables import rival_names
 
@@ -23,16 +21,9 @@ NAMES = {"answer": {}}
 TABLES = ("shrunk-curves", "class-gains", "class-tests", "null-best-lambda", "compromise")
 OPTIONAL_TABLES = ("rivals",)
 
-# Where a class's own λ lies beside the best overall: name, colour, dashes of the mean.
-_GROUPS: tuple[tuple[str, str, Any], ...] = (
-    ("below", "#d55e00", (0, (4, 1.2))),
-    ("at", "#6f6f6f", "-"),
-    ("above", "#0b62a4", (0, (1.2, 1))),
-)
-_BAR, _CURVE, _SHAPE = "#b9c4cf", _style.INK, "#c9641d"
+_BAR = "#b9c4cf"
 # The ways of the analysis `classes`, which trains nothing: their names in `compromise`.
 _WAYS = {"honest": "val", "shrunk": "shrunk"}
-_MOST_OUTLINES = 500
 
 
 @dataclass(frozen=True)
@@ -43,9 +34,14 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw three panels per configuration."""
     configurations = _panels.configurations(tables["class-tests"])
-    fig, axes = _panels.grid(len(configurations), 3, (7.2, 3.0))
-    for row, configuration in zip(axes, configurations, strict=False):
-        of = {name: _panels.of(table, configuration) for name, table in tables.items()}
+    if not configurations:
+        return _panels.grid(0)[0]
+    parts = [
+        {name: _panels.of(table, configuration) for name, table in tables.items()}
+        for configuration in configurations
+    ]
+    fig, axes = _grid([len(_rivals(of)) for of in parts])
+    for row, configuration, of in zip(axes, configurations, parts, strict=True):
         test = of["class-tests"].iloc[0]
         axis = LambdaAxis(tuple(order(of["shrunk-curves"]["weight_decay"])))
         _curves(row[0], axis, of, test)
@@ -59,9 +55,26 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             textcoords="offset points",
             fontweight="bold",
         )
-    if configurations:
-        fig.legend(handles=_handles(), loc="outside lower center", ncols=4, handlelength=2)
+    fig.legend(handles=_handles(), loc="outside lower center", ncols=4, handlelength=2)
     return fig
+
+
+def _grid(rivals: Sequence[int]) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure and the axes of each configuration: two side by side, one below."""
+    heights = [height for count in rivals for height in (2.2, 0.55 + 0.15 * max(count, 2))]
+    fig = _style.figure(sum(heights) + 0.2 * len(rivals) + 0.5)
+    parts = fig.subfigures(len(heights), height_ratios=heights)
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    return fig, [[*above.subplots(1, 2), below.subplots()] for above, below in pairs]
+
+
+def _rivals(of: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the rows of panel c, from the lowest loss up."""
+    rows = _ways(of["compromise"])
+    if "rivals" in of:
+        trained = _forest.judged(of["rivals"])
+        rows = pd.concat([trained, rows[~rows["way"].isin(trained["rival"])]])
+    return rows.sort_values("loss_difference", kind="stable")
 
 
 def _curves(ax: Axes, axis: LambdaAxis, of: Mapping[str, pd.DataFrame], test: pd.Series) -> None:
@@ -70,25 +83,16 @@ def _curves(ax: Axes, axis: LambdaAxis, of: Mapping[str, pd.DataFrame], test: pd
     seen = curves.pivot(index="class", columns="weight_decay", values="seen")[list(axis.labels)]
     seen = seen.dropna()
     own = of["class-gains"].set_index("class")["shrunk"].loc[seen.index].astype(float)
-    side = np.sign(own.to_numpy() - float(test["best"])) + 1
-    places = axis.positions()
+    side = _own_lambda.sides(own.to_numpy(), float(test["best"]))
     ax.axhline(0, color=_style.INK, linewidth=0.6, zorder=1)
     _panels.mark_best(ax, axis.place(test["best"]))
-    means = []
-    for number, (_, colour, dashes) in enumerate(_GROUPS):
-        rows = seen[side == number].to_numpy()
-        lines = [np.column_stack([places, row]) for row in rows]
-        look = {"color": colour, "linewidth": 0.4, "alpha": min(max(60 / len(seen), 0.12), 0.6)}
-        ax.add_collection(LineCollection(lines, rasterized=len(seen) > _MOST_OUTLINES, **look))
-        if len(rows):
-            means.append(rows.mean(axis=0))
-            ax.plot(places, means[-1], color=colour, linestyle=dashes, linewidth=2.0, zorder=3)
-    ax.set_ylim(*_limits(seen.to_numpy(), np.array(means)))
+    means = _own_lambda.lines(ax, axis.positions(), seen.to_numpy(), side)
+    ax.set_ylim(*_limits(seen.to_numpy(), means))
     ax.set_ylabel("change of test loss (nats)")
     unequal = test["p_between"] <= 1 - test["level"]
     said = "λ acts unequally on classes" if unequal else "no unequal effect is known"
-    ax.set_title(f"a   {said}", loc="left", fontsize=7.5)
-    axis.dress(ax, most=4)
+    ax.set_title(f"a   {said}", loc="left")
+    axis.dress(ax)
 
 
 def _limits(seen: np.ndarray, means: np.ndarray) -> tuple[float, float]:
@@ -104,45 +108,35 @@ def _minima(ax: Axes, axis: LambdaAxis, null: pd.DataFrame, test: pd.Series) -> 
     rows = null[null["split"] == "test"].set_index("weight_decay").loc[list(axis.labels)]
     places = np.arange(len(rows))
     ax.bar(places, rows["observed"], 0.74, color=_BAR, zorder=1)
-    for shift, colour, marker, names in (
-        (-0.16, _CURVE, "D", ("expected", "low", "high")),
-        (0.16, _SHAPE, "s", ("shape_expected", "shape_low", "shape_high")),
-    ):
-        middle, low, high = (rows[name].to_numpy(float) for name in names)
-        ax.vlines(places + shift, low, high, color=colour, linewidth=1.2, zorder=3)
-        ax.plot(places + shift, middle, marker, color=colour, markersize=2.8, zorder=4)
+    _null_counts.draw(ax, rows)
     turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if len(rows) > 5 else {}
-    ax.set_xticks(places, axis.labels, fontsize=6, **turn)
+    ax.set_xticks(places, axis.labels, fontsize=6.5, **turn)
     ax.tick_params(axis="x", length=0)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.set_xlabel("weight decay λ")
     classes = int(rows["classes"].iloc[0])
     ax.set_ylabel(f"classes (of {classes})")
     at_best = rows.loc[test["best"]]
-    said = "their own λ differ by more than noise"
+    said = "own λ differ by more than noise"
     if not at_best["observed"] < at_best["shape_low"]:
-        said = "their own λ: no more than noise"
+        said = "own λ: no more than noise"
         if at_best["observed"] < at_best["low"]:
-            said = "their own λ: noise and amplitude"
-    ax.set_title(f"b   {said}", loc="left", fontsize=7.5)
+            said = "own λ: noise and amplitude"
+    ax.set_title(f"b   {said}", loc="left")
 
 
 def _use(ax: Axes, of: Mapping[str, pd.DataFrame]) -> None:
     """Draw the change of test loss of each rival, and of a λ per class read off the curves."""
-    rows = _ways(of["compromise"])
-    if "rivals" in of:
-        trained = _forest.judged(of["rivals"])
-        rows = pd.concat([trained, rows[~rows["way"].isin(trained["rival"])]])
-    rows = rows.sort_values("loss_difference", kind="stable")
+    rows = _rivals(of)
     _forest.draw(ax, rows, "loss", 1, -1)
     places = np.arange(len(rows))
     names = [rival_names.NAMES.get(name, name) for name in rows["rival"]]
-    ax.set_yticks(places, names, fontsize=6)
+    ax.set_yticks(places, names)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(places) - 0.4, -0.6)
-    ax.xaxis.set_major_locator(MaxNLocator(3))
+    ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel("change of test loss (nats)")
-    ax.set_title("c   beside one λ", loc="left", fontsize=7.5)
+    ax.set_title("c   beside one λ", loc="left")
 
 
 def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
@@ -167,15 +161,9 @@ def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
 
 
 def _handles() -> list[Line2D | Patch]:
-    own = [
-        Line2D([], [], label=f"own λ {name} the best", color=colour, linestyle=dashes, linewidth=2)
-        for name, colour, dashes in _GROUPS
-    ]
-    noise = {"linewidth": 1.2, "markersize": 2.8}
     return [
-        *own,
+        *_own_lambda.handles(),
         _panels.best_handle(),
         Patch(color=_BAR, label="observed"),
-        Line2D([], [], label="noise, one curve", color=_CURVE, marker="D", **noise),
-        Line2D([], [], label="noise, one shape", color=_SHAPE, marker="s", **noise),
+        *_null_counts.handles(),
     ]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cobaye.figures import _class_losses, _lambda_axis, _panels, _style
+from cobaye.figures import _class_losses, _lambda_axis, _null_counts, _panels, _style
 from cobaye.figures._lambda_axis import same
 
 NAMES = {
@@ -24,8 +24,8 @@ NAMES = {
 TABLES = ("classes", "runs", "best-lambda")
 OPTIONAL_TABLES = ("null-best-lambda",)
 
-_BAR = "#a9b8c4"
-_NULL: dict[str, Any] = {"facecolor": "none", "edgecolor": "#c9641d", "hatch": "/////"}
+# Of the best λ, and of others: both light enough for the marks of noise before them.
+_BEST, _BAR = "#7f96a8", "#ccd6de"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the bars from the losses at the last epoch, each the mean over the finite seeds."""
-    fig, rows = _class_losses.rows(tables, options.split, size=(5.6, 2.6))
+    fig, rows = _class_losses.rows(tables, options.split, height=2.2, legend=0.3)
     handles: dict[str, Any] = {}
     for ax, configuration, axis, best, classes in rows:
         labels = axis.labels
@@ -47,28 +47,26 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         alone = np.array([_class_losses.counts(one) for one in seeds])
         counts = _class_losses.counts(losses).to_numpy()
         tops, room = np.max([counts, *alone], axis=0), 0.0
-        null = _null(tables, configuration, options.split, labels)
-        if null is not None:
-            low, high = (null[f"shape_{end}"].to_numpy(float) for end in ("low", "high"))
-            # A band well above a bar leaves room for the share right above the bar.
-            near = low < tops + 0.15 * np.nanmax([*tops, *high])
-            tops, room = (
-                np.where(near, np.fmax(tops, high), tops),
-                np.nanmax([high, null["expected"]]),
-            )
+        if (null := _null(tables, configuration, options.split, labels)) is not None:
+            bands = null[["high", "shape_high"]].to_numpy(float).max(axis=1)
+            # Marks well above a bar leave room for the share right above the bar.
+            near = null[["low", "shape_low"]].to_numpy(float).min(axis=1) < 1.2 * tops + 0.5
+            tops, room = np.where(near, np.fmax(tops, bands), tops), np.nanmax(bands)
         _bars(ax, counts, tops, [same(label, best) for label in labels])
         ax.set_ylim(0, max(*tops, room, 1) * 1.15)
         _name(ax, labels, best)
+        _panels.title(ax, _said(counts, labels, best, null), configuration, len(rows) > 1)
         if best is not None:
-            handles["best"] = Patch(facecolor=_style.INK, label="best λ overall (on val)")
+            handles["best"] = Patch(facecolor=_BEST, label="best λ (on val)")
         if len(alone) > 1:
             handles["seed"] = _seeds(ax, alone)
         if null is not None:
-            handles["null"], handles["curve"] = _band(ax, null), _expected(ax, null)
+            _null_counts.draw(ax, null)
+            handles |= {one.get_label(): one for one in _null_counts.handles()}
         if len(crosses := np.flatnonzero(losses.isna().all(axis=0))):
             ax.plot(crosses, 0 * crosses, color=_style.INK, clip_on=False, **_panels.DIVERGED)
             handles["diverged"] = _panels.diverged_handle()
-        ax.set_ylabel(f"number of classes with\ntheir lowest loss on {options.split}")
+        ax.set_ylabel(f"classes with their lowest\nloss on {options.split}")
     if handles:
         below = {"loc": "outside lower center", "ncols": len(handles), "handlelength": 1.2}
         _panels.legend(fig, list(handles.values()), **below)
@@ -81,11 +79,7 @@ def _null(
     split: str,
     labels: Sequence[str],
 ) -> pd.DataFrame | None:
-    """Return the counts expected from noise alone, or None if the study has no such table.
-
-    Columns: expected, of classes with one curve; shape_expected, shape_low, shape_high, of classes
-    with curves of one shape.
-    """
+    """Return the counts by noise alone, a row per λ, or None if the study has no such table."""
     if "null-best-lambda" not in tables:
         return None
     rows = _panels.of(tables["null-best-lambda"], configuration)
@@ -95,28 +89,23 @@ def _null(
     return rows.reindex(list(labels))
 
 
-def _band(ax: Axes, null: pd.DataFrame) -> Patch:
-    """Draw the counts expected of curves of one shape, and their band; return the legend entry."""
-    places = np.arange(len(null))
-    low, high = null["shape_low"].to_numpy(float), null["shape_high"].to_numpy(float)
-    ax.bar(places, high - low, 0.5, bottom=low, linewidth=0.6, zorder=3, **_NULL)
-    middle = null["shape_expected"].to_numpy(float)
-    ax.hlines(middle, places - 0.36, places + 0.36, color=_NULL["edgecolor"], zorder=4, lw=1.4)
-    label = "noise, classes of one shape:\nexpected, and band"
-    return Patch(linewidth=0.6, label=label, **_NULL)
-
-
-def _expected(ax: Axes, null: pd.DataFrame) -> Line2D:
-    """Draw the counts expected of classes with one curve; return the legend entry."""
-    style = {"marker": "D", "markersize": 3.5, "color": "white", "linestyle": "none"}
-    style |= {"markeredgecolor": _style.INK, "markeredgewidth": 0.8}
-    ax.plot(np.arange(len(null)), null["expected"], zorder=5, **style)
-    return Line2D([], [], label="noise, classes of one curve:\nexpected", **style)
+def _said(
+    counts: np.ndarray, labels: Sequence[str], best: str | None, null: pd.DataFrame | None
+) -> str:
+    """Return how many classes are at the best λ, and how many would be by noise, in words."""
+    at = [place for place, label in enumerate(labels) if same(label, best)]
+    if not at or len(labels) == 1:
+        return ""
+    said = f"{counts[at[0]]} of {counts.sum()} classes at the best λ, {best}"
+    if null is None or pd.isna(null["shape_low"].iloc[at[0]]):
+        return said
+    low, high = (f"{null[f'shape_{end}'].iloc[at[0]]:.0f}" for end in ("low", "high"))
+    return f"{said}; {low} to {high} by noise" if low != high else f"{said}; {low} by noise"
 
 
 def _bars(ax: Axes, counts: np.ndarray, tops: np.ndarray, chosen: Sequence[bool]) -> None:
     """Draw the bars, and above each the share of all classes."""
-    colours = [_style.INK if is_best else _BAR for is_best in chosen]
+    colours = [_BEST if is_best else _BAR for is_best in chosen]
     ax.bar(range(len(counts)), counts, 0.72, color=colours, edgecolor=_style.INK, linewidth=0.5)
     for place in np.flatnonzero(counts):
         percent = 100 * counts[place] / counts.sum()

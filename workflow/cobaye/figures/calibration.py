@@ -32,12 +32,16 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of two panels per configuration: calibration error left, temperature right."""
     table = tables["calibration"]
     configurations = _panels.configurations(table)
-    fig, axes = _panels.grid(len(configurations), 2, size=(8.2, 2.9))
+    fig, axes = _panels.grid(len(configurations), 2, 2.2, legend=0.4)
     for row, configuration in zip(axes, configurations, strict=False):
         rows = _panels.of(table, configuration)
         best = rows["best"].iloc[0]
         axis = _lambda_axis.LambdaAxis(tuple(rows["weight_decay"]))
-        _panels.title(row[0], configuration, best)
+        at_best = rows[rows["weight_decay"] == best].iloc[0]
+        errors = (100 * at_best[column] for column in ("ece", "scaled_ece"))
+        said = "at the best λ {:.1f} points; after T, {:.1f}".format(*errors)
+        _panels.title(row[0], said, configuration, len(axes) > 1)
+        _panels.title(row[1], f"at the best λ T = {at_best['temperature']:.2f}")
         _errors(row[0], axis, rows)
         _temperatures(row[1], axis, rows)
         for ax in row:
@@ -46,11 +50,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     if configurations:
         handles = [
             Line2D([], [], label="as trained", **_RAW),
-            Line2D([], [], label="after one temperature", **_SCALED),
+            Line2D([], [], label="after one temperature T", **_SCALED),
             Line2D([], [], label="by chance, if calibrated", **_CHANCE),
             _panels.best_handle(),
         ]
-        _panels.legend(fig, handles, loc="outside lower center", ncols=4)
+        _panels.legend(fig, handles, loc="outside lower center", ncols=2)
     return fig
 
 

@@ -34,33 +34,35 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw standard deviations left, split-half reliability right."""
     table = tables["class-inference"]
     configurations = _panels.configurations(table)
-    fig, axes = _panels.grid(len(configurations), 2, size=(8.2, 2.8))
+    fig, axes = _panels.grid(len(configurations), 2, 2.2, legend=0.3)
     for row, configuration in zip(axes, configurations, strict=False):
         effects, test = (
             _panels.of(table, configuration),
             _panels.of(tables["class-tests"], configuration).iloc[0],
         )
         axis = _lambda_axis.LambdaAxis(tuple(effects["weight_decay"]))
-        _panels.title(
-            row[0],
-            configuration,
-            test["best"],
-            f"no variance between classes: p = {test['p_between']:.2g}",
-        )
+        _panels.title(row[0], _said(test), configuration, len(axes) > 1)
         _deviations(row[0], axis, effects, options.log)
         _reliability(row[1], axis, effects, test)
         for ax in row:
             _panels.mark_best(ax, axis.place(test["best"]))
             axis.dress(ax)
     if configurations:
-        _panels.legend(fig, _handles(), loc="outside lower center", ncols=4)
+        _panels.legend(fig, _handles(), loc="outside lower center", ncols=3)
     return fig
+
+
+def _said(test: pd.Series) -> str:
+    """Return whether the effect of λ is known to differ between classes, in words."""
+    if not test["p_between"] <= 1 - test["level"]:
+        return f"no unequal effect is known: p = {test['p_between']:.2g}"
+    return f"λ acts unequally on classes: p = {test['p_between']:.2g}"
 
 
 def _handles() -> list[Line2D]:
     return [
-        Line2D([], [], label="between classes, noise taken off", **_BETWEEN),
-        Line2D([], [], label="sampling noise of a class's mean", **_NOISE),
+        Line2D([], [], label="between classes, less noise", **_BETWEEN),
+        Line2D([], [], label="noise of a class's mean", **_NOISE),
         _panels.best_handle(),
     ]
 
@@ -73,7 +75,7 @@ def _deviations(ax: Axes, axis: _lambda_axis.LambdaAxis, effects: pd.DataFrame, 
     ax.plot(places, effects["noise_sd"], zorder=3, **_NOISE)
     if log:
         ax.set_yscale("log", nonpositive="mask")
-    ax.set_ylabel("sd of the difference in\ntest loss from the best λ (nats)")
+    ax.set_ylabel("sd of the change of test\nloss from the best λ (nats)")
 
 
 def _reliability(
@@ -87,7 +89,8 @@ def _reliability(
         ax.fill_between(places[known], *ends, color=_style.INK, alpha=0.15, linewidth=0)
     ax.axhline(0, color=_style.GREY, linewidth=0.6)
     ax.set_ylim(min(0, np.nanmin([0, *effects["reliability_low"]])) - 0.05, 1.05)
-    ax.set_ylabel("split-half reliability\nof a class's difference")
+    ax.set_ylabel("split-half reliability\nof a class's change")
     if np.isfinite(test["kappa"]):
         ends = f"{test['kappa_low']:.2f} to {test['kappa_high']:.2f}"
-        ax.set_title(f"of a class's best λ: κ = {test['kappa']:.2f} ({ends})", loc="left")
+        said = f"κ of best λ: {test['kappa']:.2f} ({ends})"
+        ax.set_title(said.replace("-", "−"), loc="left")

@@ -1,4 +1,4 @@
-"""The loss of every class against λ, with mean and spread (S0, figs. 5.1b and 5.2b)."""
+"""The loss of every class against λ, coloured by its own λ (S0, figs. 5.1b and 5.2b)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,24 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from cobaye.figures import _class_losses, _panels, _style
+from cobaye.figures import _class_losses, _log_axis, _own_lambda, _panels, _style
 
 NAMES = {
     "class-loss-train": {"split": "train"},
     "class-loss-val": {"split": "val"},
     "class-loss-test": {"split": "test"},
 }
-TABLES = ("classes", "runs", "best-lambda", "baseline")
+TABLES = ("classes", "runs", "best-lambda", "best-lambda-per-class", "baseline")
 
-_MOST_OUTLINES = 500
-_EACH: dict[str, Any] = {"color": _style.GREY, "linewidth": 0.4}
-_MEAN: dict[str, Any] = {"color": _style.INK, "linewidth": 1.8, "marker": "o", "markersize": 3.5}
-_SPREAD: dict[str, Any] = {"color": _style.INK, "linewidth": 1.2, "linestyle": (0, (1, 1.4))}
-_LARGEST: dict[str, Any] = {
-    "color": "#0b62a4",
-    "linewidth": 1.5,
-    "linestyle": (0, (5, 1.5)),
-    "marker": "s",
-    "markersize": 3.2,
-}
+# Width of the legends, right of the panels, in inches.
+_BESIDE = 2.1
+_MEAN: dict[str, Any] = {"color": _style.INK, "linewidth": 1.6, "marker": "o", "markersize": 3}
+# The classes between these quantiles are the central two thirds.
+_ENDS = (1 / 6, 5 / 6)
 
 
 @dataclass(frozen=True)
@@ -45,51 +39,53 @@ class Options:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the losses at the last epoch, each the mean over the finite seeds."""
-    fig, rows = _class_losses.rows(tables, options.split, size=(7.0, 3.2))
+    fig, rows = _class_losses.rows(tables, options.split, height=2.7)
     for ax, configuration, axis, best, classes in rows:
         losses = _class_losses.class_losses(classes, axis.labels)
         _panels.mark_best(ax, axis.place(best))
-        handles = _lines(ax, axis.positions(), losses)
-        if best is not None:
+        own = _panels.of(tables["best-lambda-per-class"], configuration)
+        own = own.set_index("class")["weight_decay"].astype(float).reindex(losses.index)
+        handles = _lines(ax, axis.positions(), losses, own, best)
+        if best is not None and len(axis.labels) > 1:
             handles.append(_panels.best_handle())
-        handles += _panels.mark_baseline(ax, _panels.baseline(tables, options.split, "loss"))
+        level = _panels.baseline(tables, options.split, "loss")
+        handles += _panels.mark_baseline(
+            ax, level, "the backbone's own last\nlayer, mean of all images"
+        )
         lost = losses.isna().all(axis=0).to_numpy()
         handles += _panels.mark_diverged(ax, axis.positions()[lost])
-        axis.dress(ax)
+        axis.dress(ax, _BESIDE)
         words = _panels.loss_words(tables, configuration)
         ax.set_ylabel(f"mean {words['loss']} on {options.split}{words['unit']}")
+        lowest = losses.mean().idxmin() if losses.notna().any(axis=None) else None
+        said = f"the mean is lowest at λ = {lowest}" if lowest and len(axis.labels) > 1 else ""
+        _panels.title(ax, said, configuration, len(rows) > 1)
         _panels.legend(ax, handles)
     return fig
 
 
-def _lines(ax: Axes, places: np.ndarray, losses: pd.DataFrame) -> list[Line2D]:
-    """Draw every class and the summaries; return their legend entries."""
+def _lines(
+    ax: Axes, places: np.ndarray, losses: pd.DataFrame, own: pd.Series, best: str | None
+) -> list[Line2D | Patch]:
+    """Draw every class, coloured by its own λ, and the summaries; return their legend entries."""
     values = losses.to_numpy(float)
     known = np.isfinite(values).any(axis=0)
     if not known.any():
         return []
     values, places = values[:, known], places[known]
-    lines = [np.column_stack([places, row]) for row in values]
-    alpha = min(
-        max(80 / len(lines), 0.12), 0.5
-    )  # so that a thousand lines still show where most are
-    # Thousands of outlines make an SVG of megabytes, and show no more than a picture does.
-    picture = len(lines) > _MOST_OUTLINES
-    ax.add_collection(LineCollection(lines, alpha=alpha, rasterized=picture, **_EACH))
     if len(places) == 1:  # a line of one point does not show
-        ax.plot(np.repeat(places, len(values)), values[:, 0], "_", markersize=12, **_EACH)
-    mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
-    ax.plot(places, mean, zorder=4, **_MEAN)
-    for bound in (mean - spread, mean + spread):
-        ax.plot(places, bound, zorder=3, **_SPREAD)
-    handles = [
-        Line2D([], [], label=f"each of {len(values)} classes", **_EACH),
-        Line2D([], [], label="mean of all classes", **_MEAN),
-        Line2D([], [], label="mean ± standard deviation\nacross classes", **_SPREAD),
+        look = {"color": _style.GREY, "linewidth": 0.4, "markersize": 12}
+        ax.plot(np.repeat(places, len(values)), values[:, 0], "_", **look)
+    side = _own_lambda.sides(own.to_numpy(float), np.nan if best is None else float(best))
+    _own_lambda.lines(ax, places, values, side)
+    low, high = np.nanquantile(values, _ENDS, axis=0)
+    ax.fill_between(places, low, high, color=_style.INK, alpha=0.12, linewidth=0, zorder=0.4)
+    ax.plot(places, np.nanmean(values, axis=0), zorder=4, **_MEAN)
+    ax.set_yscale("log")
+    _log_axis.ticks(ax)
+    counts = [int((side == number).sum()) for number in range(len(_own_lambda.GROUPS))]
+    return [
+        Line2D([], [], label="mean of all classes,\neach counted once", **_MEAN),
+        Patch(color=_style.INK, alpha=0.12, linewidth=0, label="central two thirds"),
+        *_own_lambda.handles(counts if len(losses.columns) > 1 else [0, 0, 0]),
     ]
-    lowest = _class_losses.lowest(losses)
-    largest = lowest.value_counts().reindex(losses.columns[::-1]).idxmax()
-    group = losses.loc[lowest.index[lowest == largest]].to_numpy(float)[:, known]
-    ax.plot(places, np.nanmean(group, axis=0), zorder=5, **_LARGEST)
-    name = f"mean of the {len(group)} classes with their\nlowest loss at {largest} (largest group)"
-    return [*handles, Line2D([], [], label=name, **_LARGEST)]

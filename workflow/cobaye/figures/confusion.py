@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +22,11 @@ TABLES = ("confusion", "classes", "best-lambda")
 SPLITS = ("test",)
 
 _CLASSES = 101  # the window of the whole figure in S0: where there are fewer, windows shrink alike
-_MOST_NAMES = 60
-_MATRIX = 4.6  # width in inches, about
+_FEW = 50  # with fewer, all are shown
+_MOST_NUMBERS = 12
+_COLUMNS = 3
+_MATRIX = 3.9  # width in inches, about
+_SIZE, _LINE = 6, 7.5  # of a class's name, in points
 _TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -43,7 +47,12 @@ class Options:
 
 
 def window(first: int, last: int, count: int) -> range:
-    """Return the classes to show; a window that ends past the ``count`` classes is scaled down."""
+    """Return the classes to show; of fewer than 50 all are shown.
+
+    A window that ends past the ``count`` classes is scaled down.
+    """
+    if count < _FEW:
+        return range(count)
     if last >= count:
         first, last = first * count // _CLASSES, min(last * count // _CLASSES, count - 1)
     if first > 0 and last - first < 2:
@@ -70,39 +79,71 @@ def rates(confusion: pd.DataFrame, shown: range) -> np.ndarray:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw one matrix per row of panels, all with one scale of grey."""
+    """Draw one matrix per configuration, all with one scale of grey."""
     confusion = tables["confusion"]
     configurations = _panels.configurations(confusion)
     names = tables["classes"].drop_duplicates("class").set_index("class")["name"].to_dict()
     shown = window(options.first, options.last, 1 + max(names, default=0))
-    fig, axes = _panels.grid(len(configurations), size=(6.6, 5.8))
-    for ax, configuration in zip(axes[:, 0], configurations, strict=False):
-        _panels.title(ax, configuration, _panels.best(tables, configuration))
+    columns = min(len(configurations), _COLUMNS) or 1
+    lines = -(-len(configurations) // columns)
+    fig, axes = _panels.grid(lines, columns, _MATRIX / columns + 0.7, legend=0.2)
+    for ax in axes.flat[len(configurations) :]:
+        ax.set_axis_off()
+    for ax, configuration in zip(axes.flat, configurations, strict=False):
+        counts = _panels.of(confusion, configuration)
+        matrix = rates(counts, shown)
         image = ax.imshow(
-            rates(_panels.of(confusion, configuration), shown),
+            matrix,
             cmap="Greys",
             norm=PowerNorm(0.5, 0, 1),
             extent=(shown[0] - 0.5, shown[-1] + 0.5, shown[-1] + 0.5, shown[0] - 0.5),
             interpolation="nearest",
         )
-        bar = fig.colorbar(image, ax=ax, shrink=0.6, ticks=_TICKS, format="{x:g}")
-        bar.set_label("share of the true class (square-root scale)")
-        _ticks(ax, shown, names if options.class_names else {})
+        if len(shown) <= _MOST_NUMBERS:
+            _numbers(ax, matrix, shown)
+        _ticks(ax, shown, names if options.class_names else {}, columns)
         ax.set(xlabel="predicted class", ylabel="true class")
+        said = _said(counts, shown, names) if columns == 1 else ""
+        _panels.title(ax, said, configuration, len(configurations) > 1)
+    if configurations:
+        bar = fig.colorbar(image, ax=axes, shrink=0.6, ticks=_TICKS, format="{x:g}")
+        bar.set_label("share of the true class (square-root scale)")
     return fig
 
 
-def _ticks(ax: Axes, shown: Sequence[int], names: Mapping[int, object]) -> None:
-    """Name the classes where there is room for it, else number some of them."""
+def _said(counts: pd.DataFrame, shown: range, names: Mapping[int, object]) -> str:
+    """Return the most frequent confusion of two of the classes shown, in words."""
+    wrong = counts[counts["label"] != counts["predicted"]]
+    wrong = wrong[wrong["label"].isin(shown) & wrong["predicted"].isin(shown)]
+    if wrong.empty:
+        return "no image is taken for another class shown"
+    most = wrong.loc[wrong["n"].idxmax()]
+    of = counts.loc[counts["label"] == most["label"], "n"].sum()
+    true, taken = (
+        _style.class_name(names.get(most[key], ""), most[key], limit=18)
+        for key in ("label", "predicted")
+    )
+    return f"most frequent: {most['n']} of {of} images of “{true}” are taken for “{taken}”"
+
+
+def _numbers(ax: Axes, matrix: np.ndarray, shown: Sequence[int]) -> None:
+    """Write the shares in %, where they are not 0."""
+    for (row, column), share in np.ndenumerate(matrix):
+        if np.isfinite(share) and round(100 * share):
+            ink = "white" if share > 0.3 else _style.INK
+            middle = {"ha": "center", "va": "center", "fontsize": 6, "color": ink}
+            ax.text(shown[column], shown[row], f"{100 * share:.0f}", **middle)
+
+
+def _ticks(ax: Axes, shown: Sequence[int], names: Mapping[int, object], columns: int) -> None:
+    """Name as many of the classes as there is room for, or number them."""
     ax.spines[:].set_visible(True)
-    if len(shown) > _MOST_NAMES or not names:
-        ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.yaxis.get_major_locator().set_params(integer=True)
-        return
-    texts = [_style.class_name(names.get(one, ""), one, limit=18) for one in shown]
-    size = 7 if len(shown) <= 26 else 5
-    room = 72 * _MATRIX / len(shown)
-    turn = 0 if max(map(len, texts)) * 0.65 * size <= room else 90
-    ax.set_xticks(shown, texts, fontsize=size, rotation=turn)
-    ax.set_yticks(shown, texts, fontsize=size)
+    room = 72 * _MATRIX / columns / len(shown)
+    every = shown[:: math.ceil(_LINE / room)]
+    texts = [
+        _style.class_name(names[one], one, limit=18) if one in names else str(one) for one in every
+    ]
+    turn = 0 if max(map(len, texts)) * 0.65 * _SIZE <= room * len(shown) / len(every) else 90
+    ax.set_xticks(every, texts, fontsize=_SIZE, rotation=turn)
+    ax.set_yticks(every, texts, fontsize=_SIZE)
     ax.tick_params(length=1.5, pad=2)

@@ -47,7 +47,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     by_title = maps(table) if len(table) else {}
     columns = min(len(by_title), 3) or 1
     lines = -(-len(by_title) // columns)
-    fig, axes = _panels.grid(lines, columns, (max(3.3 * columns, 4.2), 3.1))
+    fig, axes = _panels.grid(lines, columns, min(4.8 / columns + 0.5, 2.6))
     for ax in axes.flat[len(by_title) :]:
         ax.set_axis_off()
     depths = {title: title.split(":")[0] for title in by_title}
@@ -64,7 +64,7 @@ def _map(ax: Axes, title: str, values: pd.DataFrame, limits: tuple[float, float]
     for (row, column), value in np.ndenumerate(values.to_numpy()):
         if np.isfinite(value):
             bright = value > low + 0.6 * (high - low)
-            style = {"color": "black" if bright else "white", "fontsize": 5.5}
+            style = {"color": "black" if bright else "white", "fontsize": 6}
             ax.text(column, row, f"{value:.1f}", ha="center", va="center", **style)
     ax.set_title(title, loc="left")
     ax.set_xticks(range(values.shape[1]), map(_grid_words.text, values.columns))

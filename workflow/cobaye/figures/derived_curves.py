@@ -26,7 +26,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a panel per run, three in a row."""
     table = tables["derived"]
     columns = min(len(table), 3) or 1
-    fig, axes = _panels.grid(-(-len(table) // columns), columns, (max(2.3 * columns, 4.5), 2.2))
+    fig, axes = _panels.grid(-(-len(table) // columns), columns, 1.9, legend=0.3)
     frames = tables["derived-history"], tables["derived-metrics"]
     varied = _grid_words.hyperparameters(table)
     crosses = [
@@ -36,6 +36,6 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     for ax in axes.flat[len(table) :]:
         ax.set_axis_off()
     for line in axes:
-        line[0].set_ylabel("mean loss")
+        line[0].set_ylabel("mean loss (nats)")
     legend(fig, any(crosses))
     return fig

@@ -61,15 +61,15 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     if not len(table):
         return _panels.grid(0)[0]
     heads, cells = rows(table, options)
-    size = (1.05 * len(heads) + 0.6, 0.21 * (len(cells) + 1) + 0.5)
-    fig, axes = _panels.grid(1, 1, size)
-    ax = axes[0, 0]
+    fig, axes = _panels.grid(1, 1, 0.18 * (len(cells) + 1) + 0.5)
+    ax, size = axes[0, 0], 7 if len(heads) <= 7 else 6
     ax.set_axis_off()
     ax.set(xlim=(0, len(heads)), ylim=(-len(cells) - 0.2, 1.4))
     for column, head in enumerate(heads):
-        ax.text(column + 0.5, 0.25, head, ha="center", va="bottom", fontweight="bold")
+        ax.text(column + 0.5, 0.25, head, ha="center", va="bottom", fontsize=size)
         for row, texts in enumerate(cells):
             colour = _style.INK if row <= options.best else _style.ACCENT
-            ax.text(column + 0.5, -row - 0.5, texts[column], ha="center", va="center", color=colour)
+            look = {"ha": "center", "va": "center", "color": colour, "fontsize": size}
+            ax.text(column + 0.5, -row - 0.5, texts[column], **look)
     ax.axhline(0, color=_style.INK, linewidth=0.8)
     return fig

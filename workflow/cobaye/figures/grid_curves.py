@@ -15,6 +15,7 @@ NAMES = {"grid-curves": {}}
 TABLES = ("grid", "history", "metrics")
 # Scores of held-out images by epoch: it needs checkpoints between the first and the last.
 BY_EPOCH = True
+_COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -44,21 +45,21 @@ def chosen(table: pd.DataFrame, options: Options) -> dict[str, pd.DataFrame]:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a panel per trial, a row of panels per part."""
+    """Draw a panel per trial: the best, then those in the middle, then the worst."""
     table = tables["grid"]
     parts = {} if table.empty else chosen(table, options)
     parts = {name: rows for name, rows in parts.items() if len(rows)}
-    columns = max((len(rows) for rows in parts.values()), default=1)
-    fig, axes = _panels.grid(len(parts), columns, (max(2.1 * columns, 4.5), 2.2))
-    crosses = False
-    for line, (part, rows) in zip(axes, parts.items(), strict=False):
-        for ax, (_, row) in zip(line, rows.iterrows(), strict=False):
-            crosses |= panel(
-                ax, row, tables["history"], tables["metrics"], _grid_words.varied(table)
-            )
-        for ax in line[len(rows) :]:
-            ax.set_axis_off()
-        line[0].set_ylabel(f"{part}\nmean loss")
-    if parts:
+    shown = [(part, row) for part, rows in parts.items() for _, row in rows.iterrows()]
+    columns = min(len(shown), _COLUMNS) or 1
+    fig, axes = _panels.grid(-(-len(shown) // columns), columns, 1.75, legend=0.3)
+    crosses, varied = False, _grid_words.varied(table) if shown else []
+    for ax, (part, row) in zip(axes.flat, shown, strict=False):
+        crosses |= panel(ax, row, tables["history"], tables["metrics"], varied)
+        ax.set_title(f"{part}: {ax.get_title('left')}", loc="left", fontsize=7)
+    for ax in axes.flat[len(shown) :]:
+        ax.set_axis_off()
+    for line in axes if shown else ():
+        line[0].set_ylabel("mean loss (nats)")
+    if shown:
         legend(fig, crosses)
     return fig

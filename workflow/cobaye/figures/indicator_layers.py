@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from cobaye.figures import _layer_panels
+from cobaye.figures import _layer_panels, _style
 from cobaye.figures._indicator_names import WORDS
 
 NAMES = {"indicator-layers": {}}
@@ -30,10 +30,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     square = ranks.pivot_table(index="indicator", columns="layer", values="spearman", dropna=False)
     square = square.reindex(columns=columns)
     square = square.reindex([name for name in WORDS if name in square.index])
-    figure = Figure(
-        figsize=(2.4 + 0.4 * max(len(columns), 4), 0.9 + 0.3 * max(len(square), 2)),
-        layout="constrained",
-    )
+    figure = _style.figure(0.8 + 0.24 * max(len(square), 2))
     ax = figure.subplots()
     if not square.notna().any(axis=None):
         _layer_panels.empty(ax)

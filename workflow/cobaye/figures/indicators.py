@@ -11,12 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _families, _layer_panels, _panels
+from cobaye.figures import _families, _layer_panels, _style
 from cobaye.figures._indicator_names import WORDS
 
 NAMES = {"indicators": {}}
 TABLES = ("indicators", "indicator-ranks", "runs")
-COLUMNS = 4
+COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     )
     shown = [name for name in WORDS if values.loc[values["indicator"] == name, "value"].count()]
     rows = max(math.ceil(len(shown) / COLUMNS), 1)
-    figure = Figure(figsize=(8.4, 0.3 + 1.75 * rows), layout="constrained")
+    figure = _style.figure(0.7 + 1.6 * rows)
     axes = figure.subplots(rows, COLUMNS, squeeze=False, sharey=True)
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()
@@ -56,7 +56,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (%)")
     handles = [Line2D([], [], label=member.label, **_dot(member)) for member in members]
-    _panels.legend(figure, handles)
+    _layer_panels.below(figure, handles, 4)
     return figure
 
 

@@ -16,8 +16,8 @@ from cobaye.figures import _families, _layer_panels
 NAMES = {"svcca": {"value": "svcca"}, "layer-information": {"value": "pair_information"}}
 TABLES = ("layer-similarity", "runs")
 TITLES = {
-    "svcca": "mean canonical correlation, less that of shuffled images",
-    "pair_information": "normalised mutual information, a neuron of each layer",
+    "svcca": "mean canonical correlation,\nless that of shuffled images",
+    "pair_information": "normalised mutual information,\na neuron of each layer",
 }
 
 
@@ -42,8 +42,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         [(member.label, member.rows(trained)) for member in family] for family in families.values()
     ]
     if len(untrained):
-        maps.insert(0, _layer_panels.networks(untrained))
-    figure, axes = _layer_panels.by_member(maps, (1.9, 1.95), (1.4, 0.3))
+        before = _layer_panels.networks(untrained)
+        maps = [before + maps[0], *maps[1:]] if maps else [before]
+    figure, axes = _layer_panels.by_member(maps, 1.6, 0.3)
     if not maps:
         return figure
     off_diagonal = table.loc[table["layer"] != table["other"], "shown"].dropna()

@@ -43,25 +43,33 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a row of two panels per configuration: in nats left, in shares right."""
     table = tables["measures"]
     configurations = _panels.configurations(table)
-    fig, axes = _panels.grid(len(configurations), 2, size=(8.2, 2.9))
+    fig, axes = _panels.grid(len(configurations), 2, 2.2, legend=0.4)
     for row, configuration in zip(axes, configurations, strict=False):
         effects = _panels.of(table, configuration)
         best = effects["best"].iloc[0]
         axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(effects["weight_decay"])))
         unit = _panels.loss_words(tables, configuration)["unit"]
-        _panels.title(row[0], configuration, best)
         differences = (f"test loss{unit}", "test score or error")
         for ax, names, of in zip(row, _PANELS, differences, strict=True):
             _panel(ax, axis, effects, names, options.log)
             _panels.mark_best(ax, axis.place(best))
-            ax.set_ylabel(f"sd between classes of the\ndifference in {of}")
+            ax.set_ylabel(f"sd of the change of\n{of}")
             axis.dress(ax)
+            ax.set_title(_said(effects, names), loc="left")
+        _panels.title(row[0], row[0].get_title("left"), configuration, len(axes) > 1)
     if configurations:
         handles = [
             Line2D([], [], label=label, **_look(name)) for name, (label, _) in _LOOKS.items()
         ]
-        _panels.legend(fig, [*handles, _panels.best_handle()], loc="outside lower center", ncols=5)
+        _panels.legend(fig, [*handles, _panels.best_handle()], loc="outside lower center", ncols=3)
     return fig
+
+
+def _said(effects: pd.DataFrame, names: tuple[str, ...]) -> str:
+    """Return the standard deviations at the smallest λ, in words."""
+    label = _lambda_axis.order(effects["weight_decay"])[0]
+    at = effects[effects["weight_decay"] == label].set_index("measure")["between_sd"]
+    return f"at λ = {label}: " + ", ".join(f"{at[name]:.2g}" for name in names if name in at)
 
 
 def _look(name: str) -> dict[str, Any]:

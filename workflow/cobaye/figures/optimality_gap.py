@@ -38,7 +38,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     table = tables["optimality-gap"]
     table = table[table["weight_decay"].isin(_lambda_axis.order(table["weight_decay"]))]
     configurations = _panels.configurations(table)
-    fig, axes = _panels.grid(len(configurations), len(_QUANTITIES), (7.2, 3.0))
+    fig, axes = _panels.grid(len(configurations), len(_QUANTITIES), 2.5, legend=0.3)
     for row, configuration in zip(axes, configurations, strict=False):
         runs = _panels.of(table, configuration)
         axis = _lambda_axis.LambdaAxis(tuple(_lambda_axis.order(runs["weight_decay"])))
@@ -46,7 +46,13 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for ax, quantity in zip(row, _QUANTITIES, strict=True):
             _draw(ax, runs, axis, *quantity)
             _mark_shrinkage(ax, axis, shrinkage.to_numpy(float))
-        _panels.title(row[0], configuration, note=f"against {runs['exact'].iloc[0]}")
+        row[0].annotate(
+            f"{configuration.model} · {configuration.optimizer} against {runs['exact'].iloc[0]}",
+            (0, 1),
+            (0, 34),
+            xycoords="axes fraction",
+            textcoords="offset points",
+        )
     if configurations:
         handles = [
             Line2D(

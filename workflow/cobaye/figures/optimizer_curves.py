@@ -32,7 +32,7 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw train above the held-out split, accuracy left of loss."""
     configurations = _panels.configurations(tables["runs"])
-    fig, axes = _panels.grid(2 * bool(configurations), 2, size=(7.6, 2.3))
+    fig, axes = _panels.grid(2 * bool(configurations), 2, 1.8, legend=0.8)
     if not configurations:
         return fig
     history, metrics = (

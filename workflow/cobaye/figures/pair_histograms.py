@@ -22,7 +22,7 @@ TABLES = ("pair-histograms", "activations", "runs")
 MEANS = {
     "pair_information": ("mean", {"color": "#1a1a1a", "linewidth": 1.1}),
     "pair_information_below_one": (
-        "without\npairs at 1",
+        "mean without pairs at 1",
         {"color": "#b5311f", "linewidth": 1.1, "linestyle": (0, (2, 1.2))},
     ),
 }
@@ -57,5 +57,6 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             figure, "normalised mutual information of a pair", "layer: share of its pairs (%)"
         )
         handles = [Line2D([], [], label=label, **line) for label, line in MEANS.values()]
-        figure.legend(handles=handles, loc="upper right", alignment="left")
+        where = {"loc": "upper right", "ncols": 2, "borderaxespad": 0.1}
+        figure.legend(handles=handles, **where)
     return figure

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from cobaye.figures import _families, _layer_panels, _panels
+from cobaye.figures import _families, _layer_panels
 
 NAMES = {"pathological-pairs": {}}
 TABLES = ("activations", "runs")
@@ -41,17 +41,17 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         families,
         "share (%)",
         lambda ax, member: _panel(ax, member.rows(trained)),
-        (2.0, 1.5),
-        (1.9, 0.4),
+        1.35,
+        0.9,
     )
     if not families:
         return figure
     handles = [
         Line2D([], [], label="neurons that never change", **NEURONS),
-        Line2D([], [], label="its square: pairs of\nsuch, if drawn alike", **EXPECTED),
+        Line2D([], [], label="its square: pairs, if alike", **EXPECTED),
         *(Patch(facecolor=grey, hatch=hatch, label=name) for _, name, grey, hatch in PARTS),
     ]
-    _panels.legend(figure, handles)
+    _layer_panels.below(figure, handles, 3)
     return figure
 
 

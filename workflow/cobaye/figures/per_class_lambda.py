@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
-from cobaye.figures import _panels, _style
+from cobaye.figures import _lambda_axis, _panels, _style
 
 NAMES = {"per-class-lambda": {}}
 TABLES = ("per-class-lambda",)
@@ -21,10 +21,11 @@ OPTIONAL_TABLES = ("rivals",)
 
 # Column, axis title, factor.
 _TRAITS = (
-    ("n_train", "training images of the class", 1),
-    ("accuracy", "test accuracy at the best λ (%)", 100),
-    ("weight_norm", "norm of its weights at the best λ", 1),
+    ("n_train", "its training images", 1),
+    ("accuracy", "its test accuracy (%)", 100),
+    ("weight_norm", "norm of its weights", 1),
 )
+_GAP = 0.12  # between λ = 0 and the others, as a share of theirs
 
 
 @dataclass(frozen=True)
@@ -52,31 +53,35 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for way, chosen in _panels.of(table, configuration).groupby("choice", sort=False)
         if chosen["weight_decay"].nunique() > 1
     ]
-    fig, axes = _panels.grid(len(rows), len(_TRAITS), (7.2, 2.3))
+    # A trait that is the same for all classes says nothing.
+    traits = [one for one in _TRAITS if table[one[0]].nunique() > 1] or [_TRAITS[1]]
+    fig, axes = _panels.grid(len(rows), len(traits), 1.75, legend=0.2)
     for row, (configuration, way) in zip(axes, rows, strict=False):
         choices = _panels.of(table, configuration)
         heights = _heights(choices["weight_decay"])
         limits = _padded(heights, 0.06)
         chosen = choices["choice"] == way
         best = _heights(choices["best"], foot=heights.min())[0]
-        for ax, trait in zip(row, _TRAITS, strict=True):
+        for ax, trait in zip(row, traits, strict=True):
             _dots(ax, choices[chosen], heights[chosen.to_numpy()], trait, options.spread)
             ax.axhline(best, zorder=0.5, **_panels.BEST_LINE)
             ax.set_ylim(limits)
             _ticks(ax, limits, choices)
         row[0].set_ylabel(f"λ chosen by\n{way}")
-        _panels.title(row[0], configuration, note=_gain(tables, configuration, way))
+        said = _gain(tables, configuration, way)
+        _panels.title(row[0], said, configuration, len(configurations) > 1)
     if rows:
         fig.legend(handles=[_panels.best_handle()], loc="outside lower center")
     return fig
 
 
 def _heights(labels: pd.Series, foot: float | None = None) -> np.ndarray:
-    """Return log₁₀ λ; a λ of 0 stands half a decade below the smallest other, or at `foot`."""
+    """Return log₁₀ λ; a λ of 0 stands well below the smallest other, or at `foot`."""
     values = labels.astype(float).to_numpy()
     logs = np.log10(np.where(values > 0, values, 1))
     if foot is None:
-        foot = logs[values > 0].min() - 0.5 if (values > 0).any() else 0.0
+        known = logs[values > 0] if (values > 0).any() else np.zeros(1)
+        foot = known.min() - max(_GAP * np.ptp(known), 0.5)
     return np.where(values > 0, logs, foot)
 
 
@@ -113,7 +118,7 @@ def _dots(
     )
     ax.set_xlabel(title)
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=column == "n_train"))
-    text = "all of one size" if same and column == "n_train" else _correlation(places, heights)
+    text = _correlation(places, heights)
     ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=6.5)
     if same and len(places):
         ax.set_xlim(places[0] - 1, places[0] + 1)
@@ -131,12 +136,17 @@ def _ticks(ax: Axes, limits: tuple[float, float], table: pd.DataFrame) -> None:
     """Label decades; where fewer than two are in sight, a few λ of the panel."""
     low, high = limits
     decades = np.arange(np.ceil(low), np.floor(high) + 1)
-    ticks = {float(decade): _style.power_of_ten(int(decade)) for decade in decades}
+    values = table["weight_decay"].astype(float)
+    logs = np.log10(values[values > 0])
+    ticks = {float(one): f"1e{one:.0f}" for one in decades if one >= logs.min() - 0.2}
     if len(ticks) < 2:
-        inside = np.linspace(low, high, 5)[1:-1]
-        ticks = {float(height): f"{10**height:.2g}" for height in inside}
-    if (table["weight_decay"].astype(float) == 0).any():
-        ticks[float(_heights(table["weight_decay"]).min())] = "0"
+        inside = np.linspace(logs.min(), logs.max(), 3) if len(logs) else []
+        ticks = {float(height): _lambda_axis.written(10**height) for height in inside}
+    if (values == 0).any():
+        foot = float(_heights(table["weight_decay"]).min())
+        ticks[foot] = "0"
+        if len(logs):
+            _lambda_axis.mark_break(ax, (foot + logs.min()) / 2, "y")
     ax.set_yticks(sorted(ticks), [ticks[place] for place in sorted(ticks)])
 
 

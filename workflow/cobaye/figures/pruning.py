@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cobaye.figures import _families, _layer_panels, _panels
+from cobaye.figures import _families, _layer_panels, _style
 
 NAMES = {
     "random-pruning": {"how": "random"},
@@ -44,7 +44,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     families = _families.families(tables["runs"], options.family)
     table = tables["pruning"]
     count = max(len(families), 1)
-    figure = Figure(figsize=(1.9 + 2.4 * count, 2.7), layout="constrained")
+    figure = _style.figure(2.6)
     axes = figure.subplots(1, count, squeeze=False, sharex=True, sharey=True)[0]
     if not families:
         _layer_panels.empty(axes[0])
@@ -61,7 +61,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         axes[0].set(
             xlim=(-0.015 * top, 1.015 * top), ylim=(0, min(100, 105 * table["accuracy"].max()))
         )
-    _panels.legend(figure, _families.handles(families))
+    _layer_panels.below(figure, _families.handles(families), max(count, 3))
     return figure
 
 

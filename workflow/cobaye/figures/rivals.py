@@ -35,7 +35,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     configurations = _panels.configurations(table)
     counts = [len(_forest.judged(_panels.of(table, each))) for each in configurations]
     height = 0.95 + 0.19 * max(counts, default=4)
-    fig, axes = _panels.grid(len(configurations), len(_PANELS), (5.5, height))
+    fig, axes = _panels.grid(len(configurations), len(_PANELS), height)
     for row, configuration in zip(axes, configurations, strict=False):
         whole = _panels.of(table, configuration)
         rivals, one = _forest.judged(whole), whole[whole["rival"] == "one"].iloc[0]
@@ -43,14 +43,16 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for ax, (measure, title, factor, better) in zip(row, _PANELS, strict=True):
             _forest.draw(ax, rivals, measure, factor, better)
             value = f"{100 * one[measure]:.1f} %" if factor > 1 else f"{one[measure]:.4f}"
-            ax.set_title(f"one λ: {value}", fontsize=7)
-            ax.set_xlabel(title, fontsize=7)
+            ax.set_title(f"best λ: {value}", loc="left")
+            ax.set_xlabel(title)
             ax.xaxis.set_major_locator(MaxNLocator(3))
             ax.set_yticks(places, [""] * len(places))
             ax.set_ylim(len(places) - 0.4, -0.6)
             ax.tick_params(axis="y", length=0)
         row[0].set_yticks(places, [rival_names.NAMES.get(name, name) for name in rivals["rival"]])
-        row[0].set_ylabel(f"{configuration.model} · {configuration.optimizer}\nλ = {one['best']}")
+        _panels.title(row[0], row[0].get_title("left"), configuration, len(axes) > 1)
     if configurations:
-        fig.legend(handles=_forest.handles(), loc="outside lower center", ncols=4, handlelength=2)
+        best = table["best"].drop_duplicates()
+        handles = _forest.handles(f"best λ, {best.iloc[0]}" if len(best) == 1 else "best λ")
+        fig.legend(handles=handles, loc="outside lower center", ncols=4, handlelength=2)
     return fig

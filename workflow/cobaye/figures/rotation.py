@@ -14,7 +14,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cobaye.figures import _epoch_curves, _families, _layer_panels, _panels, _style
+from cobaye.figures import _families, _layer_panels, _log_axis, _panels, _style
 
 NAMES = {
     "rotation": {},
@@ -47,7 +47,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     families = _families.families(tables["runs"], options.family)
     members = [member for family in families.values() for member in family]
     rows = max(len(members), 1)
-    figure = Figure(figsize=(7.4, 0.7 + 1.6 * rows), layout="constrained")
+    figure = _style.figure(0.6 + 1.15 * rows)
     axes = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey="col")
     if not members:
         for ax in axes.flat:
@@ -118,7 +118,7 @@ def _limit_rates(axes: list[Axes], rates: pd.Series) -> None:
         return
     low, high = positive.min() / 1.5, positive.max() * 1.5
     for ax in axes:
-        _epoch_curves.log_scale(ax, 1e4)
+        _log_axis.scale(ax, 1e4)
         ax.set_ylim(low, high)
         ax.minorticks_off()
 

@@ -43,7 +43,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     families = _families.families(tables["runs"], options.family)
     last = _last(tables["rotation"])
     figure, axes = _layer_panels.members(
-        families, "term", lambda ax, member: _panel(ax, member, last), (2.2, 1.5), (0.8, 0.8)
+        families, "term", lambda ax, member: _panel(ax, member, last), 1.4, 0.6
     )
     if not families:
         return figure

@@ -30,7 +30,7 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw three panels, one curve per configuration in each: rate, train, held-out split."""
     configurations = _panels.configurations(tables["runs"])
-    fig, axes = _panels.grid(int(bool(configurations)), 3, size=(8.6, 2.5))
+    fig, axes = _panels.grid(int(bool(configurations)), 3, 2.1, legend=0.6)
     if not configurations:
         return fig
     history, metrics = (

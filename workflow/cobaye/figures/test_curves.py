@@ -34,7 +34,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     metrics, split = tables["metrics"], options.split
     wanted = (metrics["split"] == split) & (metrics["epoch"] >= options.first_epoch)
     quantities = [
-        _epoch_curves.Quantity("accuracy", f"accuracy on {split} (%)", 100),
+        _epoch_curves.Quantity("accuracy", f"accuracy on {split} (%)", 100, ends="{:.1f} %"),
         _epoch_curves.Quantity("loss", f"mean {{loss}} on {split}{{unit}}", log=options.log_loss),
     ]
-    return _epoch_curves.figure(metrics[wanted], tables, quantities, size=(7.2, 2.8), split=split)
+    return _epoch_curves.figure(metrics[wanted], tables, quantities, height=2.3, split=split)

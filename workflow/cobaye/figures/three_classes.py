@@ -22,8 +22,11 @@ TABLES = ("classes", "runs", "best-lambda", "best-lambda-per-class")
 _LOOKS: list[dict[str, Any]] = [
     {"color": "#0b3c6f", "linestyle": "-", "marker": "o"},
     {"color": "#c9641d", "linestyle": (0, (5, 1.5)), "marker": "s"},
-    {"color": "#5f9e6e", "linestyle": (0, (1.2, 1.2)), "marker": "^"},
+    {"color": "#8fc79b", "linestyle": (0, (1.2, 1.2)), "marker": "^"},
 ]
+# Width of the legends, right of the panels, in inches.
+_BESIDE = 2.0
+_COUNTS = {2: "two", 3: "three"}
 _MINIMUM: dict[str, Any] = {"marker": "*", "markersize": 9.5, "linestyle": "none"}
 
 
@@ -67,7 +70,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     classes = tables["classes"]
     classes = classes[classes["split"] == options.split]
     names = dict(zip(classes["class"], classes["name"], strict=True))
-    fig, rows = _class_losses.rows(tables, options.split, size=(6.4, 2.8))
+    fig, rows = _class_losses.rows(tables, options.split, height=2.4)
     numbers = _numbers(names, tables, [row.configuration for row in rows], options.classes)
     for ax, configuration, axis, best, finite in rows:
         _panels.mark_best(ax, axis.place(best))
@@ -78,14 +81,26 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         seen = finite["weight_decay"].unique()
         lost = [label not in seen for label in axis.labels]
         handles += _panels.mark_diverged(ax, axis.positions()[lost])
-        handles.append(Line2D([], [], color="black", label="lowest loss of the class", **_MINIMUM))
-        if best is not None:
+        handles.append(Line2D([], [], color="black", label="lowest loss of a class", **_MINIMUM))
+        if best is not None and len(axis.labels) > 1:
             handles.append(_panels.best_handle())
-        axis.dress(ax)
+        axis.dress(ax, _BESIDE)
         words = _panels.loss_words(tables, configuration)
         ax.set_ylabel(f"mean {words['loss']}\non {options.split}{words['unit']}")
+        _panels.title(ax, _said(finite, numbers, axis), configuration, len(rows) > 1)
         _panels.legend(ax, handles)
     return fig
+
+
+def _said(rows: pd.DataFrame, numbers: Sequence[int], axis: _lambda_axis.LambdaAxis) -> str:
+    """Return at how many λ the classes have their lowest losses, in words."""
+    shown = rows[rows["class"].isin(numbers)]
+    own = _class_losses.lowest(_class_losses.class_losses(shown, axis.labels))
+    if len(axis.labels) == 1 or own.empty:
+        return ""
+    if own.nunique() == 1:
+        return f"lowest at one λ, {own.iloc[0]}"
+    return f"lowest at {_COUNTS[own.nunique()]} different λ"
 
 
 def _numbers(
@@ -124,7 +139,7 @@ def _line(
     lowest = best.iloc[0]
     star = {**_MINIMUM, "color": look["color"], "markeredgecolor": "black", "zorder": 5}
     ax.plot([axis.place(lowest)], [mean[lowest]], **star)
-    return [Line2D([], [], markersize=3.5, label=f"“{name}”, lowest at {lowest}", **look)]
+    return [Line2D([], [], markersize=3.5, label=f"“{name}”,\nlowest at {lowest}", **look)]
 
 
 def _summaries(per_run: Any) -> tuple[pd.Series, pd.Series, pd.Series]:

@@ -28,10 +28,12 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the means over each epoch, from the history of each run."""
     log = options.log_loss
     quantities = [
-        _epoch_curves.Quantity("accuracy", "accuracy on train (%)", 100),
+        _epoch_curves.Quantity("accuracy", "accuracy on train (%)", 100, ends="{:.1f} %"),
         _epoch_curves.Quantity("loss", "mean {loss}\non train{unit}", log=log),
         _epoch_curves.Quantity("objective", "objective on train{unit}", log=log),
     ]
     history = tables["history"]
+    if (history["penalty"] == 0).all():  # then the objective repeats the loss
+        quantities.pop()
     history = history[history["epoch"] >= options.first_epoch]
-    return _epoch_curves.figure(history, tables, quantities, size=(7.2, 2.4), split="train")
+    return _epoch_curves.figure(history, tables, quantities, height=2.1, split="train")

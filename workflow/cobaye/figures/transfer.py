@@ -38,11 +38,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     table = tables["transfer"]
     table = table[table["choice"] == options.choice] if len(table) else table
     configurations = _panels.configurations(table)
-    fig, axes = _panels.grid(len(configurations), 2, size=(5.5, 3.2))
+    fig, axes = _panels.grid(len(configurations), 2, 2.5, legend=0.7)
     for row, configuration in zip(axes, configurations, strict=False):
         shares = _panels.of(tables["variance-shares"], configuration)
         _matrix(row[0], _panels.of(table, configuration))
-        _panels.title(row[0], configuration, note=f"λ by {options.choice}")
+        _panels.title(row[0], f"λ by {options.choice}", configuration, len(axes) > 1)
         _stacked(row[1], shares)
     if configurations:
         sources = tables["variance-shares"]["source"].drop_duplicates()

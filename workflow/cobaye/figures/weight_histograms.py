@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from cobaye.figures import _epoch_curves, _families, _layer_panels, _panels
+from cobaye.figures import _families, _layer_panels, _log_axis, _style
 
 NAMES = {
     "weight-change": {"quantity": "change"},
@@ -61,7 +61,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     table = tables["weight-histograms"]
     layers = third(sorted(table["layer"].unique()) if len(table) else [], options.layers)
     rows, columns = max(len(layers), 1), max(len(families), 1)
-    figure = Figure(figsize=(1.5 + 2.1 * columns, 0.7 + 1.15 * rows), layout="constrained")
+    figure = _style.figure(0.9 + 0.7 * rows)
     axes = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
     if not layers or not families:
         for ax in axes.flat:
@@ -78,7 +78,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     handles: list[Any] = _families.handles(families)
     if options.quantity == "weight":
         handles.append(Patch(facecolor=_INITIAL["color"], label="before training"))
-    _panels.legend(figure, handles)
+    _layer_panels.below(figure, handles, max(columns, 3))
     return figure
 
 
@@ -132,7 +132,7 @@ def _limit(ax: Axes, drawn: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
     top = max(values.max() for values, _ in drawn)
     ax.set_xlim(-reach, reach)
     ax.set_ylim(top / 10**_DECADES, 2 * top)
-    _epoch_curves.log_scale(ax, 1e4)
+    _log_axis.scale(ax, 1e4)
     ax.minorticks_off()
     ax.xaxis.set_major_locator(MaxNLocator(3, symmetric=True))
 

@@ -26,6 +26,6 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw the sum after every epoch; epoch 0 is the initial weights."""
     quantity = _epoch_curves.Quantity(
-        "weight_l1", "Σ|w|, weights and biases", log=options.scale == "log"
+        "weight_l1", "Σ|w|, weights and biases", log=options.scale == "log", ends="{:.0f}"
     )
-    return _epoch_curves.figure(tables["history"], tables, [quantity], size=(5.2, 3.0))
+    return _epoch_curves.figure(tables["history"], tables, [quantity], height=2.4)

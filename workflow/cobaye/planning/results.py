@@ -158,13 +158,16 @@ def write_explorer(config: Config, study: str) -> stages.Told:
 
 
 def plot(config: Config, study: str, figure: str) -> stages.Told:
-    """Return the kind of a figure, its options, and the tables that it reads."""
+    """Return the kind of a figure, its options, its width, and the tables that it reads."""
     drawn = config.studies[study].figures
     if figure not in drawn:
         said = f"the study draws no {figure!r}: {nearest(figure, drawn)}"
         raise runs.refuse(config, study, "figures", said)
     kind = drawn[figure]
-    recipe = recipes.plain(kind) | {"tables": facts.tables_of_figure(config, study, kind.kind)}
+    recipe = recipes.plain(kind) | {
+        "tables": facts.tables_of_figure(config, study, kind.kind),
+        "width": config.studies[study].figure_width,
+    }
     return stages.Told(recipe, [("figures", kind.kind)])
 
 

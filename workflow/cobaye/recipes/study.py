@@ -11,6 +11,8 @@ from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Spl
 
 # Which engine a study asks for; auto: the fastest one that supports each recipe.
 Engine = Literal["auto", "torch", "numpy"]
+# Width of a figure, in inches: a column of most journals' pages.
+FIGURE_WIDTH = 5.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +119,8 @@ class Study:
     evaluate_splits: the splits evaluated after training; `val` is among them. together: whether
     runs of one batch size are trained at once. per_class: the ways to choose a λ for each class.
     own_decays: optimizer → its λ, for optimizers that are not trained with all weight_decays.
-    keep: which checkpoints of a run stay, as in `recipes.keeps`.
+    keep: which checkpoints of a run stay, as in `recipes.keeps`. figure_width: of all figures, in
+    inches.
     """
 
     name: str
@@ -144,6 +147,7 @@ class Study:
     per_class: dict[str, Kind] = dataclasses.field(default_factory=dict)
     own_decays: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     keep: int | None = 1
+    figure_width: float = FIGURE_WIDTH
 
     def data_of(self, model: str) -> Data:
         """Return what a model learns from."""
