@@ -135,10 +135,10 @@ def legend(figure: Figure, families: _families.Families, *, untrained: bool) -> 
     if untrained:
         handles.append(Line2D([], [], label="untrained", **_families.INITIAL))
     if handles:
-        below(figure, handles, max(len(families), 3))
+        beside(figure, handles, max(len(families), 3))
 
 
-def below(figure: Figure, handles: Sequence[Any], columns: int) -> None:
-    """Put a legend below all panels; columns: how many entries stand beside each other, at most."""
-    where = {"loc": "outside lower center", "ncols": min(len(handles), columns)}
-    _panels.legend(figure, handles, handlelength=2.4, columnspacing=1.4, **where)
+def beside(figure: Figure, handles: Sequence[Any], columns: int, where: str = "lower") -> None:
+    """Put a legend below all panels, or above; columns: entries side by side, at most."""
+    place = {"loc": f"outside {where} center", "ncols": min(len(handles), columns)}
+    _panels.legend(figure, handles, handlelength=2.4, columnspacing=1.4, **place)

@@ -56,7 +56,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     for ax in axes[:, 0]:
         ax.set_ylabel("test accuracy (%)")
     handles = [Line2D([], [], label=member.label, **_dot(member)) for member in members]
-    _layer_panels.below(figure, handles, 4)
+    _layer_panels.beside(figure, handles, 4)
     return figure
 
 

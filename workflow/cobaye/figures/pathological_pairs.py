@@ -51,7 +51,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         Line2D([], [], label="its square: pairs, if alike", **EXPECTED),
         *(Patch(facecolor=grey, hatch=hatch, label=name) for _, name, grey, hatch in PARTS),
     ]
-    _layer_panels.below(figure, handles, 3)
+    _layer_panels.beside(figure, handles, 3)
     return figure
 
 

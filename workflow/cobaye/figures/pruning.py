@@ -23,7 +23,7 @@ NAMES = {
     "magnitude-pruning-layca": {"how": "magnitude", "family": "layca"},
 }
 TABLES = ("pruning", "runs")
-WORDS = {"random": "weights removed at random (%)", "magnitude": "smallest weights removed (%)"}
+WORDS = {"random": "removed at random (%)", "magnitude": "smallest removed (%)"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         axes[0].set(
             xlim=(-0.015 * top, 1.015 * top), ylim=(0, min(100, 105 * table["accuracy"].max()))
         )
-    _layer_panels.below(figure, _families.handles(families), max(count, 3))
+    _layer_panels.beside(figure, _families.handles(families), max(count, 3))
     return figure
 
 

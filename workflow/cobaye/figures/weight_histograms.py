@@ -78,7 +78,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     handles: list[Any] = _families.handles(families)
     if options.quantity == "weight":
         handles.append(Patch(facecolor=_INITIAL["color"], label="before training"))
-    _layer_panels.below(figure, handles, max(columns, 3))
+    _layer_panels.beside(figure, handles, max(columns, 3), "upper")
     return figure
 
 
