@@ -98,7 +98,7 @@ class Study:
             for top in ("results", "resources")
             for file in sorted((self.folder / top).rglob("*"))
             if file.is_file()
-            and file.name not in ("run.json", ".snakemake_timestamp")
+            and file.name not in ("run.json", ".snakemake_timestamp", ".sources.json")
             and not {"logs", ".resume"} & {*file.parts}
         }
 
