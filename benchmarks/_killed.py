@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import hashlib
 import json
@@ -10,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import _project
@@ -83,7 +86,7 @@ class Study:
         return subprocess.Popen(
             [*SNAKEMAKE, *arguments, "--cores", "2", "--", *self.targets],
             cwd=self.folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "no_proxy": "127.0.0.1"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -95,7 +98,7 @@ class Study:
             for top in ("results", "resources")
             for file in sorted((self.folder / top).rglob("*"))
             if file.is_file()
-            and file.name not in ("run.json", ".snakemake_timestamp")
+            and file.name not in ("run.json", ".snakemake_timestamp", ".sources.json")
             and not {"logs", ".resume"} & {*file.parts}
         }
 
@@ -140,14 +143,31 @@ def workspace(folder: Path) -> dict[str, bytes]:
 
 
 def publish(folder: Path) -> str:
-    """Write MNIST's archives, of random images, to a folder; return the code that names them."""
+    """Serve MNIST's archives, of random images; return the code that asks for them."""
     archives.write_mnist(folder, train=IMAGES, test=100)
     resources = []
     for file in sorted((folder / "MNIST/raw").iterdir()):
         packed = folder / f"{file.name}.gz"
         packed.write_bytes(gzip.compress(file.read_bytes(), 1))
         resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
-    return PUBLISHED.format(mirror=f"{folder.as_uri()}/", resources=resources)
+    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    mirror = f"http://127.0.0.1:{server.server_port}/"
+    return PUBLISHED.format(mirror=mirror, resources=resources)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves processes that are killed."""
+
+    def handle_error(self, *told: object) -> None:
+        """Say nothing of a connection that broke."""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Serves files without a word."""
+
+    def log_message(self, *told: object) -> None:
+        """Say nothing."""
 
 
 def scripts(pid: int) -> dict[psutil.Process, str]:
