@@ -92,8 +92,7 @@ def _study(config: Config, study: Study) -> Iterator[str]:
         yield f"trained: {trained}"
     for name, optimizer in study.optimizers.items():
         yield from (f"optimizers.{name}: {said}" for said in _optimizer(optimizer))
-    wanted = [runs.folder(study.name, run) for run in study.runs()]
-    wanted += targets.of_study(config, study.name)
+    wanted = targets.of_study(config, study.name)
     if not wanted or len(set(wanted)) < len(wanted):
         yield "targets that are none, or twice"
     for part in {part for target in wanted for part in target.split("/")}:

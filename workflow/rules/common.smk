@@ -74,8 +74,9 @@ def asked_for():
     return [*settings.targets, *jobs] or ["default"], else_said
 
 
+TARGETS, else_said = asked_for()
 try:
-    STUDIES, warnings = asked.studies(CONFIG, *asked_for())
+    STUDIES, warnings = asked.studies(CONFIG, TARGETS, else_said)
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
 for warning in warnings:
@@ -324,9 +325,9 @@ def jobs_to_run():
 
 def what_was_found():
     """The answer of each study that was asked for, once it is told: study → lines."""
-    asked = workflow.dag_settings.targets or CONFIG.default_studies
+    wanted = CONFIG.default_studies if {"all", "default"} & set(TARGETS) else TARGETS
     found = {}
-    for study in [study for study in CONFIG.studies if study in asked or "all" in asked]:
+    for study in [study for study in CONFIG.studies if study in wanted]:
         told_by = paths.manifest("tell_story", {"study": study})
         try:
             story = manifests.read_manifest(told_by, "tell_story", {"study": study})

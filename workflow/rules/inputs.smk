@@ -1,7 +1,5 @@
 # What each rule reads, where that depends on the config. Manifests are small and plain inputs; what
-# they cover is large and `ancient`: Snakemake ignores its times, the manifest stands for it. What
-# very many jobs read is named by its manifests alone, as each file of each job costs time and memory:
-# where a covered file is gone, `rerun_if_stale` has its job run again.
+# they cover is large and `ancient`: Snakemake ignores its times, the manifest stands for it.
 
 
 def study_of(wildcards):
@@ -38,11 +36,13 @@ def threads_of_backbone(wildcards):
 
 
 def data_of(study, splits, model=None):
-    """The manifests of splits of what a model, or a study, learns from."""
+    """The manifests of splits of what a model, or a study, learns from; the files they cover."""
     sources = CONFIG.studies[study].sources
     if model is not None:
         sources = [CONFIG.studies[study].data_of(model)]
-    return sorted({paths.split_manifest(data, split) for data in sources for split in splits})
+    every = [(data, split) for data in sources for split in splits]
+    covered = [file for each in every for file in facts.split_files(CONFIG, *each)]
+    return [*sorted({paths.split_manifest(*each) for each in every}), *ancient(covered)]
 
 
 def every_split(wildcards):
@@ -135,13 +135,22 @@ def identities_of_group(study, group):
 
 
 def finished_runs(wildcards):
-    """The manifests of every run that the config states."""
-    return of_runs(wildcards.study, study_of(wildcards).runs(), *runs.MANIFESTS)
+    """Every run that the config states: its manifests and tables."""
+    wanted = study_of(wildcards).runs()
+    return results_of(wildcards.study, wanted)
+
+
+def results_of(study, wanted):
+    covered = ("history.csv", "metrics.parquet", "classes.parquet", "predictions.parquet")
+    return [
+        *of_runs(study, wanted, "train.json", "evaluate.json"),
+        *ancient(of_runs(study, wanted, *covered)),
+    ]
 
 
 def finished_derived_runs(wildcards):
-    """The manifests of every run that takes its recipe from the grid."""
-    return of_runs(wildcards.study, study_of(wildcards).derived_runs(), *runs.MANIFESTS)
+    """Every run that takes its recipe from the grid: its manifests and tables."""
+    return results_of(wildcards.study, study_of(wildcards).derived_runs())
 
 
 def baseline_of_study(wildcards, file="metrics.parquet"):
@@ -216,11 +225,13 @@ def read_by_analysis(kind):
         study, name = study_of(wildcards), wildcards.study
         chosen = [f"{TABLES}/chosen-{way}.json".format(study=name) for way in study.per_class]
         tables = facts.tables_of_analysis(CONFIG, name, kind)
-        # The table of all runs stands for theirs: its manifest changes with any of theirs.
-        more = study.per_class_runs() if decayed else {}
+        more = list(study.per_class_runs()) if decayed else []
         return [
+            # Its manifest changes with that of any run, so theirs are not named again: each file of
+            # each job costs time and memory.
             *tables_of(name, dict.fromkeys([*(["runs"] if files else []), *tables])),
             *of_runs(name, more, *runs.MANIFESTS),
+            *ancient(of_runs(name, [*(study.runs() if files else []), *more], *files)),
             *(chosen if facts.reads_chosen(kind) else []),
             *(baseline_of_study(wildcards, "head.safetensors") if own_head else []),
             *data_of(name, splits),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from cobaye import kinds, recipes
 from cobaye.config import Config
 from cobaye.planning import runs
 from cobaye.recipes.study import Run
-from cobaye.storage import table_names
+from cobaye.storage import paths, table_names
 
 
 def network(config: Config, backbone: str) -> recipes.Kind | None:
@@ -121,6 +122,22 @@ def training_splits(config: Config, study: str, run: Run) -> list[str]:
         return ["train", "val"]
     looks = ["val"] if entry.optimizers[run.optimizer].reads_val else []
     return [*learned_splits(config, study, run), *looks]
+
+
+def split_files(config: Config, data: recipes.Data, split: str) -> list[str]:
+    """Return the folder or files that hold a split of what a study learns from."""
+    folder = paths.split_folder(data, split)
+    if data.backbone is None:
+        return [folder]
+    count = config.datasets[data.dataset].shards
+    labels = [paths.shard_label(number) for number in range(count)]
+    shards = [
+        paths.SHARD.format(
+            **dataclasses.asdict(data), split=split, shard=label, shards=paths.shard_label(count)
+        )
+        for label in labels
+    ]
+    return [*(f"{shard}.npy" for shard in shards), f"{folder}/labels.npy"]
 
 
 def shows_gpu() -> bool:

@@ -1,4 +1,4 @@
-"""The files that make a study complete: tables, story, explorer, figures, and other runs."""
+"""The files that make a study complete: its runs, tables, story, explorer and figures."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ FORMATS = ("svg", "pdf", "png")
 
 
 def of_study(config: Config, study: str) -> list[str]:
-    """Return the targets of a study, manifests included.
-
-    The runs that its tables are made from are those of the tables' jobs: each file that a job of
-    Snakemake names costs time and memory, so they are not named twice.
-    """
+    """Return the targets of a study, manifests included."""
     entry = config.studies[study]
-    untold = entry.per_class_runs()
-    files = [f"{runs.folder(study, run)}/{name}" for run in untold for name in runs.MANIFESTS]
+    everything = [run for each in runs.of_config(entry).values() for run in each]
+    files = [f"{runs.folder(study, run)}/{name}" for run in everything for name in runs.MANIFESTS]
     makers = [table_names.TABULATE, *entry.analyses]
     if entry.derived:
         makers.append(table_names.DERIVED)

@@ -1,4 +1,4 @@
-"""Staleness: whether outputs are incomplete, or made from another recipe, code or inputs."""
+"""Staleness: whether existing outputs were made from another recipe, other code or inputs."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LARGE = 1_000_000
 
 
 def is_stale(manifest: str, fingerprint: str, whole: bool = False) -> bool:
-    """Tell whether a manifest exists that is of something else than the config, or incomplete.
+    """Tell whether a manifest exists that was made from another recipe, other code or inputs.
 
     fingerprint: of the recipe and code that the config gives now. whole: whether the files that it
     covers count too: of figures and the like, which are small, and which no job reads.
 
     Snakemake's own records do not travel with results/, so this is how an edited recipe is noticed
     in a copy. An unreadable manifest, or record of images, counts as stale: making it again mends
-    it. Inputs that no longer exist are not compared; a covered file or folder that is gone counts.
+    it. Inputs that no longer exist are not compared.
     """
     if not Path(manifest).exists():
         return False
@@ -39,19 +39,11 @@ def is_stale(manifest: str, fingerprint: str, whole: bool = False) -> bool:
             return True
         if made_from != fingerprint or sources.changed(Path(manifest), content["info"]):
             return True
-        if _gone(Path(manifest).parent, content["files"]):
-            return True
         if whole and _damaged(Path(manifest).parent, content["files"]):
             return True
     except (CobayeError, KeyError, TypeError, AttributeError, OSError):
         return True
     return any(_differs(path, sha256, Path(manifest).parent) for path, sha256 in inputs)
-
-
-def _gone(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Tell whether a file, or the folder of files, is gone that this very manifest stands for."""
-    own = {name.partition("/")[0] for name, entry in entries.items() if "manifest" not in entry}
-    return not all(os.path.exists(f"{folder}/{name}") for name in own)
 
 
 def _damaged(folder: Path, entries: Mapping[str, Mapping[str, Any]]) -> bool:
