@@ -305,7 +305,7 @@ def test_an_option_of_the_analysis_reruns_it_and_what_reads_it(copied):
     copied.edit("config/studies/tiny.yaml", "dataset:", "analyses: {classes: {seed: 1}}\ndataset:")
     jobs = copied.jobs("tiny")
     reads = {"best_lambda_train", "best_lambda_val", "best_lambda_test", "class_effects"}
-    reads |= {"class_gain", "helped_harmed", "worst_classes"}
+    reads |= {"answer", "class_gain", "helped_harmed", "worst_classes"}
     plotted = {f"plot_{name}": 1 for name in reads}
     assert jobs == {"analyse_classes": 1, "tell_story": 1, "write_explorer": 1} | plotted
 

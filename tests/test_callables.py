@@ -21,7 +21,7 @@ from cobaye.models import backbones
 from cobaye.planning import stages
 from cobaye.storage import checkpoints, files, manifests, own_code, paths, staleness
 from cobaye.storage.arrays import save_array
-from tests.conftest import ROOT
+from tests.conftest import ROOT, whole
 from tests.jobs import job
 
 NAME = "my_model:backbone"
@@ -183,7 +183,7 @@ def config(root, backbones=BACKBONES, study=""):
         "dataset: d\nbackbone: b\nmodels: {linear: {kind: linear}}\nweight_decays: ['1']\n"
         "optimizers: {exact: {algorithm: {kind: exact}}}\n" + study
     )
-    return Config({"studies": ["s"]}, root / "config", figures.names())
+    return whole(Config({"studies": ["s"]}, root / "config", figures.names()))
 
 
 @pytest.mark.parametrize(
@@ -500,4 +500,4 @@ def test_what_needs_a_last_layer_says_that_there_is_none(root):
         "optimizers: {o: {algorithm: {kind: adam}, learning_rate: 0.1, batch_size: 2, epochs: 1}}\n"
     )
     with pytest.raises(ConfigError, match=r"start\.backbone: 'b' is a callable: a model starts"):
-        Config({"studies": ["s"]}, entry.folder, figures.names())
+        whole(Config({"studies": ["s"]}, entry.folder, figures.names()))

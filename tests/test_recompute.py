@@ -230,7 +230,9 @@ def test_shards_of_another_recipe_are_noticed_in_a_clone_without_records(built, 
 def test_a_run_less_is_tabulated_again_in_a_clone_without_records(built, tmp_path):
     clone = built.clone(tmp_path / "clone", records=False)
     clone.edit("config/studies/tiny.yaml", '["0", "1e-2"]', '["0"]')
-    assert stages(clone.jobs("tiny")) == AFTER
+    assert stages(clone.jobs("tiny")) == {
+        rule: n for rule, n in AFTER.items() if rule != "write_explorer"
+    }
 
 
 def test_the_report_holds_every_figure_and_table_of_text(copied):
