@@ -43,7 +43,9 @@ class Config:
         self.datasets, _ = self._named("datasets.yaml", self._dataset)
         self.backbones, given = self._named("backbones.yaml", self._backbone)
         # Those that are code, known without reading the studies that trained others.
-        self.callables = [name for name in given if "callable" in (given[name] or ())]
+        self.callables = [
+            name for name, entry in given.items() if isinstance(entry, dict) and "callable" in entry
+        ]
         files = {file.stem: file for file in _study_files(folder / "studies")}
         # Studies as their own files state them, and those whose references were checked too.
         self._alone = Lazily(files, lambda name: self._study(files[name]))
