@@ -198,8 +198,8 @@ def test_every_write_fails_once(states, tmp_path, number, crash):
 
 
 # Who opens a file for writing, or names one, but for `files` itself: the lock of a run holds no
-# result, the log of a rule is text for people, and what a journal names is known by its sha256. What
-# was parsed of sources is no result; it is sealed, written beside its place and moved there.
+# result, the log of a rule is text for people, and what a journal names is known by its sha256.
+# What was parsed of sources is no result; it is sealed, written beside its place and moved there.
 WRITERS = {("resume.py", "os.open"), ("_worker.py", "open")}
 WRITERS |= {("parsed_sources.py", call) for call in ("os.replace", "temporary.write_bytes")}
 WRITERS |= {("journal.py", call) for call in ("open", "os.open", "path.write_bytes")}

