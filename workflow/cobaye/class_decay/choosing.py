@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +41,7 @@ def choose_weight_decay(job: Job) -> Path:
     loaded: dict[recipes.Data, dict[str, splits.Split]] = {}
     for configuration in recipe["trainings"]:
         pair = {key: configuration[key] for key in reading.CONFIGURATION}
-        selected = {name: _of(frame, pair) for name, frame in frames.items()}
+        selected = {name: reading.of_configuration(frame, pair) for name, frame in frames.items()}
         if selected["best-lambda"].empty:
             continue
         label = "/".join(pair.values())
@@ -67,11 +66,6 @@ def choose_weight_decay(job: Job) -> Path:
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     path = job.root / paths.CHOSEN.format(**job.identity)
     return job.publish({path.name: writing.write_csv(path, table[columns])}, info)
-
-
-def _of(table: pd.DataFrame, group: dict[str, Any]) -> pd.DataFrame:
-    """Return the rows of one (model, optimizer)."""
-    return table[(table["model"] == group["model"]) & (table["optimizer"] == group["optimizer"])]
 
 
 def _images(loaded: dict[str, splits.Split], recipe: recipes.Training, split: str) -> Images:

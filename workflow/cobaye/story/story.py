@@ -49,7 +49,9 @@ def story(
     """
     configurations = []
     for _, test in tables["class-tests"].iterrows():
-        rows = {name: _plain(_rows(table, test)) for name, table in tables.items()}
+        rows = {
+            name: _plain(reading.of_configuration(table, test)) for name, table in tables.items()
+        }
         configurations.append(_values(study, test, rows))
     losses = tables["runs"].get("loss_name", pd.Series(["cross-entropy"])).unique()
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
@@ -72,11 +74,6 @@ def _flowing(source: str) -> str:
     """Return a template whose paragraphs are one line each."""
     paragraphs = [paragraph.rstrip().replace("\n", " ") for paragraph in source.split("\n\n")]
     return "\n\n".join(paragraphs) + "\n"
-
-
-def _rows(table: pd.DataFrame, configuration: pd.Series) -> pd.DataFrame:
-    keys = reading.CONFIGURATION
-    return table[(table[keys] == configuration[keys]).all(axis=1)]
 
 
 def _plain(table: pd.DataFrame) -> pd.DataFrame:

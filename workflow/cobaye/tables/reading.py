@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,11 @@ _TEXT_OF = {
     "transfer": ("chosen_on", "judged_on", "best_chosen_on", "best_judged_on"),
     "variance-shares": ("reference",),
 }
+
+
+def of_configuration(table: pd.DataFrame, row: Mapping[str, Any] | pd.Series) -> pd.DataFrame:
+    """Return the rows of a table that are of the model and optimizer of a row."""
+    return table[(table["model"] == row["model"]) & (table["optimizer"] == row["optimizer"])]
 
 
 def read(folder: Path, table: str, manifest: manifests.Manifest) -> pd.DataFrame:

@@ -48,14 +48,11 @@ def _ends(study: str) -> Iterator[tuple[str, grid_ends.End]]:
     best, runs = _table(study, "best-lambda"), _table(study, "runs")
     gains = _table(study, "class-gains")
     for _, row in best.iterrows():
-        grid = _of(runs, row)["weight_decay"].unique()
-        for end in grid_ends.ends(row["weight_decay"], _of(gains, row)["shrunk"], grid):
+        grid = reading.of_configuration(runs, row)["weight_decay"].unique()
+        for end in grid_ends.ends(
+            row["weight_decay"], reading.of_configuration(gains, row)["shrunk"], grid
+        ):
             yield row["optimizer"], end
-
-
-def _of(table: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Return the rows of a table that are of the same configuration."""
-    return table[(table[reading.CONFIGURATION] == row[reading.CONFIGURATION]).all(axis=1)]
 
 
 def _table(study: str, table: str) -> pd.DataFrame:

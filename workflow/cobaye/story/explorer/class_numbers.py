@@ -64,10 +64,7 @@ def configurations(tables: Tables, classes: int) -> list[dict[str, Any]]:
     """Return what the page shows of each configuration with a run that stayed finite."""
     shown = []
     for _, test in tables["class-tests"].iterrows():
-        keys = reading.CONFIGURATION
-        own = {
-            name: table[(table[keys] == test[keys]).all(axis=1)] for name, table in tables.items()
-        }
+        own = {name: reading.of_configuration(table, test) for name, table in tables.items()}
         shown.append(_configuration(test, own, classes))
     return shown
 
