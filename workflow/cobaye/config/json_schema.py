@@ -42,7 +42,8 @@ NAME = {
 NUMBER = r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$"
 INTEGER = r"^[-+]?[0-9]+(\.0*)?$"
 WORDS = ("true", "t", "yes", "y", "on", "1", "false", "f", "no", "n", "off", "0")
-TRUTH = f"^({'|'.join(''.join(f'[{c}{c.upper()}]' for c in word) for word in WORDS)})$"
+TRUTH = "|".join("".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in w) for w in WORDS)
+TRUTH = f"^({TRUTH})$"
 
 
 class _Read(GenerateJsonSchema):
@@ -119,7 +120,7 @@ def options(family: str, kind: str) -> Schema:
         for each in made["properties"][key].get("anyOf", [made["properties"][key]]):
             if {"integer", "number"} & set(each.get("type", ())):
                 each |= found
-    if "splits" in made["properties"]:
+    if family == "datasets" and "splits" in made["properties"]:
         names = ("train", "val", "test")
         rules = dict.fromkeys(names, keys(entries.SplitEntry))
         made["properties"]["splits"] |= {"properties": rules, "required": list(names)}
