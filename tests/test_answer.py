@@ -94,3 +94,15 @@ def test_gains_are_drawn_as_changes_of_loss(tables):
             -images["low"],
         )
     assert drawn("answer", alone)
+
+
+def test_the_end_of_the_grid_is_named_below_the_axis(tables):
+    best, largest = tables["class-tests"]["best"].iloc[0], LAMBDAS[-1]
+    inner = tables["class-gains"].assign(shrunk=best)
+    outer = inner.assign(shrunk=[largest] * len(inner))
+    for gains, said in (
+        (inner, ""),
+        (outer, f"\nλ = {largest} ends the grid: a larger one may be better"),
+    ):
+        ax = drawn("answer", {**tables, "class-gains": gains}).axes[1]
+        assert ax.get_xlabel() == f"weight decay λ{said}"

@@ -311,6 +311,14 @@ def test_bars_count_the_classes_of_their_split_and_the_best_lambda_is_dark(split
     assert bars[0].axes.get_title("left") == said
 
 
+@pytest.mark.parametrize(("best", "other"), [(LAMBDAS[-1], "larger"), (LAMBDAS[5], None)])
+def test_the_end_of_the_grid_is_named_below_the_bars(best, other):
+    tables = dict(study(LAMBDAS, classes=20, epochs=1))
+    tables["best-lambda"] = tables["best-lambda"].assign(weight_decay=best)
+    said = f"\nλ = {best} ends the grid: a {other} one may be better" if other else ""
+    assert drawn("best-lambda-test", tables).axes[0].get_xlabel() == f"weight decay λ{said}"
+
+
 @pytest.mark.parametrize("figure", ["best-lambda-test", "class-loss-test", "three-classes"])
 def test_a_lambda_that_an_optimizer_was_not_given_is_not_one_that_diverged(figure):
     tables = dict(study(("0", "1e-3", "1e-2"), 12, groups=(("linear", "sgd"), ("linear", "wd"))))

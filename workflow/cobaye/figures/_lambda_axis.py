@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from cobaye.figures import _style
+from cobaye.tables import grid_ends
 
 AXIS_TITLE = "weight decay λ"
 # Inches: of a character of a tick's name, and beside each panel for the y axis.
@@ -29,12 +30,10 @@ def same(label: str, other: str | None) -> bool:
     return other is not None and float(label) == float(other)
 
 
-def written(value: float) -> str:
-    """Return a λ that no config writes as a config would, with two digits: ``2.5e-3``."""
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+def note_ends(ax: Axes, found: Sequence[grid_ends.End]) -> None:
+    """Say below the axis of λ where the best λ end the grid."""
+    if said := grid_ends.beside_axis(found):
+        ax.set_xlabel(f"{AXIS_TITLE}\n{said}")
 
 
 def _is_number(label: str) -> bool:

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from cobaye.figures import _forest, _null_counts, _own_lambda, _panels, _style
+from cobaye.figures import _forest, _lambda_axis, _null_counts, _own_lambda, _panels, _style
 from cobaye.figures._lambda_axis import LambdaAxis, order
-from cobaye.tables import rival_names
+from cobaye.tables import grid_ends, rival_names
 
 NAMES = {"answer": {}}
 TABLES = ("shrunk-curves", "class-gains", "class-tests", "null-best-lambda", "compromise")
@@ -46,6 +46,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         axis = LambdaAxis(tuple(order(of["shrunk-curves"]["weight_decay"])))
         _curves(row[0], axis, of, test)
         _minima(row[1], axis, of["null-best-lambda"], test)
+        own = of["class-gains"]["shrunk"].tolist()
+        _lambda_axis.note_ends(row[1], grid_ends.ends(test["best"], own, axis.labels))
         _use(row[2], of)
         row[0].annotate(
             f"{configuration.model} · {configuration.optimizer}",

@@ -15,6 +15,7 @@ from matplotlib.patches import Patch
 
 from cobaye.figures import _class_losses, _lambda_axis, _null_counts, _panels, _style
 from cobaye.figures._lambda_axis import same
+from cobaye.tables import grid_ends
 
 NAMES = {
     "best-lambda-train": {"split": "train"},
@@ -55,6 +56,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         _bars(ax, counts, tops, [same(label, best) for label in labels])
         ax.set_ylim(0, max(*tops, room, 1) * 1.15)
         _name(ax, labels, best)
+        if best is not None:
+            _lambda_axis.note_ends(ax, grid_ends.ends(best, [], labels))
         _panels.title(ax, _said(counts, labels, best, null), configuration, len(rows) > 1)
         if best is not None:
             handles["best"] = Patch(facecolor=_BEST, label="best λ (on val)")

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from cobaye.figures import _lambda_axis, _panels, _style
+from cobaye.tables import grid_ends
 
 NAMES = {"per-class-lambda": {}}
 TABLES = ("per-class-lambda",)
@@ -141,7 +142,7 @@ def _ticks(ax: Axes, limits: tuple[float, float], table: pd.DataFrame) -> None:
     ticks = {float(one): f"1e{one:.0f}" for one in decades if one >= logs.min() - 0.2}
     if len(ticks) < 2:
         inside = np.linspace(logs.min(), logs.max(), 3) if len(logs) else []
-        ticks = {float(height): _lambda_axis.written(10**height) for height in inside}
+        ticks = {float(height): grid_ends.label(10**height, 2) for height in inside}
     if (values == 0).any():
         foot = float(_heights(table["weight_decay"]).min())
         ticks[foot] = "0"

@@ -37,30 +37,46 @@ def ends(best: str, own: Iterable[str], grid: Sequence[str]) -> list[End]:
     if len(ordered) < 2:
         return []
     found = []
-    for side, label, neighbour in [
+    for side, there, neighbour in [
         ("smallest", ordered[0], ordered[1]),
         ("largest", ordered[-1], ordered[-2]),
     ]:
-        share = own.count(label) / max(len(own), 1)
-        if (label == best or share > SHARE) and float(label) > 0:
-            found.append(End(side, label, label == best, share, _beyond(label, neighbour)))
+        share = own.count(there) / max(len(own), 1)
+        if (there == best or share > SHARE) and float(there) > 0:
+            found.append(End(side, there, there == best, share, _beyond(there, neighbour)))
     return found
 
 
-def _beyond(label: str, neighbour: str) -> tuple[str, ...]:
+def _beyond(there: str, neighbour: str) -> tuple[str, ...]:
     """Return labels beyond the end of a grid, in its own steps."""
-    end, inner = float(label), float(neighbour)
+    end, inner = float(there), float(neighbour)
     smaller = end < inner
     ratio = end / inner if inner > 0 else HALF_DECADE
     values = [end * ratio**step for step in range(1, MORE + 1)]
     within = [value for value in values if (value >= SMALLEST if smaller else value <= LARGEST)]
-    return tuple(_label(value) for value in within)
+    return tuple(label(value) for value in within)
 
 
-def _label(value: float) -> str:
-    """Return a λ as configs write it: four digits at most."""
-    digits, exponent = f"{value:.3e}".split("e")
-    return f"{digits.rstrip('0').rstrip('.')}e{int(exponent)}"
+def label(value: float, digits: int = 4) -> str:
+    """Return a λ that no config wrote as configs write it, with so many digits at most."""
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def beside_axis(found: Sequence[End]) -> str:
+    """Return what a figure says at its axis of λ, a line per end; nothing without one."""
+    said = [
+        f"λ = {end.label} ends the grid: a {_other(end)} one may be better"
+        for end in found
+        if end.more
+    ]
+    return "\n".join(said)
+
+
+def _other(end: End) -> str:
+    return "smaller" if end.side == "smallest" else "larger"
 
 
 def sentences(study: str, found: Sequence[End], classes: int) -> list[str]:
@@ -74,7 +90,7 @@ def sentences(study: str, found: Sequence[End], classes: int) -> list[str]:
             count = round(end.share * classes)
             where = "there" if end.overall else f"at its {end.side} λ, {end.label}"
             there.append(f"{count} of {classes} classes have their own λ {where}")
-        other = "smaller" if end.side == "smallest" else "larger"
+        other = _other(end)
         if not end.more:
             said.append(f"{', and '.join(there)}: no {other} one is within the bounds.")
             continue

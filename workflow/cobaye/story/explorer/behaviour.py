@@ -84,8 +84,8 @@ function listRow(row) {
 }
 
 function sortRows() {
-  const {key, down} = state, {lambdas} = shown();
-  const value = row => key === "own" ? lambdas.indexOf(row.own) : row[key];
+  const {key, down} = state, {labels} = shown();
+  const value = row => key === "own" ? labels.indexOf(row.own) : row[key];
   state.rows.sort((a, b) => {
     const [x, y] = [value(a), value(b)];
     if (x == null || y == null) return (x == null) - (y == null) || a.k - b.k;
@@ -174,7 +174,7 @@ function describe(k) {
   const none = element("p", {className: "key", textContent: "No other class, at the best λ."});
   const others = of.confused[k].map(([other, n]) => taken(other, n, of.tested[k]));
   $("confused").replaceChildren(...(others.length ? others : [none]));
-  const one = of.lambdas[of.best], gain = way => !way.gains || way.lambdas[k] == null ? ""
+  const one = of.labels[of.best], gain = way => !way.gains || way.lambdas[k] == null ? ""
     : way.lambdas[k] === one ? "none: the same λ" : interval(way.gains[k]);
   const ways = of.ways.map(way => [way.name, way.lambdas[k] || "–", gain(way)]);
   ways.unshift(["one λ for all classes", one, ""]);
@@ -185,7 +185,7 @@ function facts(of, each, k) {
   if (each.loss[k] == null) return ["No test images."];
   const said = [`At the best λ: accuracy ${fixed(100 * each.accuracy[k], 0)} %, loss `
     + `${fixed(each.loss[k], 2)}${of.unit}, over ${each.images[k]} test images.`];
-  if (each.effect[k] == null || each.against[k] === of.lambdas[of.best]) return said;
+  if (each.effect[k] == null || each.against[k] === of.labels[of.best]) return said;
   const helps = each.effect[k] >= 0, p = helps ? each.helped[k] : 1 - each.helped[k];
   const sure = each.surely[k] in SURELY ? SURELY[each.surely[k]] : "not sure";
   said.push(`From λ = ${each.against[k]} to the best λ its loss ${helps ? "falls" : "rises"} by `

@@ -23,17 +23,17 @@ views.scatter.addEventListener("click", (event, item) => {
 
 function draw(k) {
   const of = shown(), {curve} = of, best = [{place: of.places[of.best]}];
-  const at = (values, line) => of.places.map((place, m) => ({place, lambda: of.lambdas[m], of: line,
+  const at = (values, line) => of.places.map((place, m) => ({place, lambda: of.labels[m], of: line,
     loss: values[m]})).filter(each => each.loss != null);
   const lines = Object.entries(of.losses).flatMap(([split, values]) => at(values[k], split));
   lines.push(...at(of.mean, "all classes, test"));
   for (const view of [views.losses, views.curve]) {
-    view.signal("ticks", of.places).signal("labels", of.lambdas).data("best_lambda", best);
+    view.signal("ticks", of.places).signal("labels", of.labels).data("best_lambda", best);
   }
   views.losses.data("losses", lines).runAsync();
   const ends = m => Object.entries(curve).map(([name, values]) => [name, values[k][m]]);
   const band = of.places
-    .map((place, m) => ({place, lambda: of.lambdas[m], ...Object.fromEntries(ends(m))}))
+    .map((place, m) => ({place, lambda: of.labels[m], ...Object.fromEntries(ends(m))}))
     .filter(each => each.raw != null);
   views.curve.data("zero", [{place: 0}]).data("curve", band).runAsync();
   views.scatter.signal("chosen", k).runAsync();
@@ -60,7 +60,7 @@ function configure(number) {
     $(id).value = axes.some(([key]) => key === before) ? before : axes[0] && axes[0][0];
   }
   $("summary").textContent = `${page.names.length} classes of ${page.data}. Best weight decay `
-    + `overall: λ = ${of.lambdas[of.best]}, test loss ${fixed(of.loss, 3)}${of.unit}, `
+    + `overall: λ = ${of.labels[of.best]}, test loss ${fixed(of.loss, 3)}${of.unit}, `
     + `accuracy ${fixed(100 * of.accuracy, 1)} %.`;
   $("compared").textContent = `(λ = ${against} against the best λ)`;
   document.querySelectorAll(".share").forEach(made => { made.textContent = of.share; });

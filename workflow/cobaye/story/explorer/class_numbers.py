@@ -15,13 +15,12 @@ import numpy as np
 import pandas as pd
 
 from cobaye.storage.paths import SPLITS
-from cobaye.tables import reading, rival_names
+from cobaye.tables import grid_ends, reading, rival_names
 
 Tables = Mapping[str, pd.DataFrame]
 
 _MOST_CONFUSED = 5
 _LONGEST = 80  # letters of a name
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 # The ways of the table `class-gains`, in words.
 _WAYS = {
     "honest": "lowest on val",
@@ -41,14 +40,11 @@ def shown_names(names: Iterable[object]) -> list[str]:
     return [name if count[name] == 1 else f"{name} #{number}" for number, name in enumerate(shown)]
 
 
-def lambda_text(label: object) -> str:
-    """Return a weight decay as the page writes it: 0, 10⁻³, 3.162·10⁻³."""
-    value = float(str(label))
-    if value == 0 or 1 <= value < 1000:
-        return f"{value:g}"
-    mantissa, exponent = f"{value:.3e}".split("e")
-    power = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-    return power if float(mantissa) == 1 else f"{float(mantissa):g}·{power}"
+def as_written(value: object, labels: Sequence[str]) -> str:
+    """Return a λ as the config wrote it; one between its λ has four digits at most."""
+    number = float(str(value))
+    same = [label for label in labels if float(label) == number]
+    return same[0] if same else grid_ends.label(number)
 
 
 def places(labels: Sequence[str]) -> list[float]:
@@ -87,7 +83,6 @@ def _configuration(test: pd.Series, tables: Tables, classes: int) -> dict[str, A
         "model": test["model"],
         "optimizer": test["optimizer"],
         "labels": labels,
-        "lambdas": [lambda_text(label) for label in labels],
         "places": places(labels),
         "best": labels.index(best),
         "share": f"{100 * test['level']:.3g} %",
@@ -98,7 +93,7 @@ def _configuration(test: pd.Series, tables: Tables, classes: int) -> dict[str, A
         "mean": np.nanmean(losses["test"], axis=0).tolist(),
         "curve": {name: grid.tolist() for name, grid in curve.items()},
         "classes": _classes(tables, best, classes),
-        "ways": _ways(tables, classes),
+        "ways": _ways(tables, classes, labels),
         **_confused(tables["confusion"], best, classes),
         "rivals": _rivals(tables),
     }
@@ -156,10 +151,10 @@ def _no(value: Any) -> bool:
 
 
 def _text(label: Any) -> str | None:
-    return None if _no(label) else lambda_text(label)
+    return None if _no(label) else str(label)
 
 
-def _ways(tables: Tables, classes: int) -> list[dict[str, Any]]:
+def _ways(tables: Tables, classes: int, labels: Sequence[str]) -> list[dict[str, Any]]:
     """Return each way of choosing a class's λ: its λ, and its gain where that was judged.
 
     The ways `val` and `shrunk` choose what the table `class-gains` calls honest and shrunk.
@@ -173,7 +168,9 @@ def _ways(tables: Tables, classes: int) -> list[dict[str, Any]]:
         others = tables["per-class-lambda"].query("choice not in ('val', 'shrunk')")
         for way, rows in others.groupby("choice", sort=False):
             name = rival_names.NAMES.get(way, way).removeprefix("λ per class: ")
-            rows = rows.assign(weight_decay=rows["weight_decay"].map(lambda_text))
+            rows = rows.assign(
+                weight_decay=[as_written(value, labels) for value in rows["weight_decay"]]
+            )
             ways.append({"name": name, "lambdas": _column(rows, "weight_decay", classes)})
     return ways
 
