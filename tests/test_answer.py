@@ -102,7 +102,7 @@ def test_the_end_of_the_grid_is_named_below_the_axis(tables):
     outer = inner.assign(shrunk=[largest] * len(inner))
     for gains, said in (
         (inner, ""),
-        (outer, f"\nλ = {largest} ends the grid: a larger one may be better"),
+        (outer, f"\nλ = {largest} ends the grid:\na larger one may be better"),
     ):
         ax = drawn("answer", {**tables, "class-gains": gains}).axes[1]
         assert ax.get_xlabel() == f"weight decay λ{said}"

@@ -315,7 +315,7 @@ def test_bars_count_the_classes_of_their_split_and_the_best_lambda_is_dark(split
 def test_the_end_of_the_grid_is_named_below_the_bars(best, other):
     tables = dict(study(LAMBDAS, classes=20, epochs=1))
     tables["best-lambda"] = tables["best-lambda"].assign(weight_decay=best)
-    said = f"\nλ = {best} ends the grid: a {other} one may be better" if other else ""
+    said = f"\nλ = {best} ends the grid:\na {other} one may be better" if other else ""
     assert drawn("best-lambda-test", tables).axes[0].get_xlabel() == f"weight decay λ{said}"
 
 

@@ -68,7 +68,7 @@ def label(value: float, digits: int = 4) -> str:
 def beside_axis(found: Sequence[End]) -> str:
     """Return what a figure says at its axis of λ, a line per end; nothing without one."""
     said = [
-        f"λ = {end.label} ends the grid: a {_other(end)} one may be better"
+        f"λ = {end.label} ends the grid:\na {_other(end)} one may be better"
         for end in found
         if end.more
     ]
