@@ -1,9 +1,12 @@
-"""The explorer, and the report, in a real browser: Chromium, where the machine has one."""
+"""Explorer, tables and report in a real browser: Chromium, where the machine has one."""
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from cobaye.tables import html_page
 from tests import browser
 from tests.test_explorer import HOSTILE, text
 
@@ -114,6 +117,17 @@ def test_hostile_names_are_shown_as_they_are(opened):
         assert seen(page)[0] == seen(page)[2] == hostile
     assert page.run("document.scripts.length") == 3
     assert page.errors == []
+
+
+def test_tables_sort_at_a_click_as_numbers_and_missing_ones_last(opened):
+    shown = pd.DataFrame({"λ": ["1e-2", "0", "9e-4"], "gain": [2.0, np.nan, -10.0]})
+    made, _ = opened(html_page.page("s: t", {"t": shown}), until="document.querySelector('th')")
+    column = "[...document.querySelectorAll('td:first-child')].map(cell => cell.innerText).join()"
+    for head, orders in ((0, ("0,9e-4,1e-2", "1e-2,9e-4,0")), (1, ("9e-4,1e-2,0", "1e-2,9e-4,0"))):
+        for order in orders:
+            made.run(f"document.querySelectorAll('th')[{head}].click()")
+            assert made.run(column) == order
+    assert made.errors == []
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import torch
 
 from cobaye import figures, kinds
 from cobaye.errors import CorruptFile, UnwritableFile
-from cobaye.storage import files, manifests
+from cobaye.storage import files, manifests, table_names
 from cobaye.tables import tabulate
 from tests import chain
 
@@ -106,16 +106,22 @@ def run_with_fault(stage, root, number, crash) -> tuple[int, bool]:
     return end % 32, end == CRASHED or end >= 32
 
 
+# Those that are read, and one more: one function writes them all.
+TABLES = tuple(dict.fromkeys(("runs", *chain.FIGURE["tables"])))
+
+
 @pytest.fixture(scope="module")
 def states(tmp_path_factory):
     """The state after each stage, of the study and of one on other data."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "render", quick_render)
         patch.setattr(tabulate, "_tables", quick_tables)
+        patch.setattr(table_names, "FILES", {name: table_names.FILES[name] for name in TABLES})
         # That it is called, and when, is in test_files; here nobody pulls the plug.
         patch.setattr(os, "fsync", lambda descriptor: None)
         folder = tmp_path_factory.mktemp("states")
         yield chain.build(folder / "new"), chain.build(folder / "old", seed=1)
+    table_names.makers.cache_clear()  # made while some tables were left out
 
 
 def quick_render(kind, tables, options, width):
@@ -125,8 +131,8 @@ def quick_render(kind, tables, options, width):
 
 
 def quick_tables(job, raw):
-    """Return tables in no time, those that are read and one more: one function writes them all."""
-    return dict.fromkeys(("runs", *chain.FIGURE["tables"]), raw["metrics"])
+    """Return tables in no time."""
+    return dict.fromkeys(TABLES, raw["metrics"])
 
 
 def vouched(root, stage) -> dict[str, bytes] | None:

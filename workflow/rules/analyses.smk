@@ -11,7 +11,7 @@ for kind in ACROSS_RUNS:
             dataset=dataset_of_study,
             read=read_by_analysis(kind),
         output:
-            tables_in_report(TABULATED, table_names.made_by(kind), f"analysis-{kind}"),
+            tables_in_report(TABULATED, kind, f"analysis-{kind}"),
             manifest=f"{TABLES}/{kind}.json",
         log:
             f"{LOGS}/analyse/{{study}}/{kind}.log",
@@ -62,7 +62,7 @@ for kind in INSIDE_RUNS:
             rerun_if_stale("analyse", maker=kind),
             inspected=inspected_runs(kind),
         output:
-            tables_in_report(INSIDE_NETWORKS, table_names.made_by(kind), f"analysis-{kind}"),
+            tables_in_report(INSIDE_NETWORKS, kind, f"analysis-{kind}"),
             manifest=f"{TABLES}/{kind}.json",
         log:
             f"{LOGS}/analyse/{{study}}/{kind}.log",

@@ -8,7 +8,8 @@ rule choose_weight_decay:
         dataset=dataset_of_study,
         data=splits_of_way,
     output:
-        in_report(CHOSEN, TABULATED, "chosen λ: {way}", "chosen"),
+        CHOSEN,
+        in_report(f"{TABLES}/chosen-{{way}}.html", TABULATED, "chosen λ: {way}", "chosen"),
         manifest=f"{TABLES}/chosen-{{way}}.json",
     log:
         f"{LOGS}/choose_weight_decay/{{study}}/{{way}}.log",

@@ -91,7 +91,7 @@ for maker, tabulated in [
             rerun_if_stale("tabulate", maker=maker),
             *tabulated,
         output:
-            tables_in_report(TABULATED, table_names.made_by(maker), maker),
+            tables_in_report(TABULATED, maker, maker),
             manifest=f"{TABLES}/{maker}.json",
         log:
             f"{LOGS}/tabulate/{{study}}/{maker}.log",
@@ -112,7 +112,8 @@ rule evaluate_best:
         grid=grid_of_study,
         data=test_split,
     output:
-        in_report(f"{BEST}/best.csv", TABULATED, "best"),
+        f"{BEST}/best.csv",
+        in_report(f"{BEST}/best.html", TABULATED, "best"),
         manifest=f"{BEST}/best.json",
     log:
         f"{LOGS}/evaluate_best/{{study}}.log",

@@ -21,9 +21,10 @@ def in_report(file, part, name, caption=None):
     )
 
 
-def tables_in_report(part, made, caption):
-    """The tables of a maker, name → file, each of its own name."""
-    return [in_report(f"{TABLES}/{file}", part, name, caption) for name, file in made.items()]
+def tables_in_report(part, maker, caption, names=None):
+    """The tables of a maker, and the page that the report shows of them."""
+    made = [f"{TABLES}/{file}" for file in names or table_names.made_by(maker).values()]
+    return [*made, in_report(f"{TABLES}/{maker}.html", part, f"tables: {maker}", caption)]
 
 
 def what_was_found():

@@ -60,9 +60,7 @@ rule describe_models:
         rerun_if_stale("describe_models"),
         data=every_split,
     output:
-        tables_in_report(
-            TABULATED, {Path(file).stem: file for file in table_names.DESCRIPTIONS}, "layers"
-        ),
+        tables_in_report(TABULATED, "layers", "layers", table_names.DESCRIPTIONS),
         manifest=f"{TABLES}/layers.json",
     log:
         f"{LOGS}/describe_models/{{study}}.log",

@@ -65,7 +65,10 @@ def choose_weight_decay(job: Job) -> Path:
     columns = [*reading.CONFIGURATION, "class", "name", "weight_decay"]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
     path = job.root / paths.CHOSEN.format(**job.identity)
-    return job.publish({path.name: writing.write_csv(path, table[columns])}, info)
+    entries = {path.name: writing.write_csv(path, table[columns])}
+    shown, title = path.with_suffix(".html"), f"{job.identity['study']}: {path.stem}"
+    entries[shown.name] = writing.write_page(shown, title, {path.stem: table[columns]})
+    return job.publish(entries, info)
 
 
 def _images(loaded: dict[str, splits.Split], recipe: recipes.Training, split: str) -> Images:

@@ -16,7 +16,7 @@ from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import Manifest, trained_model
 from cobaye.tables import grid_table
 from cobaye.tables.reading import KEYS, read_tables
-from cobaye.tables.writing import write_csv
+from cobaye.tables.writing import write_csv, write_page
 
 CHOSEN_ON = "highest val accuracy of {count}; ties: lower val loss"
 
@@ -25,8 +25,9 @@ def evaluate_best(job: Job) -> Path:
     """Score the best configuration of a study's grid on a split; return the manifest.
 
     job.recipe: {"data": a plain `recipes.Data`, "split": its name, "derived": whether the derived
-    runs compete too}. Writes best.csv: the row of the table `grid`, what it was chosen on, and its
-    loss, accuracy and top-5 accuracy on that split. It has no row if no run stayed finite.
+    runs compete too}. Writes best.csv, and its page: the row of the table `grid`, what it was
+    chosen on, and its loss, accuracy and top-5 accuracy on that split. It has no row if no run
+    stayed finite.
     """
     recipe, name = job.recipe, job.recipe["split"]
     frames = read_tables(job, ["grid", "derived"] if recipe["derived"] else ["grid"])
@@ -42,7 +43,10 @@ def evaluate_best(job: Job) -> Path:
         scores = _score(job.read("train", run), folder, chosen["epoch"], split, job.device)
     row = row.assign(chosen_on=CHOSEN_ON.format(count=int(table["finite"].sum())))
     row = row.assign(**{f"{name}_{measure}": value for measure, value in scores.items()})
-    return job.publish({"best.csv": write_csv(job.folder / "best.csv", row)})
+    entries = {"best.csv": write_csv(job.folder / "best.csv", row)}
+    path = job.folder / "best.html"
+    entries[path.name] = write_page(path, f"{job.identity['study']}: best", {"best": row})
+    return job.publish(entries)
 
 
 def _score(

@@ -47,20 +47,22 @@ class _Data:
 
 
 def describe_models(job: Job) -> Path:
-    """Write layers.csv and tensors.csv of a study's models; return their manifest.
+    """Write layers.csv and tensors.csv of a study's models, and their page; return their manifest.
 
     job.recipe: {"data": a plain `recipes.Data`, "models": name → a plain `Described`}.
     """
     data = _read(recipes.parse(recipes.Data, job.recipe["data"]), job)
     models = {name: recipes.parse(Described, each) for name, each in job.recipe["models"].items()}
-    made = {}
+    made, shown = {}, {}
     for name, table in zip(table_names.DESCRIPTIONS, (layers, tensors), strict=True):
         frames = [
             pd.DataFrame(table(model, data)).assign(model=label) for label, model in models.items()
         ]
         frame = pd.concat(frames, ignore_index=True)
         frame.insert(0, "model", frame.pop("model"))
-        made[name] = writing.write_csv(job.folder / name, frame)
+        made[name], shown[Path(name).stem] = writing.write_csv(job.folder / name, frame), frame
+    path = job.folder / "layers.html"
+    made[path.name] = writing.write_page(path, f"{job.identity['study']}: layers", shown)
     return job.publish(made)
 
 

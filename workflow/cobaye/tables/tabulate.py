@@ -14,7 +14,7 @@ from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import training_recipe
 from cobaye.tables import grid_table, optimality
 from cobaye.tables.reading import CONFIGURATION, KEYS, MEASURES, read_checked
-from cobaye.tables.writing import write_csv
+from cobaye.tables.writing import write_tables
 
 
 def tabulate(job: Job) -> Path:
@@ -26,12 +26,8 @@ def tabulate(job: Job) -> Path:
     one, and "grid": the hyperparameters of a grid (see `grid_table`) or None.
     """
     raw = collected(job)
-    files = table_names.made_by(job.identity["maker"])
-    tables = _derived(job, raw) if job.identity["maker"] == "derived" else _tables(job, raw)
-    entries = {
-        files[name]: write_csv(job.folder / files[name], rows) for name, rows in tables.items()
-    }
-    return job.publish(entries)
+    made = _derived if job.identity["maker"] == table_names.DERIVED else _tables
+    return write_tables(job, made(job, raw))
 
 
 _READ = ("runs", "history", "metrics", "classes", "predictions", "facts")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from cobaye.storage import files, manifests, table_names
 from cobaye.storage.jobs import Job
+from cobaye.tables import html_page
 
 
 def write(path: Path, table: pd.DataFrame) -> dict[str, Any]:
@@ -34,13 +35,23 @@ def write_parquet(path: Path, table: pa.Table) -> dict[str, Any]:
     return manifests.describe(path, files.write_bytes(path, sink.getvalue().to_pybytes()))
 
 
+def write_page(path: Path, title: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+    """Write tables as one page of HTML; return its manifest entry."""
+    data = html_page.page(title, tables).encode()
+    return manifests.describe(path, files.write_bytes(path, data))
+
+
 def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
-    """Write the tables of an analysis, exactly those that it states; return their manifest."""
-    kind = job.identity["maker"]
-    names = table_names.made_by(kind)
+    """Write the tables of a maker, exactly those that it states, and their page.
+
+    Returns their manifest. Tables of pixels (parquet) are not on the page.
+    """
+    maker = job.identity["maker"]
+    names = table_names.made_by(maker)
     if set(tables) != set(names):
-        raise ValueError(f"analysis {kind!r} states the tables {sorted(names)}")
-    entries = {}
-    for name, file in names.items():
-        entries[file] = write(job.folder / file, tables[name])
+        raise ValueError(f"{maker!r} states the tables {sorted(names)}, and made {sorted(tables)}")
+    entries = {file: write(job.folder / file, tables[name]) for name, file in names.items()}
+    shown = {name: tables[name] for name, file in names.items() if file.endswith(".csv")}
+    path = job.folder / f"{maker}.html"
+    entries[path.name] = write_page(path, f"{job.identity['study']}: {maker}", shown)
     return job.publish(entries)
