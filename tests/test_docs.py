@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import pytest
-from docs.generate import gallery, library, pictures
+from docs.generate import gallery, library, pictures, pipeline
 
 import cobaye
 from cobaye.storage import code_digest
@@ -184,7 +184,7 @@ def test_the_first_run(tmp_path):
 
 def test_the_pictures_of_the_readme_are_those_that_the_code_draws(monkeypatch):
     shown = re.findall(r"!\[[^]]*\]\(docs/([^)]+)\)", (ROOT / "README.md").read_text())
-    assert set(shown) == set(pictures.PICTURES)
+    assert set(shown) == set(pictures.digests())
     assert pictures.stale() == [], f"made by: {pictures.COMMAND}"
     study, figure = pictures.PICTURES["answer.png"]
     before = pictures.drawn_by(study, figure)
@@ -195,3 +195,11 @@ def test_the_pictures_of_the_readme_are_those_that_the_code_draws(monkeypatch):
     )
     assert pictures.drawn_by(study, figure) != before
     assert pictures.stale() == ["answer.png"]
+
+
+def test_the_picture_of_the_workflow_shows_its_rules():
+    rules = "".join(file.read_text() for file in (ROOT / "workflow/rules").glob("*.smk"))
+    named = set(re.findall(r'^rule (\w+):|name:\s+f?"(\w+?)_?[{"]', rules, re.M))
+    known = {name for pair in named for name in pair if name}
+    assert {name.removesuffix("_*") for name in pipeline.BOXES} <= known
+    assert {end for arrow in pipeline.ARROWS for end in arrow} == set(pipeline.BOXES)

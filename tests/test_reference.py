@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from docs.generate import reference
+from docs.generate import reference, studies
 
 from cobaye import kinds
 from cobaye.config import bounds, json_schema, meanings, schema
@@ -30,6 +30,16 @@ def test_a_changed_file_is_called_stale(monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["reference.py"])
     assert reference.main() == 0
     assert reference.stale() == {}
+
+
+def test_the_table_of_studies_takes_the_first_sentence_of_each_part_of_a_head():
+    head = "A study, 0.5 wide.\n\nNot this.\nTakes: 3 s (of 4.5 s). More.\nNeeds: a | b."
+    assert studies.said(head, "Takes") == "3 s (of 4.5 s)"
+    assert studies.said(head, "Needs") == "a \\| b"
+    assert studies.said(head, "Expect") == ""
+    assert studies._first(head) == "A study, 0.5 wide"
+    rows = [row for row in studies.page(ROOT / "config").splitlines() if row.startswith("| [")]
+    assert len(rows) == len(list((ROOT / "config/studies").glob("*.yaml")))
 
 
 def test_every_key_of_every_file_has_a_meaning():

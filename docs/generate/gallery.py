@@ -49,14 +49,19 @@ def _page(study: Path, figures: list[Path], folder: Path) -> str:
 
 
 def _about(study: str) -> str:
+    """Return what a study's file says of it, and where that is."""
+    text = head(study)
+    return text and f"{text}\n\nAll of it: [{study}.yaml](../../config/studies/{study}.yaml)"
+
+
+def head(study: str) -> str:
     """Return the head of a study's file: what it is, what to expect, how long it takes."""
     file = STUDIES / f"{study}.yaml"
     if not file.is_file():
         return ""
     lines = file.read_text(encoding="utf-8").splitlines()
-    head = itertools.takewhile(lambda line: line.startswith("#"), lines)
-    text = "\n".join(line[2:] for line in head if "$schema=" not in line)
-    return f"{text.strip()}\n\nAll of it: [{study}.yaml](../../config/studies/{study}.yaml)"
+    comments = itertools.takewhile(lambda line: line.startswith("#"), lines)
+    return "\n".join(line[2:] for line in comments if "$schema=" not in line).strip()
 
 
 def _figure(study: str, file: Path, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The pictures of README.md: taken from finished studies, with a note of what drew them.
+"""The pictures of README.md: drawn, or taken from finished studies, with a note of what drew them.
 
 make pictures
 """
@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "workflow"))
+sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
 
 import yaml  # noqa: E402
+from docs.generate import pipeline  # noqa: E402
 
 from cobaye import figures as kinds_of_figures  # noqa: E402
 from cobaye import kinds  # noqa: E402
@@ -23,6 +24,7 @@ from cobaye.storage import code_digest  # noqa: E402
 
 # Picture in docs/ → study and figure.
 PICTURES = {"answer.png": ("glyphs-per-class-again", "answer")}
+PIPELINE = "pipeline.png"
 NOTE = ROOT / "docs/pictures.json"
 COMMAND = "make pictures"
 
@@ -53,17 +55,24 @@ def stale() -> list[str]:
     noted = json.loads(NOTE.read_text(encoding="utf-8")) if NOTE.is_file() else {}
     return [
         name
-        for name, source in PICTURES.items()
-        if noted.get(name) != drawn_by(*source) or not (NOTE.parent / name).is_file()
+        for name, digest in digests().items()
+        if noted.get(name) != digest or not (NOTE.parent / name).is_file()
     ]
 
 
+def digests() -> dict[str, str]:
+    """Return picture → digest of what draws it."""
+    drawn = {name: drawn_by(*source) for name, source in PICTURES.items()}
+    source = code_digest.normalised_source(Path(pipeline.__file__))
+    return {**drawn, PIPELINE: hashlib.sha256(source.encode()).hexdigest()}
+
+
 def main() -> None:
-    """Copy each picture out of results/, and note what drew it."""
+    """Copy each picture out of results/, draw the others, and note what drew them."""
     for name, (study, figure) in PICTURES.items():
         shutil.copyfile(ROOT / f"results/{study}/figures/{figure}.png", NOTE.parent / name)
-    noted = {name: drawn_by(*source) for name, source in PICTURES.items()}
-    NOTE.write_text(json.dumps(noted, indent=2) + "\n", encoding="utf-8")
+    (NOTE.parent / PIPELINE).write_bytes(pipeline.png())
+    NOTE.write_text(json.dumps(digests(), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

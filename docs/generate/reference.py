@@ -1,6 +1,6 @@
-"""Make the reference of the config, and the schemas for editors, from the classes that check it.
+"""Make the reference of the config, the schemas for editors, and the table of the studies.
 
-    python docs/generate/reference.py            # write config/README.md and config/schemas/*.json
+    python docs/generate/reference.py            # write what `files` names
     python docs/generate/reference.py --check    # name the files that are stale
 
 The text between the tables is in `config.md.in`. There, ``<!-- keys: StudyFile -->`` stands for the
@@ -19,7 +19,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "python docs/generate/reference.py"
-sys.path.insert(0, str(ROOT / "workflow"))
+sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
+
+from docs.generate import studies  # noqa: E402
 
 from cobaye import figures, kinds, recipes  # noqa: E402
 from cobaye.config import entries, json_schema, meanings, output_keys, study_entries  # noqa: E402
@@ -39,6 +41,7 @@ def files() -> dict[str, str]:
     made = {"config/README.md": HEAD + re.sub(r"<!-- (.*?) -->", _filled, template)}
     for name, schema in json_schema.files(figures.names()).items():
         made[f"config/schemas/{name}.json"] = f"{_json(schema)}\n"
+    made["docs/studies.md"] = studies.page(ROOT / "config")
     return made
 
 
