@@ -77,6 +77,26 @@ for kind in INSIDE_RUNS:
             "../scripts/analyse.py"
 
 
+rule compare_expected:
+    input:
+        rerun_if_stale("compare_expected", whole=True),
+        tables=tables_expected,
+    output:
+        in_report(f"{TABLES}/{table_names.EXPECTED}", TABULATED, "expected"),
+        manifest=f"{TABLES}/expected.json",
+    log:
+        f"{LOGS}/compare_expected/{{study}}.log",
+    localrule: True
+    resources:
+        **LIGHT,
+    params:
+        **told("compare_expected"),
+    message:
+        "Comparing {wildcards.study} with what it expects"
+    script:
+        "../scripts/compare_expected.py"
+
+
 rule tell_story:
     input:
         rerun_if_stale("tell_story", whole=True),

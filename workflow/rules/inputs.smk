@@ -179,6 +179,14 @@ def tables_of(study, tables):
     return [*covering, *ancient([f"{folder}/{table_names.file(table)}" for table in tables])]
 
 
+def tables_expected(wildcards):
+    """The tables of which a study expects values, and the manifests that cover them."""
+    tables = dict.fromkeys(each.table for each in study_of(wildcards).expected)
+    covered = [table_names.covering(table, wildcards.study) for table in tables]
+    places = [str(table_names.place(table, wildcards.study)) for table in tables]
+    return [*sorted({paths.manifest(*each) for each in covered}), *ancient(places)]
+
+
 def tables_of_story(wildcards):
     return tables_of(wildcards.study, PLAN.stage("tell_story", **wildcards).recipe["tables"])
 

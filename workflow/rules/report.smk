@@ -28,23 +28,27 @@ def tables_in_report(part, maker, caption, names=None):
 
 
 def what_was_found():
-    """The answer of each study that was asked for, once it is told: study → lines."""
+    """The answer of each study that was asked for, and how it compares with what the study expects,
+    once they are there: study → lines.
+    """
     wanted = CONFIG.default_studies if {"all", "default"} & set(TARGETS) else TARGETS
     found = {}
     for study in [study for study in CONFIG.studies if study in wanted]:
-        told_by = paths.manifest("tell_story", {"study": study})
-        try:
-            story = manifests.read_manifest(told_by, "tell_story", {"study": study})
-        except CobayeError:
-            continue  # not told, or damaged: the job that tells it says so
-        found[study] = story.info.get("summary", [])
+        for stage in ("tell_story", "compare_expected"):
+            told_by = paths.manifest(stage, {"study": study})
+            try:
+                told = manifests.read_manifest(told_by, stage, {"study": study})
+            except CobayeError:
+                continue  # not told, or damaged: the job that tells it says so
+            found[study] = [*found.get(study, []), *told.info.get("summary", [])]
     return found
 
 
 def say_what_was_found():
     """Say, after the last job, what was found, and where it is told."""
     for study, lines in what_was_found().items():
-        pages = [f"{STUDY}/{name}".format(study=study) for name in ("story.md", "explorer.html")]
+        names = ("story.md", "explorer.html", f"tables/{table_names.EXPECTED}")
+        pages = [f"{STUDY}/{name}".format(study=study) for name in names]
         more = f"More: {', '.join(filter(os.path.exists, pages))}"
         print("", study, *lines, more, sep="\n", file=sys.stderr, flush=True)
 

@@ -29,6 +29,7 @@ PARTS = (
     recipes.EarlyStop,
     recipes.Start,
     recipes.Stop,
+    study_entries.ExpectedValue,
     entries.RunEntry,
     entries.TorchvisionEntry,
 )

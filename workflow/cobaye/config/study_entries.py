@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from cobaye import recipes
 from cobaye.config.entries import LARGEST, STRICT, Count, Seed, Strict, WithOptions
+from cobaye.recipes.expected_value import ExpectedValue
 from cobaye.recipes.study import FIGURE_WIDTH, Engine
 
 # Names, each with options or None; written as a list where none has options.
@@ -39,7 +40,7 @@ Keep = Annotated[
     ),
 ]
 # Parts of recipes that are written in config files as they are.
-for part in (recipes.EarlyStop, recipes.Stop, recipes.Start):
+for part in (recipes.EarlyStop, recipes.Stop, recipes.Start, ExpectedValue):
     with_config(STRICT)(part)
 
 
@@ -210,6 +211,10 @@ class StudyFile(Strict):
     #: Width of all figures in inches: that of the column they will stand in. Texts have 6 to 8
     #: points at this width.
     figure_width: float = Field(default=FIGURE_WIDTH, ge=3, le=20)
+    #: Values that the study should find, such as those of a report: a list. `tables/expected.csv`
+    #: has what was obtained beside them. A value out of its tolerance, or that is not there, is a
+    #: warning at the end of the run. Changes of this key make that table again, and nothing else.
+    expected: list[ExpectedValue] = Field(default=[])
 
 
 def _are_names(given: Any) -> bool:

@@ -12,6 +12,7 @@ from cobaye.config import (
     backbone_keys,
     checkpoint_keys,
     class_decay_keys,
+    expected_keys,
     grids,
     model_keys,
     optimizer_keys,
@@ -111,6 +112,7 @@ class _Reader:
             per_class=class_decay_keys.read(raw, analyses, self.file),
             own_decays=own_decays,
             keep=checkpoint_keys.read(raw.keep, self.file),
+            expected=tuple(raw.expected),
         )
         self._refuse(study)
         return study
@@ -127,6 +129,7 @@ class _Reader:
         model_keys.refuse_together(study, self.file)
         grids.refuse_readings(study, self.file)
         checkpoint_keys.refuse(study, self.file)
+        expected_keys.refuse(study, self.file)
 
     def _check_form(self, raw: schema.StudyFile, has_backbone: bool) -> None:
         """Refuse keys that the form of the inputs rules out: features, images or image files."""

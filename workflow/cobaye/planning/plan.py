@@ -33,6 +33,7 @@ RECIPES = {
         results.analyse,
         results.inspect_run,
         results.choose_weight_decay,
+        results.compare_expected,
         results.tell_story,
         results.write_explorer,
         results.plot,

@@ -131,6 +131,14 @@ def choose_weight_decay(config: Config, study: str, way: str) -> stages.Told:
     return stages.Told(recipe, [("ways", way)])
 
 
+def compare_expected(config: Config, study: str) -> stages.Told:
+    """Return the values that a study should find."""
+    expected = config.studies[study].expected
+    if not expected:
+        raise runs.refuse(config, study, "expected", "the study states no values")
+    return stages.Told({"expected": recipes.plain(expected)})
+
+
 def tell_story(config: Config, study: str) -> stages.Told:
     """Return the tables that a story is told from."""
     of_study = config.studies[study]

@@ -28,6 +28,9 @@ def of_study(config: Config, study: str) -> list[str]:
         files += [f"{paths.BEST}/best.{suffix}" for suffix in ("csv", "json")]
     if facts.has_baseline(config, study):
         files.append(f"{paths.BASELINE}/baseline.json")
+    if entry.expected:
+        manifest = paths.manifest("compare_expected", {"study": study})
+        files += [f"{paths.TABLES}/{table_names.EXPECTED}", manifest]
     if "classes" in entry.analyses:
         files += [f"{paths.STUDY}/story.{suffix}" for suffix in ("md", "json")]
     if facts.has_explorer(config, study):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from cobaye.errors import ConfigError
 from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split, TrainEpochs
+from cobaye.recipes.expected_value import ExpectedValue
 
 # Which engine a study asks for; auto: the fastest one that supports each recipe.
 Engine = Literal["auto", "torch", "numpy"]
@@ -120,7 +121,7 @@ class Study:
     runs of one batch size are trained at once. per_class: the ways to choose a λ for each class.
     own_decays: optimizer → its λ, for optimizers that are not trained with all weight_decays.
     keep: which checkpoints of a run stay, as in `recipes.keeps`. figure_width: of all figures, in
-    inches.
+    inches. expected: the values that it should find.
     """
 
     name: str
@@ -148,6 +149,7 @@ class Study:
     own_decays: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     keep: int | None = 1
     figure_width: float = FIGURE_WIDTH
+    expected: tuple[ExpectedValue, ...] = ()
 
     def data_of(self, model: str) -> Data:
         """Return what a model learns from."""

@@ -43,6 +43,7 @@ MANIFESTS = {
     "tabulate": TABLES + "/{maker}.json",
     "analyse": TABLES + "/{maker}.json",
     "choose_weight_decay": TABLES + "/chosen-{way}.json",
+    "compare_expected": TABLES + "/expected.json",
     "tell_story": STUDY + "/story.json",
     "write_explorer": STUDY + "/explorer.json",
     "plot": FIGURES + "/{figure}.json",

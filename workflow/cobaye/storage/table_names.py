@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from pathlib import Path
 
 from cobaye import kinds
 from cobaye.errors import ConfigError, nearest
+from cobaye.storage import paths
 
 # The manifest of `tabulate` is tables.json; that of the analysis `classes`, classes.json.
 TABULATE = "tables"
@@ -19,6 +21,10 @@ DERIVED = "derived"
 
 # What describe_models writes beside those of tabulate.
 DESCRIPTIONS = ("layers.csv", "tensors.csv")
+# Tables that are made by a stage of their own: name → stage.
+ALONE = {"layers": "describe_models", "tensors": "describe_models", "best": "evaluate_best"}
+# The table that compares a study with what its config expects.
+EXPECTED = "expected.csv"
 
 FILES = {
     "runs": "runs.csv",
@@ -117,3 +123,17 @@ def file(table: str) -> str:
 def manifest(table: str) -> str:
     """Return the file name of the manifest that covers a table."""
     return f"{makers()[table]}.json"
+
+
+def covering(table: str, study: str) -> tuple[str, dict[str, str]]:
+    """Return the stage and identity of the manifest that covers any table of a study."""
+    if table in ALONE:
+        return ALONE[table], {"study": study}
+    maker = makers()[table]
+    return stage(maker), {"study": study, "maker": maker}
+
+
+def place(table: str, study: str) -> Path:
+    """Return the path of any table of a study."""
+    name = f"{table}.csv" if table in ALONE else file(table)
+    return Path(paths.manifest(*covering(table, study))).with_name(name)
