@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cobaye import recipes
+from cobaye import figures, recipes
+from cobaye.config import Config
 from cobaye.errors import ConfigError, CorruptFile
+from cobaye.models import layers
 from cobaye.planning import targets
 from cobaye.planning.plan import Plan
 from cobaye.recipes.expected_value import ExpectedValue
@@ -52,6 +54,7 @@ def compared(*values, table=TABLE):
         ({"statistic": "count", "where": {"finite": True}}, 3),
         ({"statistic": "count", "where": {"optimizer": "lamb"}}, 0),
         ({"where": {"optimizer": "sgd", "weight_decay": "1e-3"}}, 0.5),
+        ({"where": {"optimizer": "sgd", "weight_decay": 0.001}}, 0.5),
         ({"where": {"fraction": 0.3}}, (0.7 + 0.75) / 2),
         ({"where": {"finite": False}}, 0.8),
         ({"column": "weight_decay", "where": {"accuracy": 0.8}}, 0.01),
@@ -269,3 +272,35 @@ def test_a_run_warns_of_what_is_not_as_expected(tmp_path):
     printed = project.run("tiny-images").stdout
     assert "Warning: metrics: accuracy: 0." in printed
     assert project.jobs("tiny-images") == {}
+
+
+SHIPPED = Config({"studies": ["glyphs"]}, ROOT / "config", figures.names())
+DESCRIBED = [
+    name
+    for name in SHIPPED.studies
+    if any(each.table == "layers" for each in SHIPPED.studies[name].expected)
+]
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_numbers_of_parameters_that_shipped_studies_expect(name):
+    """They follow from the networks, so that neither data nor a run are needed."""
+    study = SHIPPED.studies[name]
+    shape = (3, 32, 32) if study.dataset == "cifar10" else (1, 28, 28)
+    data = layers._Data(shape, "uint8", 10, {})
+    values = [each for each in study.expected if each.table == "layers"]
+    frames = []
+    for model in {each.where.get("model", next(iter(study.models))) for each in values}:
+        network = study.models[model].network
+        rows = layers.layers(layers.Described(network, "cross-entropy", (), "float32", 1), data)
+        frames.append(pd.DataFrame(rows).assign(model=model))
+    table = expected.comparison(values, {"layers": pd.concat(frames)})
+    assert set(table["within"]) == {"yes"}, table
+
+
+def test_every_study_of_a_report_or_its_twin_expects_values():
+    """Those that expect none say why: no number is known, or none is of interest."""
+    without = {name for name in SHIPPED.studies if not SHIPPED.studies[name].expected}
+    assert without == {
+        *("cifar10-convnet-optimizers", "cifar100", "mnist-perceptron", "glyphs1000-backbone"),
+    }

@@ -57,10 +57,13 @@ def _columns(analysis: str, table: str) -> list[str]:
 
 
 def _refuse_run(each: ExpectedValue, study: Study, path: Path, where: str) -> None:
+    decays = study.weight_decays
+    if not isinstance(each.where.get("weight_decay"), str):  # YAML reads 3.162e-3 as a number
+        decays = tuple(map(float, decays))
     for key, known in (
         ("model", study.models),
         ("optimizer", study.optimizers),
-        ("weight_decay", study.weight_decays),
+        ("weight_decay", decays),
         ("seed", study.seeds),
     ):
         if key in each.where:

@@ -107,12 +107,12 @@ def _correlation(first: pd.Series, second: pd.Series) -> float:
 
 
 def _equal(column: pd.Series, wanted: Any) -> pd.Series:
-    """Tell which rows have a value; texts are compared as texts, numbers up to rounding."""
-    if pd.api.types.is_bool_dtype(column) or not pd.api.types.is_numeric_dtype(column):
+    """Tell which rows have a value: numbers up to rounding, also of texts such as λ; else texts."""
+    is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    if isinstance(wanted, bool) or not (is_number or isinstance(wanted, int | float)):
         return column.astype(str) == str(wanted)
-    number = pd.to_numeric(pd.Series([wanted]), errors="coerce").astype(float)[0]
-    close = np.isclose(column.to_numpy(float, na_value=np.nan), number, rtol=ROUNDING, atol=0)
-    return pd.Series(close, column.index)
+    number = _numbers(pd.Series([wanted])).iloc[0]
+    return pd.Series(np.isclose(_numbers(column), number, rtol=ROUNDING, atol=0), column.index)
 
 
 def summary(table: pd.DataFrame) -> list[str]:
