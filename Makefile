@@ -28,7 +28,7 @@ docs: $(DOCS)/.ready
 	$(DOCS)/bin/sphinx-build -c docs -b html -d build/doctrees -E -W -n --keep-going -q . build/docs
 	@echo "build/docs/index.html"
 
-# config/README.md and config/schemas/, from the classes that check the config.
+# config/README.md and config/schemas/, from the classes that check the config; docs/reports.md.
 reference: $(READY)
 	$(VENV)/bin/python docs/generate/reference.py
 

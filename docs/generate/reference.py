@@ -1,4 +1,4 @@
-"""Make the reference of the config, the schemas for editors, and the table of the studies.
+"""Make the reference of the config, the schemas, the table of the studies, the reports.
 
     python docs/generate/reference.py            # write what `files` names
     python docs/generate/reference.py --check    # name the files that are stale
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = "python docs/generate/reference.py"
 sys.path[:0] = [str(ROOT), str(ROOT / "workflow")]
 
-from docs.generate import studies  # noqa: E402
+from docs.generate import reports, studies  # noqa: E402
 
 from cobaye import figures, kinds, recipes  # noqa: E402
 from cobaye.config import entries, json_schema, meanings, output_keys, study_entries  # noqa: E402
@@ -42,6 +42,7 @@ def files() -> dict[str, str]:
     for name, schema in json_schema.files(figures.names()).items():
         made[f"config/schemas/{name}.json"] = f"{_json(schema)}\n"
     made["docs/studies.md"] = studies.page(ROOT / "config")
+    made["docs/reports.md"] = reports.HEAD + reports.page()
     return made
 
 
