@@ -162,6 +162,8 @@ def test_the_first_run(tmp_path):
         if not (tmp_path / name).exists():
             copy_code(ROOT / name, tmp_path / name)
     study = tmp_path / "config/studies/digits.yaml"
+    # What it expects is of the whole study.
+    study.write_text(study.read_text().partition("\n# Tolerances: ")[0] + "\n")
     for old, new in SMALLER.items():
         assert study.read_text().count(old) == 1
         study.write_text(study.read_text().replace(old, new))

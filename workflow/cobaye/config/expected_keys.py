@@ -9,13 +9,15 @@ from pathlib import Path
 from cobaye import kinds
 from cobaye.config import schema
 from cobaye.errors import ConfigError
-from cobaye.recipes.expected_value import ExpectedValue
 from cobaye.recipes.study import Run, Study
 from cobaye.storage import table_names
 
 
 def refuse(study: Study, path: Path) -> None:
-    """Refuse an expected value of a table, column, model, optimizer or λ that there is not."""
+    """Refuse an expected value of a table, column, model or optimizer that there is not.
+
+    A λ or seed may be missing: a value without rows is one that is not there.
+    """
     for number, each in enumerate(study.expected):
         where = f"expected[{number}]"
         _refuse_table(each.table, study, path, f"{where}.table")
@@ -24,8 +26,9 @@ def refuse(study: Study, path: Path) -> None:
             known = _columns(maker, each.table)
             for column in each.columns if known else ():
                 schema.refuse_unknown(column, known, path, where, f"column of {each.table}")
-        if maker == table_names.TABULATE:
-            _refuse_run(each, study, path, f"{where}.where")
+        for key, names in (("model", study.models), ("optimizer", study.optimizers)):
+            if maker == table_names.TABULATE and key in each.where:
+                schema.refuse_unknown(each.where[key], names, path, f"{where}.where.{key}", key)
 
 
 def _refuse_table(table: str, study: Study, path: Path, where: str) -> None:
@@ -33,7 +36,7 @@ def _refuse_table(table: str, study: Study, path: Path, where: str) -> None:
     schema.refuse_unknown(table, every, path, where, "table")
     if table not in (made := list(_tables(study))):
         maker = table_names.makers().get(table)
-        needs = f" needs {maker!r} in analyses" if maker in kinds.names("analyses") else ""
+        needs = f", which needs {maker!r} in analyses" if maker in kinds.names("analyses") else ""
         raise ConfigError(
             f"{path}: {where}: the study does not make {table!r}{needs}: known: {', '.join(made)}"
         )
@@ -53,18 +56,8 @@ def _tables(study: Study) -> Iterable[str]:
 def _columns(analysis: str, table: str) -> list[str]:
     """Return the columns of a table of an analysis; none where the analysis does not state them."""
     stated = kinds.constant("analyses", analysis, "COLUMNS", {}).get(table, "").split()
-    return [*dataclasses.asdict(Run("", "", "", 0)), "state", *stated] if stated else []
-
-
-def _refuse_run(each: ExpectedValue, study: Study, path: Path, where: str) -> None:
-    decays = study.weight_decays
-    if not isinstance(each.where.get("weight_decay"), str):  # YAML reads 3.162e-3 as a number
-        decays = tuple(map(float, decays))
-    for key, known in (
-        ("model", study.models),
-        ("optimizer", study.optimizers),
-        ("weight_decay", decays),
-        ("seed", study.seeds),
-    ):
-        if key in each.where:
-            schema.refuse_unknown(each.where[key], known, path, f"{where}.{key}", key)
+    if not stated:
+        return []
+    several = len(kinds.constant("analyses", analysis, "STATES")) > 1
+    run = [field.name for field in dataclasses.fields(Run)]
+    return [*run, *(["state"] if several else []), *stated]
