@@ -19,6 +19,7 @@ from cobaye.storage import table_names
 from cobaye.storage.manifests import read_manifest
 from cobaye.tables import expected
 from cobaye.tables.writing import write_csv
+from cobaye.workspace import command
 from tests.conftest import ROOT, Project, edit, load, new_project
 from tests.jobs import job
 
@@ -166,6 +167,26 @@ def test_the_job_reads_any_table_and_writes_one(tabulated):
     (tabulated / table_names.place("best", "s")).write_text("loss\n")
     with pytest.raises(CorruptFile, match=r"best\.csv"):
         expected.compare_expected(job("compare_expected", {"study": "s"}, told, tabulated))
+
+
+def test_the_command_tells_of_all_finished_studies(tabulated, monkeypatch, capsys):
+    monkeypatch.chdir(tabulated)
+    assert command.main(["expected"]) == 0
+    assert capsys.readouterr().out == "no study in results/ was compared with what it expects\n"
+    value = ExpectedValue("best", "accuracy", 0.9, 0.1, "us")
+    told = {"expected": [recipes.plain(value)]}
+    path = expected.compare_expected(job("compare_expected", {"study": "s"}, told, tabulated))
+    for given in ([], ["s"]):
+        assert command.main(["expected", *given]) == 0
+        first, second = capsys.readouterr().out.splitlines()
+        assert first == "s: 0 of 1 expected values are within their tolerance."
+        assert second == "    Warning: best: accuracy: 0.6875, expected 0.9 ± 0.1 (us)"
+    assert command.main(["expected", "t"]) == 1
+    said = "cobaye: results/t/tables/expected.json is missing: first run: snakemake --cores all t"
+    assert capsys.readouterr().err.startswith(said)
+    path.write_text("{}")
+    assert command.main(["expected"]) == 1
+    assert "results/s/tables/expected.json" in capsys.readouterr().err
 
 
 GIVEN = "expected: [{table: best-lambda, column: test_loss, value: 1, tolerance: 9, source: us}]\n"

@@ -13,7 +13,7 @@ from cobaye.config import study_files
 from cobaye.errors import CobayeError, ConfigError, writable
 from cobaye.storage import files, own_code
 from cobaye.storage.paths import RESERVED
-from cobaye.workspace import given_data, templates, widening
+from cobaye.workspace import expectations, given_data, templates, widening
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("study", help="its name; its results decide")
     command.set_defaults(run=_widen)
+    command = commands.add_parser(
+        "expected", help="what is not as finished studies expect (their key expected)"
+    )
+    command.add_argument("studies", nargs="*", help="their names (default: all in results/)")
+    command.set_defaults(run=lambda given: expectations.compared(given.studies))
     return parser
 
 
