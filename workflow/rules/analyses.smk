@@ -82,7 +82,7 @@ rule compare_expected:
         rerun_if_stale("compare_expected", whole=True),
         tables=tables_expected,
     output:
-        in_report(f"{TABLES}/{table_names.EXPECTED}", TABULATED, "expected"),
+        tables_in_report(TABULATED, "expected", "expected", [table_names.EXPECTED]),
         manifest=f"{TABLES}/expected.json",
     log:
         f"{LOGS}/compare_expected/{{study}}.log",

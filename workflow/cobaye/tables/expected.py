@@ -15,7 +15,7 @@ from cobaye.recipes.expected_value import ExpectedValue
 from cobaye.storage import table_names
 from cobaye.storage.jobs import Job
 from cobaye.tables import reading
-from cobaye.tables.writing import write_csv
+from cobaye.tables.writing import write_csv, write_page
 
 NOT_THERE = "not there"
 # Of rounding, in the numbers of the config and in a difference of two.
@@ -23,7 +23,7 @@ ROUNDING = 1e-9
 
 
 def compare_expected(job: Job) -> Path:
-    """Write expected.csv, what a study found of the values that it expects; return the manifest.
+    """Write expected.csv, what a study found of what it expects, and its page; return the manifest.
 
     job.recipe: {"expected": plain `ExpectedValue`s}. The manifest has lines of text: how many
     values are as expected, and a warning for each other one.
@@ -31,8 +31,10 @@ def compare_expected(job: Job) -> Path:
     values = [recipes.parse(ExpectedValue, each) for each in job.recipe["expected"]]
     frames = {table: _read(job, table) for table in dict.fromkeys(each.table for each in values)}
     table = comparison(values, frames)
-    entry = write_csv(job.folder / table_names.EXPECTED, table)
-    return job.publish({table_names.EXPECTED: entry}, {"summary": summary(table)})
+    entries = {table_names.EXPECTED: write_csv(job.folder / table_names.EXPECTED, table)}
+    path = job.folder / "expected.html"
+    entries[path.name] = write_page(path, f"{job.identity['study']}: expected", {"expected": table})
+    return job.publish(entries, {"summary": summary(table)})
 
 
 def _read(job: Job, table: str) -> pd.DataFrame:
