@@ -16,7 +16,7 @@ import torch
 from cobaye import recipes
 from cobaye.data.normalization import Normalization, without_normalization
 from cobaye.errors import ConfigError, CorruptFile, DataError, nearest
-from cobaye.models import callables, networks
+from cobaye.models import callables, networks, pretrained
 from cobaye.recipes import study
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.storage.jobs import Job
@@ -63,17 +63,14 @@ def _from_torchvision(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     name = recipe["model"]["options"]["model"]
     weights = models.get_model_weights(name)
     chosen = weights[recipe["weights"]]
-    state = (
-        _state_dict(job.root / recipe["file"])
-        if recipe["file"]
-        else chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    )
+    file = job.root / recipe["file"] if recipe["file"] else pretrained.fetch(chosen)
+    state = _state_dict(file)
     state = {key: t for key, t in state.items() if not key.startswith(zoo.SIDE_OUTPUTS)}
     network = zoo.create(name, num_classes=len(chosen.meta["categories"]))
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise DataError(f"{recipe['file'] or chosen.url}: does not fit {name}: {error}") from None
+        raise DataError(f"{recipe['file'] or file}: does not fit {name}: {error}") from None
     seen = chosen.transforms()
     constants = Normalization(
         torch.tensor(seen.mean).reshape(-1, 1, 1), torch.tensor(seen.std).reshape(-1, 1, 1)
@@ -108,7 +105,7 @@ def problems(backbone: study.Backbone) -> list[str]:
         return [str(error)]
     if file is not None:
         return [] if Path(file).is_file() else [f"file: {file} is missing"]
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(known[weights].url).name)
+    cached = pretrained.place(known[weights])
     if backbone.download or cached.is_file():
         return []
     return [

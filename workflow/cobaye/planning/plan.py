@@ -20,6 +20,7 @@ from cobaye.storage.code_digest import code_digest
 RECIPES = {
     function.__name__: function
     for function in (
+        stages.fetch_dataset,
         stages.prepare_dataset,
         stages.prepare_backbone,
         stages.cache_features,

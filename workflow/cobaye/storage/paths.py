@@ -30,6 +30,7 @@ RESUME = ".resume"
 
 # The manifest that each stage writes last. `maker`: tables, derived, or the name of an analysis.
 MANIFESTS = {
+    "fetch_dataset": DATASET + "/fetched.json",
     "prepare_dataset": DATASET + "/manifest.json",
     "prepare_backbone": BACKBONE + ".json",
     "cache_features": SHARD + ".json",
