@@ -56,6 +56,8 @@ weight_decays: ["0", "1e-2"]
 figures: [test-curves, class-loss-test, confusion]
 """,
 }
+# Files whose bytes are not promised; the last is temporary, and a kill may leave it.
+UNPROMISED = ("run.json", ".snakemake_timestamp", ".sources.json", "fetched.json")
 INIT = [sys.executable, "-m", "cobaye", "init", "mine", "--features", "x.npy", "--labels", "y.npy"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "all"]
 
@@ -86,7 +88,7 @@ class Study:
             for top in ("results", "resources")
             for file in sorted((self.folder / top).rglob("*"))
             if file.is_file()
-            and file.name not in ("run.json", ".snakemake_timestamp", ".sources.json")
+            and file.name not in UNPROMISED
             and not {"logs", ".resume"} & {*file.parts}
         }
 
