@@ -85,7 +85,7 @@ def download(
 
 
 def _said(error: Exception) -> str:
-    if type(error) is RuntimeError:
+    if type(error) is RuntimeError or isinstance(error, http.client.IncompleteRead):
         return "what came is not the published file, by its checksum: cut short, or another one"
     # urllib wraps what the system says.
     reason = getattr(error, "reason", None)
