@@ -275,18 +275,20 @@ def weights(server, monkeypatch):
     return chosen
 
 
-def prepare_weights():
+def prepare_weights(download=True):
     recipe = {
         "model": {"kind": "torchvision", "options": {"model": "shufflenet_v2_x0_5"}},
         "weights": "DEFAULT",
         "file": None,
+        "download": download,
     }
-    return backbones.prepare_backbone(job("prepare_backbone", {"backbone": "b"}, recipe))
+    pretrained.fetch_weights(job("fetch_weights", {"backbone": "b"}, recipe)).unlink()
+    backbones.prepare_backbone(job("prepare_backbone", {"backbone": "b"}, recipe))
 
 
 def test_missing_weights_are_downloaded_once(server, weights):
     prepare_weights()
-    place = pretrained.place(weights)
+    place = backbones.cached(weights)
     published = server.folder / place.name
     assert place.read_bytes() == published.read_bytes()
     assert [path.name for path in place.parent.iterdir()] == [place.name]
@@ -294,6 +296,12 @@ def test_missing_weights_are_downloaded_once(server, weights):
     assert torch.equal(backbones.load("b").tensors["head.bias"], truth)
     prepare_weights()
     assert server.sent == [place.name]
+
+
+def test_weights_are_not_downloaded_that_may_not_be(server, weights):
+    with pytest.raises(DataError, match=r"^b: .*\.pth is missing: set download: true"):
+        prepare_weights(download=False)
+    assert (server.sent, left()) == ([], set())
 
 
 @pytest.mark.parametrize(
@@ -309,14 +317,14 @@ def test_weights_that_cannot_be_downloaded_are_one_message(server, weights, faul
     fault(server)
     with pytest.raises(DataError) as found:
         prepare_weights()
-    place = pretrained.place(weights)
-    for said in (f"{place.name} cannot be downloaded", reason, f"put it at {place}", "file:"):
+    place = backbones.cached(weights)
+    for said in (f"b: {place.name} cannot be downloaded", reason, f"put it at {place}", "file:"):
         assert said in str(found.value)
     assert (list(place.parent.iterdir()), left()) == ([], set())
 
 
 def test_damaged_weights_are_refused_with_their_cure(server, weights):
-    place = pretrained.place(weights)
+    place = backbones.cached(weights)
     place.parent.mkdir(parents=True)
     place.write_bytes(flip((server.folder / place.name).read_bytes()))
     with pytest.raises(DataError, match=r"its sha256 should begin with .*: remove it and"):

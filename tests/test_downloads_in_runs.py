@@ -11,7 +11,10 @@ import subprocess
 import time
 
 import pytest
+import torch
 
+from cobaye.models.networks import torchvision as zoo
+from cobaye.storage import files
 from tests import archives, host
 
 MANIFEST = "resources/datasets/tiny-digits/manifest.json"
@@ -27,6 +30,12 @@ module cobaye:
     snakefile: "workflow/Snakefile"
     config: config
 use rule * from cobaye as its_*
+"""
+# Appended to a copy of `backbones.py`: where that finds weights.
+WEIGHTS = """
+from torchvision import models as _models
+
+_models.get_model_weights({name!r}).DEFAULT.value.url = {url!r}
 """
 # A queue that starts each job at once.
 SUBMIT = """#!/bin/sh
@@ -104,6 +113,31 @@ def test_a_run_downloads_what_it_lacks_once_and_goes_on_after_a_kill(project):
     assert "Traceback" not in failed.stdout
     # It still is what it was.
     assert project.path(MANIFEST).exists()
+
+
+@pytest.mark.slow
+def test_a_run_downloads_weights_that_it_lacks(project, monkeypatch, tmp_path):
+    project, server = project
+    name, target = "shufflenet_v2_x0_5", "resources/backbones/w.json"
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    file = server.folder / "weights.pth"
+    torch.save(zoo.create(name, num_classes=1000).state_dict(), file)
+    file = file.rename(file.with_name(f"shufflenet-{files.sha256(file)[:8]}.pth"))
+    with open(project.path("workflow/cobaye/models/backbones.py"), "a") as code:
+        code.write(WEIGHTS.format(name=name, url=server.address + file.name))
+    with open(project.path("config/backbones.yaml"), "a") as config:
+        config.write(f"w: {{torchvision: {{model: {name}}}}}\n")
+    assert project.jobs(target) == {"fetch_weights": 1, "prepare_backbone": 1}
+    project.run(target)
+    assert server.sent == [file.name]
+    assert sorted(os.listdir(project.path(target).parent)) == ["w.json", "w.safetensors"]
+    # Prepared once, it needs them no more.
+    (tmp_path / f"torch/hub/checkpoints/{file.name}").unlink()
+    project.edit("config/backbones.yaml", f"model: {name}", f"model: {name}, download: false")
+    assert project.jobs(target) == {}
+    refused = project.run(target, "--forcerun", "prepare_backbone", check=False)
+    assert "are not here: set download: true, or put shufflenet-" in refused.stdout
+    assert project.path(target).exists()
 
 
 @pytest.mark.slow

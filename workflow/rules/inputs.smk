@@ -72,6 +72,13 @@ def fetched_files(wildcards):
     return ancient(paths.manifest("fetch_dataset", wildcards))
 
 
+def fetched_weights(wildcards):
+    """What says that torchvision's weights of a backbone are here, if it has some."""
+    if not facts.has_fetched_weights(CONFIG, wildcards.backbone):
+        return []
+    return ancient(paths.manifest("fetch_weights", wildcards))
+
+
 def dataset_of_study(wildcards):
     return f"{DATASET}/manifest.json".format(dataset=study_of(wildcards).dataset)
 

@@ -1,6 +1,6 @@
-"""Torchvision's pretrained weights: read from torch's cache, downloaded to it where they are not.
+"""Torchvision's pretrained weights, downloaded to torch's cache where they are not there.
 
-The name of each file ends with the beginning of its sha256, as in ``resnet18-f37072fd.pth``.
+The name of most files ends with the beginning of its sha256, as in ``resnet18-f37072fd.pth``.
 """
 
 from __future__ import annotations
@@ -11,20 +11,34 @@ from typing import Any
 import torch
 
 from cobaye.errors import DataError
+from cobaye.models import backbones
 from cobaye.storage import downloads, files
+from cobaye.storage.jobs import Job
 
 
-def place(weights: Any) -> Path:
-    """Return where torch keeps the file of some of torchvision's weights."""
-    return Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+def fetch_weights(job: Job) -> Path:
+    """See that torchvision's weights of a backbone are there; return a manifest that covers none.
+
+    job.recipe: {"model": the network, "weights": torchvision's name of the weights, "download":
+    whether they may be}. Raises DataError where they cannot or may not be downloaded, and for
+    damaged ones.
+    """
+    weights = backbones.known_weights(job.recipe)
+    try:
+        if not job.recipe["download"] and not backbones.cached(weights).is_file():
+            raise DataError(f"{backbones.cached(weights)} is missing: set download: true")
+        fetch(weights)
+    except DataError as error:
+        raise DataError(f"{job.identity['backbone']}: {error}") from None
+    return job.publish({})
 
 
 def fetch(weights: Any) -> Path:
-    """Return the file of weights, checked, and downloaded unless it is there.
+    """Return the file of some of torchvision's weights, checked, and downloaded if it was missing.
 
-    Raises DataError where it cannot be downloaded, and for a damaged one.
+    Raises DataError as `fetch_weights` does.
     """
-    path = place(weights)
+    path = backbones.cached(weights)
     named = torch.hub.HASH_REGEX.search(path.name)
     prefix = named[1] if named else ""
     if not path.is_file():

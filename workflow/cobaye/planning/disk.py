@@ -55,11 +55,16 @@ def prepare_dataset(config: Config, dataset: str) -> float:
     return sum(data.images.values()) * (each + LABEL)
 
 
+def fetch_weights(config: Config, backbone: str) -> float:
+    """Return the bytes of a network that may be downloaded, whether or not torch has it."""
+    return 4 * network_costs.NUMBERS * config.backbones[backbone].download
+
+
 def prepare_backbone(config: Config, backbone: str) -> float:
-    """Return the bytes of a network, and of its download, which may be there already."""
+    """Return the bytes of a network."""
     entry, network = config.backbones[backbone], facts.network(config, backbone)
     if entry.study is None:
-        return 4 * network_costs.NUMBERS * (1 + (entry.download and entry.file is None))
+        return 4 * network_costs.NUMBERS
     images = needs.sizes(config, config.studies[entry.study].data)
     return 4 * network_costs.numbers(network, images.shape, images.classes)
 
@@ -124,6 +129,7 @@ def _scored(data: Sizes, splits: Iterable[str], scored: int) -> float:
 PARTS: dict[str, tuple[str, Callable[..., float]]] = {
     "fetch_dataset": ("downloads", fetch_dataset),
     "prepare_dataset": ("datasets", prepare_dataset),
+    "fetch_weights": ("downloads", fetch_weights),
     "prepare_backbone": ("backbones", prepare_backbone),
     "cache_features": ("features", cache_features),
     "gather_features": ("features", gather_features),

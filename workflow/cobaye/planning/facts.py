@@ -82,6 +82,12 @@ def is_fetched(config: Config, dataset: str) -> bool:
     return "download" in config.datasets[dataset].kind.options
 
 
+def has_fetched_weights(config: Config, backbone: str) -> bool:
+    """Tell whether a backbone has torchvision's weights, and not those of a file that it names."""
+    entry = config.backbones[backbone]
+    return entry.weights is not None and entry.file is None
+
+
 def tables_of_way(config: Config, study: str, name: str) -> list[str]:
     """Return the tables that a way reads."""
     return ["best-lambda", *kinds.constant("ways", way(config, study, name).kind, "TABLES")]

@@ -22,6 +22,7 @@ RECIPES = {
     for function in (
         stages.fetch_dataset,
         stages.prepare_dataset,
+        stages.fetch_weights,
         stages.prepare_backbone,
         stages.cache_features,
         stages.gather_features,

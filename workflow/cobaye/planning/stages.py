@@ -48,6 +48,15 @@ def prepare_dataset(config: Config, dataset: str) -> Told:
     return Told(recipes.Kind(kind.kind, options), [("datasets", kind.kind)])
 
 
+def fetch_weights(config: Config, backbone: str) -> Told:
+    """Return a network of torchvision and its weights; raises ConfigError for other backbones."""
+    entry = config.backbones[backbone]
+    if not facts.has_fetched_weights(config, backbone):
+        where = f"{config.folder / 'backbones.yaml'}: {backbone}"
+        raise ConfigError(f"{where}: no weights are downloaded for it")
+    return Told({"model": entry.model, "weights": entry.weights, "download": entry.download})
+
+
 def prepare_backbone(config: Config, backbone: str) -> Told:
     """Return the network of a backbone, and the run or file that holds its weights.
 

@@ -32,6 +32,7 @@ RESUME = ".resume"
 MANIFESTS = {
     "fetch_dataset": DATASET + "/fetched.json",
     "prepare_dataset": DATASET + "/manifest.json",
+    "fetch_weights": BACKBONE + ".fetched.json",
     "prepare_backbone": BACKBONE + ".json",
     "cache_features": SHARD + ".json",
     "gather_features": FEATURES + "/manifest.json",
