@@ -126,12 +126,13 @@ def test_a_download_that_fails_is_one_message_and_leaves_nothing(
     fault(server)
     with pytest.raises(DataError) as found:
         prepare(Path(), "torchvision", name=name, **OPTIONS)
-    archive = next(iter(_archives.held(name, FOLDER)))
+    archive, *others = _archives.held(name, FOLDER)
+    beside = f" and, beside it, {', '.join(each.name for each in others)}" if others else ""
     for said in (
         f"d: {archive.name} cannot be downloaded:",
         f"{server.address}{archive.name}: ",
         reason,
-        f"put it at {archive}, or set the dataset's folder: to where",
+        f"put it at {archive}{beside}; or set folder: in datasets.yaml to where",
     ):
         assert said in str(found.value)
     assert left() == set()
@@ -318,7 +319,12 @@ def test_weights_that_cannot_be_downloaded_are_one_message(server, weights, faul
     with pytest.raises(DataError) as found:
         prepare_weights()
     place = backbones.cached(weights)
-    for said in (f"b: {place.name} cannot be downloaded", reason, f"put it at {place}", "file:"):
+    for said in (
+        f"b: {place.name} cannot be downloaded",
+        reason,
+        f"put it at {place}",
+        "file: in backbones",
+    ):
         assert said in str(found.value)
     assert (list(place.parent.iterdir()), left()) == ([], set())
 

@@ -109,7 +109,7 @@ def test_a_run_downloads_what_it_lacks_once_and_goes_on_after_a_kill(project):
     failed = project.run(MANIFEST, "--forcerun", "prepare_dataset", check=False)
     assert failed.returncode == 1
     assert f"fetch_dataset: tiny-digits: {FIRST} cannot be downloaded:" in failed.stdout
-    assert f"put it at {RAW}/{FIRST}, or set the dataset's folder: to where" in failed.stdout
+    assert f"put it at {RAW}/{FIRST} and, beside it, train-labels" in failed.stdout
     assert "Traceback" not in failed.stdout
     # It still is what it was.
     assert project.path(MANIFEST).exists()

@@ -42,7 +42,7 @@ def fetch(weights: Any) -> Path:
     named = torch.hub.HASH_REGEX.search(path.name)
     prefix = named[1] if named else ""
     if not path.is_file():
-        cure = f"put it at {path}, or anywhere and name it by the backbone's file:"
+        cure = f"put it at {path}, or anywhere and name it by file: in backbones.yaml"
         downloads.download(
             [weights.url],
             path,

@@ -76,10 +76,14 @@ def fetch(name: str, folder: str) -> None:
     Raises DataError for what cannot be downloaded, and for an archive there that is damaged.
     """
     published = dict(_published(_loader(name)))
-    for archive, inside in held(name, folder).items():
-        if not all(file.is_file() for file in inside):
-            _fetch(archive, *published[archive.name])
-            _unpack(archive, inside)
+    needed = {
+        archive: inside
+        for archive, inside in held(name, folder).items()
+        if not all(file.is_file() for file in inside)
+    }
+    for archive, inside in needed.items():
+        _fetch(archive, *published[archive.name], [each for each in needed if each != archive])
+        _unpack(archive, inside)
 
 
 def _loader(name: str) -> Any:
@@ -97,14 +101,19 @@ def _published(loader: Any) -> Iterator[tuple[str, tuple[str, Sequence[str]]]]:
         yield loader.filename, (loader.tgz_md5, [loader.url])
 
 
-def _fetch(archive: Path, md5: str, urls: Sequence[str]) -> None:
-    """Download an archive unless it is there; raises DataError for a damaged one."""
+def _fetch(archive: Path, md5: str, urls: Sequence[str], others: Sequence[Path]) -> None:
+    """Download an archive unless it is there; raises DataError for a damaged one.
+
+    others: those beside it that are needed too.
+    """
     from torchvision.datasets import utils
 
     if not archive.is_file():
+        lacking = [each.name for each in others if not each.is_file()]
+        beside = f" and, beside it, {', '.join(lacking)}" if lacking else ""
         cure = (
-            f"put it at {archive}, or set the dataset's folder: to where its unpacked files lie, "
-            "and run the same command again"
+            f"put it at {archive}{beside}; or set folder: in datasets.yaml to where the unpacked "
+            "files lie. Then run the same command again"
         )
         downloads.download(
             urls, archive, lambda url, to: utils.download_url(url, to.parent, to.name, md5), cure
