@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import gzip
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import _project
@@ -21,7 +16,7 @@ import psutil
 
 sys.path.insert(0, str(_project.ROOT))
 
-from tests import archives
+from tests import archives, host
 
 EPOCHS = 400
 # Images of the archive that is downloaded: large enough for a moment in its writing.
@@ -31,7 +26,7 @@ CONFIG = {
     "config.yaml": "studies: [soak]\ndevice: cpu\n",
     "datasets.yaml": """
 d: {kind: glyphs, classes: 8, train: 24, val: 6, test: 6}
-downloaded: {kind: torchvision, name: MNIST, download: true}
+downloaded: {kind: torchvision, name: MNIST}
 """,
     "backbones.yaml": """
 b:
@@ -61,13 +56,8 @@ weight_decays: ["0", "1e-2"]
 figures: [test-curves, class-loss-test, confusion]
 """,
 }
-# Where the copied code finds MNIST, in place of its makers' address.
-PUBLISHED = """
-import torchvision as _torchvision
-
-_torchvision.datasets.MNIST.mirrors = [{mirror!r}]
-_torchvision.datasets.MNIST.resources = {resources!r}
-"""
+# Files whose bytes are not promised; the last is temporary, and a kill may leave it.
+UNPROMISED = ("run.json", ".snakemake_timestamp", ".sources.json", "fetched.json")
 INIT = [sys.executable, "-m", "cobaye", "init", "mine", "--features", "x.npy", "--labels", "y.npy"]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--quiet", "all"]
 
@@ -78,7 +68,7 @@ class Study:
     def __init__(self, folder: Path, targets: list[str], published: str):
         self.folder, self.targets = folder, targets
         _project.make(folder, CONFIG)
-        with open(folder / "workflow/cobaye/data/datasets/torchvision.py", "a") as code:
+        with open(folder / "workflow/cobaye/data/datasets/_archives.py", "a") as code:
             code.write(published)
 
     def start(self, *arguments: str) -> subprocess.Popen:
@@ -98,7 +88,7 @@ class Study:
             for top in ("results", "resources")
             for file in sorted((self.folder / top).rglob("*"))
             if file.is_file()
-            and file.name not in ("run.json", ".snakemake_timestamp", ".sources.json")
+            and file.name not in UNPROMISED
             and not {"logs", ".resume"} & {*file.parts}
         }
 
@@ -145,29 +135,8 @@ def workspace(folder: Path) -> dict[str, bytes]:
 def publish(folder: Path) -> str:
     """Serve MNIST's archives, of random images; return the code that asks for them."""
     archives.write_mnist(folder, train=IMAGES, test=100)
-    resources = []
-    for file in sorted((folder / "MNIST/raw").iterdir()):
-        packed = folder / f"{file.name}.gz"
-        packed.write_bytes(gzip.compress(file.read_bytes(), 1))
-        resources.append((packed.name, hashlib.md5(packed.read_bytes()).hexdigest()))
-    server = Server(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    mirror = f"http://127.0.0.1:{server.server_port}/"
-    return PUBLISHED.format(mirror=mirror, resources=resources)
-
-
-class Server(ThreadingHTTPServer):
-    """Serves processes that are killed."""
-
-    def handle_error(self, *told: object) -> None:
-        """Say nothing of a connection that broke."""
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without a word."""
-
-    def log_message(self, *told: object) -> None:
-        """Say nothing."""
+    resources = host.pack_mnist(folder / "MNIST/raw", folder)
+    return host.PUBLISHED.format(mirror=host.start(folder).address, resources=resources)
 
 
 def scripts(pid: int) -> dict[psutil.Process, str]:

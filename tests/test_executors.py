@@ -87,9 +87,11 @@ def test_a_dry_run_says_what_each_job_asks_for(fresh, site):
 
 
 @pytest.mark.slow
-def test_a_dataset_alone_is_prepared_here(fresh):
-    words = re.search(r"snakemake (--cores 1 --until prepare_dataset --) ", DOCUMENT)[1].split()
-    assert job_counts(fresh.run("-n", *words, "tiny").stdout) == {"prepare_dataset": 1}
+def test_a_dataset_alone_is_fetched_here(fresh):
+    words = re.search(r"snakemake (--cores 1 --until .* --) cifar100", DOCUMENT)[1].split()
+    entry = "{kind: torchvision, name: MNIST}"
+    fresh.edit("config/datasets.yaml", "{kind: digits, val: 0.2, test: 0.6}", entry)
+    assert job_counts(fresh.run("-n", *words, "tiny-images").stdout) == {"fetch_dataset": 1}
 
 
 @pytest.mark.slow

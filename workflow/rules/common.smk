@@ -129,6 +129,17 @@ def told(rule, **fixed):
     return {**parts, "expected": lambda wildcards: PLAN.expected(rule, **wildcards, **fixed)}
 
 
+def told_unrecorded(rule):
+    """`told`, of which Snakemake keeps no record, as each part seems to depend on `output`: for a rule
+    with temporary output, which is made when it is needed and not because something changed.
+    """
+
+    def unrecorded(part):
+        return lambda wildcards, output: part(wildcards)
+
+    return {name: unrecorded(part) for name, part in told(rule).items()}
+
+
 def told_together(rule, study, group):
     """The params of a rule that trains or evaluates a group of runs."""
 

@@ -1,9 +1,28 @@
 # A backbone, and what its penultimate layer says about every image.
 
 
+rule fetch_weights:
+    input:
+        rerun_if_stale("fetch_weights"),
+    output:
+        manifest=temp(f"{BACKBONE}.fetched.json"),
+    log:
+        f"{LOGS}/fetch_weights/{{backbone}}.log",
+    localrule: True
+    resources:
+        **LIGHT,
+    params:
+        **told_unrecorded("fetch_weights"),
+    message:
+        "Fetching the weights of {wildcards.backbone}"
+    script:
+        "../scripts/fetch_weights.py"
+
+
 rule prepare_backbone:
     input:
         rerun_if_stale("prepare_backbone"),
+        fetched_weights,
         trained=run_of_backbone,
     output:
         f"{BACKBONE}.safetensors",

@@ -63,6 +63,22 @@ def training_splits(wildcards):
     return data_of(wildcards.study, splits, wildcards.model)
 
 
+def fetched_files(wildcards):
+    """What says that a dataset's files are here, if its kind can be downloaded. They are what their
+    publisher says, whenever they came: so nothing is prepared anew because they did.
+    """
+    if not facts.is_fetched(CONFIG, wildcards.dataset):
+        return []
+    return ancient(paths.manifest("fetch_dataset", wildcards))
+
+
+def fetched_weights(wildcards):
+    """What says that torchvision's weights of a backbone are here, if it has some."""
+    if not facts.has_fetched_weights(CONFIG, wildcards.backbone):
+        return []
+    return ancient(paths.manifest("fetch_weights", wildcards))
+
+
 def dataset_of_study(wildcards):
     return f"{DATASET}/manifest.json".format(dataset=study_of(wildcards).dataset)
 

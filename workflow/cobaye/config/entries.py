@@ -103,8 +103,9 @@ class TorchvisionEntry(Strict):
     weights: str = "DEFAULT"
     #: A local state dict with these weights: `.pth`, read as data, or `.safetensors`.
     file: str | None = None
-    #: Whether torchvision may download them.
-    download: bool = False
+    #: Whether weights that are neither named by `file` nor in torch's cache (`TORCH_HOME`) are
+    #: downloaded to it. They are used only if they have the sha256 that their name begins to tell.
+    download: bool = True
 
 
 class BackboneEntry(Strict):

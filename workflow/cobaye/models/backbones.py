@@ -54,26 +54,20 @@ def _from_run(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def _from_torchvision(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return pretrained weights, downloaded or from a local file, and how they see an image."""
-    from torchvision import models  # three seconds, for these backbones alone
-
+    """Return pretrained weights, from torch's cache or another file, and how they see an image."""
     from cobaye.models.networks import torchvision as zoo
 
     recipe = job.recipe
     name = recipe["model"]["options"]["model"]
-    weights = models.get_model_weights(name)
-    chosen = weights[recipe["weights"]]
-    state = (
-        _state_dict(job.root / recipe["file"])
-        if recipe["file"]
-        else chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    )
+    chosen = known_weights(recipe)
+    file = job.root / recipe["file"] if recipe["file"] else cached(chosen)
+    state = _state_dict(file)
     state = {key: t for key, t in state.items() if not key.startswith(zoo.SIDE_OUTPUTS)}
     network = zoo.create(name, num_classes=len(chosen.meta["categories"]))
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise DataError(f"{recipe['file'] or chosen.url}: does not fit {name}: {error}") from None
+        raise DataError(f"{recipe['file'] or file}: does not fit {name}: {error}") from None
     seen = chosen.transforms()
     constants = Normalization(
         torch.tensor(seen.mean).reshape(-1, 1, 1), torch.tensor(seen.std).reshape(-1, 1, 1)
@@ -88,6 +82,18 @@ def _from_torchvision(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]
         "categories": list(chosen.meta["categories"]),
     }
     return {**zoo.cut(network, name).state_dict(), **constants.tensors()}, info
+
+
+def known_weights(recipe: dict[str, Any]) -> Any:
+    """Return the weights of a recipe, as torchvision knows them."""
+    from torchvision import models  # three seconds, for these backbones alone
+
+    return models.get_model_weights(recipe["model"]["options"]["model"])[recipe["weights"]]
+
+
+def cached(weights: Any) -> Path:
+    """Return where torch keeps the file of some of torchvision's weights."""
+    return Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
 
 
 def problems(backbone: study.Backbone) -> list[str]:
@@ -108,12 +114,12 @@ def problems(backbone: study.Backbone) -> list[str]:
         return [str(error)]
     if file is not None:
         return [] if Path(file).is_file() else [f"file: {file} is missing"]
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(known[weights].url).name)
-    if backbone.download or cached.is_file():
+    place = cached(known[weights])
+    if backbone.download or place.is_file():
         return []
     return [
         f"torchvision's weights {known[weights].name} of {model} are not here: set download: true, "
-        f"or put {cached.name} anywhere and name it by file:"
+        f"or put {place.name} anywhere and name it by file:"
     ]
 
 

@@ -2,8 +2,8 @@
 
 Checkpoints and features are counted, the rest is by what was measured: `glyphs` leaves 29 to 30
 bytes per prediction, `digits`, `glyphs`, `glyphs-exact` and `digits-grid` 9 to 12 per row of
-classes and 11 kB of history for 90 epochs. Tables, figures and stories, a few MB per study, and
-downloads are not counted.
+classes and 11 kB of history for 90 epochs. Tables, figures and stories, a few MB per study, are not
+counted.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ class Job(NamedTuple):
     there: float = 0
 
 
+def fetch_dataset(config: Config, dataset: str) -> float:
+    """Return the bytes of archives and unpacked files that are missing. Imports the kind."""
+    kind = config.datasets[dataset].kind.kind
+    return kinds.load("datasets", kind).to_fetch(facts.dataset_options(config, dataset))
+
+
 def prepare_dataset(config: Config, dataset: str) -> float:
     """Return the bytes of all splits: arrays, or the names of image files."""
     data, kind = (
@@ -47,6 +53,11 @@ def prepare_dataset(config: Config, dataset: str) -> float:
     files = kinds.constant("datasets", kind, "FORM") == "files"
     each = INDEX if files else data.values * data.itemsize
     return sum(data.images.values()) * (each + LABEL)
+
+
+def fetch_weights(config: Config, backbone: str) -> float:
+    """Return the bytes of a network that may be downloaded, whether or not torch has it."""
+    return 4 * network_costs.NUMBERS * config.backbones[backbone].download
 
 
 def prepare_backbone(config: Config, backbone: str) -> float:
@@ -116,7 +127,9 @@ def _scored(data: Sizes, splits: Iterable[str], scored: int) -> float:
 
 # Rule → what it writes, and how much.
 PARTS: dict[str, tuple[str, Callable[..., float]]] = {
+    "fetch_dataset": ("downloads", fetch_dataset),
     "prepare_dataset": ("datasets", prepare_dataset),
+    "fetch_weights": ("downloads", fetch_weights),
     "prepare_backbone": ("backbones", prepare_backbone),
     "cache_features": ("features", cache_features),
     "gather_features": ("features", gather_features),
@@ -124,7 +137,7 @@ PARTS: dict[str, tuple[str, Callable[..., float]]] = {
     "evaluate": ("predictions", evaluate),
     "evaluate_baseline": ("predictions", evaluate_baseline),
 }
-IN_RESOURCES = ("datasets", "backbones")
+IN_RESOURCES = ("downloads", "datasets", "backbones")
 
 
 def by_study(config: Config, jobs: Iterable[Job]) -> dict[str, dict[str, float]]:

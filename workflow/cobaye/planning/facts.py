@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from cobaye import kinds, recipes
 from cobaye.config import Config
@@ -66,9 +67,25 @@ def way(config: Config, study: str, name: str) -> recipes.Kind:
 
 def dataset_problems(config: Config, dataset: str) -> list[str]:
     """Return what would stop the preparation of a dataset, as sentences. Imports its kind."""
+    kind = config.datasets[dataset].kind.kind
+    return kinds.load("datasets", kind).problems(dataset_options(config, dataset))
+
+
+def dataset_options(config: Config, dataset: str) -> Any:
+    """Return the options of a dataset. Does not import its kind."""
     kind = config.datasets[dataset].kind
-    options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
-    return kinds.load("datasets", kind.kind).problems(options)
+    return recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+
+
+def is_fetched(config: Config, dataset: str) -> bool:
+    """Tell whether a job sees to a dataset's files: one of a kind that can be downloaded."""
+    return "download" in config.datasets[dataset].kind.options
+
+
+def has_fetched_weights(config: Config, backbone: str) -> bool:
+    """Tell whether a backbone has torchvision's weights, and not those of a file that it names."""
+    entry = config.backbones[backbone]
+    return entry.weights is not None and entry.file is None
 
 
 def tables_of_way(config: Config, study: str, name: str) -> list[str]:

@@ -20,7 +20,9 @@ from cobaye.storage.code_digest import code_digest
 RECIPES = {
     function.__name__: function
     for function in (
+        stages.fetch_dataset,
         stages.prepare_dataset,
+        stages.fetch_weights,
         stages.prepare_backbone,
         stages.cache_features,
         stages.gather_features,

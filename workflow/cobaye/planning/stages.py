@@ -32,10 +32,29 @@ class Told(NamedTuple):
     inputs: Iterable[tuple[str, Identity]] = ()
 
 
-def prepare_dataset(config: Config, dataset: str) -> Told:
-    """Return the kind of a dataset and its options."""
+def fetch_dataset(config: Config, dataset: str) -> Told:
+    """Return the kind of a dataset and its options; raises ConfigError for one without download."""
     kind = config.datasets[dataset].kind
+    if not facts.is_fetched(config, dataset):
+        where = f"{config.folder / 'datasets.yaml'}: {dataset}.kind"
+        raise ConfigError(f"{where}: {kind.kind!r} has no option download")
     return Told(kind, [("datasets", kind.kind)])
+
+
+def prepare_dataset(config: Config, dataset: str) -> Told:
+    """Return the kind of a dataset and its options, but whether its files may be downloaded."""
+    kind = config.datasets[dataset].kind
+    options = {key: value for key, value in kind.options.items() if key != "download"}
+    return Told(recipes.Kind(kind.kind, options), [("datasets", kind.kind)])
+
+
+def fetch_weights(config: Config, backbone: str) -> Told:
+    """Return a network of torchvision and its weights; raises ConfigError for other backbones."""
+    entry = config.backbones[backbone]
+    if not facts.has_fetched_weights(config, backbone):
+        where = f"{config.folder / 'backbones.yaml'}: {backbone}"
+        raise ConfigError(f"{where}: no weights are downloaded for it")
+    return Told({"model": entry.model, "weights": entry.weights, "download": entry.download})
 
 
 def prepare_backbone(config: Config, backbone: str) -> Told:

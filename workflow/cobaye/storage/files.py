@@ -110,6 +110,16 @@ def publish_directory(source: Path, target: Path) -> None:
         _sync_folder(target.parent)
 
 
+def publish_file(source: Path, target: Path) -> None:
+    """Rename a finished file to its published name, replacing what is there."""
+    with writable(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open(source, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(source, target)
+        _sync_folder(target.parent)
+
+
 def link(source: Path, target: Path) -> None:
     """Give a file a second name; where the file system has no such thing, a copy."""
     try:

@@ -30,7 +30,9 @@ RESUME = ".resume"
 
 # The manifest that each stage writes last. `maker`: tables, derived, or the name of an analysis.
 MANIFESTS = {
+    "fetch_dataset": DATASET + "/fetched.json",
     "prepare_dataset": DATASET + "/manifest.json",
+    "fetch_weights": BACKBONE + ".fetched.json",
     "prepare_backbone": BACKBONE + ".json",
     "cache_features": SHARD + ".json",
     "gather_features": FEATURES + "/manifest.json",

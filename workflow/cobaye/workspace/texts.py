@@ -140,7 +140,7 @@ BACKBONE = """\
 
 # The network that the study `{name}-backbone` trains on these images. A network that saw more
 # images gives better features: `cobaye init` has the option --backbone. One of torchvision
-# instead of `run`, its weights downloaded: `torchvision: {{model: resnet18, download: true}}`, and
+# instead of `run`, its weights downloaded: `torchvision: {{model: resnet18}}`, and
 # in datasets.yaml `kind: image-folder` without `size`.
 {name}-resnet-small:
   run:

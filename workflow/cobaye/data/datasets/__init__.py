@@ -7,6 +7,10 @@ A kind is a file here: ``FORM`` ("images" unless it says "features" or "files"),
 files, ``sources(options)`` (their paths; a folder stands for the names in it, and
 ``Prepared.read`` for the contents of those that were read).
 
+One whose files can be downloaded has the option ``download``, whether they may be,
+``fetch(options)``, which downloads those that are missing if they may be, and refuses damaged ones,
+and ``to_fetch(options)``, the bytes that it would write.
+
 ``Options`` may have a method ``sizes()``, by which jobs ask for memory and time before the data are
 prepared. It returns a dict with some of ``images`` (split → how many, at most), ``shape`` (of one
 input), ``itemsize`` (bytes per number), ``classes``, and, per image of all splits, ``seconds`` to
@@ -41,6 +45,7 @@ __all__ = [
     "Prepared",
     "SelectedRows",
     "check",
+    "fetch_dataset",
     "load_array",
     "prepare_dataset",
     "publish",
@@ -52,6 +57,24 @@ __all__ = [
 INPUTS = {"images": "images.npy", "features": "features.npy", "files": "index.json"}
 
 
+def fetch_dataset(job: Job) -> Path:
+    """See that a dataset's files are there, by downloading those that are missing.
+
+    job.recipe: its kind and options. Returns a manifest, which covers none of these files. Raises
+    DataError for those that are damaged or missing, where they may not or cannot be downloaded.
+    """
+    kind, name = recipes.parse(recipes.Kind, job.recipe), job.identity["dataset"]
+    try:
+        kinds.load("datasets", kind.kind).fetch(_options(kind))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    return job.publish({})
+
+
+def _options(kind: recipes.Kind) -> Any:
+    return recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+
+
 def prepare_dataset(job: Job) -> Path:
     """Prepare a dataset; return its manifest.
 
@@ -60,7 +83,7 @@ def prepare_dataset(job: Job) -> Path:
     """
     kind, name = recipes.parse(recipes.Kind, job.recipe), job.identity["dataset"]
     module = kinds.load("datasets", kind.kind)
-    options = recipes.parse(kinds.options("datasets", kind.kind), kind.options)
+    options = _options(kind)
     if problems := module.problems(options):
         raise DataError("\n".join(f"{name}: {problem}" for problem in problems))
     try:
