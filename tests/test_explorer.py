@@ -86,7 +86,7 @@ def text(names, classes=12, optimizers=("sgd",)):
     """Return the page of linear models, one per optimizer."""
     of = tables(groups=tuple(("linear", each) for each in optimizers))
     wide = [widened(each, classes) for each in shown(of)]
-    return page.page("s", "d", names, wide, [noise(classes)] * len(wide))
+    return page.page("s", "d", names, wide, [noise(classes)] * len(wide), "the last epoch")
 
 
 def test_the_numbers_are_those_of_the_tables():

@@ -95,7 +95,12 @@ def run_of_backbone(wildcards):
     if entry.run is None:
         return []
     folder = runs.folder(entry.study, entry.run)
-    return [f"{folder}/train.json", ancient(f"{folder}/checkpoints")]
+    chosen = CONFIG.studies[entry.study].choose_epoch != "last"
+    return [
+        f"{folder}/train.json",
+        *([f"{folder}/evaluate.json"] if chosen else []),
+        ancient(f"{folder}/checkpoints"),
+    ]
 
 
 def shards_of_split(wildcards):

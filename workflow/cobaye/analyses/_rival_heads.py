@@ -70,7 +70,7 @@ class LambdaPath:
         return [seed for seed in every if all((label, seed) in self.runs for label in labels)]
 
     def head(self, label: str, seed: int) -> Head:
-        """Return a run's head at its last epoch."""
+        """Return a run's head at the epoch that stands for it."""
         key = label, seed
         if key not in self._heads:
             self._heads[key] = load_head(self.runs[key])
@@ -87,9 +87,9 @@ class LambdaPath:
 
 
 def load_head(run: Finished, epoch: int | None = None) -> Head:
-    """Return a run's checkpoint after an epoch; None: the last."""
-    last = run.trained.info["epochs"] if epoch is None else epoch
-    return checkpoints.load(run.trained.check(run.folder, f"checkpoints/{paths.checkpoint(last)}"))
+    """Return a run's checkpoint after an epoch; None: the one that stands for the run."""
+    name = paths.checkpoint(run.epoch if epoch is None else epoch)
+    return checkpoints.load(run.trained.check(run.folder, f"checkpoints/{name}"))
 
 
 def untrained(path: LambdaPath) -> list[Rival]:

@@ -73,7 +73,7 @@ def _traits(runs: Sequence[finished_runs.Finished], classes: int) -> pd.DataFram
         seen = read_predictions(run.evaluated.check(run.folder, "predictions.parquet"))
         right = seen["test"]["predicted"] == seen["test"]["label"]
         accuracies.append(per_class(seen["test"]["label"], right, classes))
-        name = f"checkpoints/{paths.checkpoint(run.trained.info['epochs'])}"
+        name = f"checkpoints/{paths.checkpoint(run.epoch)}"
         tensors = checkpoints.load(run.trained.check(run.folder, name))
         norms.append(tensors["head.weight"].double().norm(dim=1).numpy())
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""The key `keep` of a study file: which checkpoints of a run stay, and what that rules out."""
+"""The keys `keep` and `choose_epoch`: which checkpoints of a run stay, and which stands for it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ def read(given: Any, path: Path) -> int | None:
 
 
 def refuse(study: Study, path: Path) -> None:
-    """Refuse what needs a checkpoint that is not kept."""
+    """Refuse what needs a checkpoint that is not kept, or another epoch than the chosen one."""
+    written = {1: "all", None: "last"}.get(study.keep, f"every {study.keep}")
+    if study.choose_epoch == "best-val":
+        _refuse_choice(study, written, path)
     if study.keep == 1:
         return
-    written = "last" if study.keep is None else f"every {study.keep}"
     where = f"{path}: keep: {written}"
     if study.together:
         raise ConfigError(f"{where}: cannot be combined with together: write keep: all")
@@ -46,6 +48,28 @@ def refuse(study: Study, path: Path) -> None:
             raise ConfigError(
                 f"{where}: figures.{name}.{option}: {figure.options[option]}: the figure reads the "
                 "checkpoints of so many last epochs: write keep: all, or 1"
+            )
+
+
+def _refuse_choice(study: Study, keep: str, path: Path) -> None:
+    """Refuse what rules out that the best epoch on validation stands for a run."""
+    where, instead = f"{path}: choose_epoch: best-val", "or choose_epoch: last"
+    if study.keep != 1:
+        raise ConfigError(
+            f"{where}: keep: {keep}: any epoch may be the best, and not all checkpoints are kept: "
+            f"write keep: all, {instead}"
+        )
+    for name, optimizer in study.optimizers.items():
+        if optimizer.algorithm.kind == "exact":
+            raise ConfigError(
+                f"{where}: optimizers.{name}.algorithm.kind: exact: other runs are compared with "
+                f"its optimum at their last epoch: leave it out, {instead}"
+            )
+    for name in study.analyses:
+        if kinds.constant("analyses", name, "STATES"):
+            raise ConfigError(
+                f"{where}: analyses.{name}: it looks inside the network of the last epoch: leave "
+                f"it out, {instead}"
             )
 
 

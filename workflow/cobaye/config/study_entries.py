@@ -165,9 +165,15 @@ class StudyFile(Strict):
     #: `false`, the penalty is on kernels only, as in Keras's `kernel_regularizer` (whose `l2` is
     #: λ/2).
     penalize_scales: bool = True
-    #: Checkpoints that are evaluated on the training split. With `every`, the training split is
-    #: half the work of `evaluate`.
+    #: Checkpoints that are evaluated on the training split: every one, or that of the last epoch
+    #: (with `choose_epoch: best-val`, of the chosen one). With `every`, the training split is half
+    #: the work of `evaluate`.
     train_epochs: recipes.TrainEpochs = "every"
+    #: The epoch whose weights stand for a run in tables, figures and choices. `best-val`: that of
+    #: lowest mean loss on val among the trained ones, the earliest of equals; test has no part in
+    #: it. Scores by epoch still show all epochs, and tables/best-lambda.csv has the scores of the
+    #: last one too (`last_val_loss`, …). It needs `keep: all`.
+    choose_epoch: recipes.ChooseEpoch = "last"
     #: Checkpoints of a run that stay: `all`; `every n`, with n from 2 on; `last`.
     keep: Keep = "all"
     #: Threads of each training.

@@ -113,6 +113,7 @@ class _Reader:
             own_decays=own_decays,
             keep=checkpoint_keys.read(raw.keep, self.file),
             expected=tuple(raw.expected),
+            choose_epoch=raw.choose_epoch,
         )
         self._refuse(study)
         return study

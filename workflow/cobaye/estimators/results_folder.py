@@ -106,7 +106,7 @@ class Results:
         """Return the tensors of one checkpoint by name, once its bytes are checked.
 
         chosen : columns of `checkpoints`, as in ``weights(weight_decay="1e-3", seed=0)``. Without
-        an epoch, it is the last. Raises DataError unless these name one run.
+        an epoch, it is the one that stands for the run. Raises DataError unless these name one run.
         """
         rows = self.checkpoints
         if unknown := set(chosen) - set(rows.columns):
@@ -114,7 +114,9 @@ class Results:
         for column, value in chosen.items():
             rows = rows[rows[column] == value]
         if "epoch" not in chosen:
-            rows = rows[rows.groupby(reading.KEYS)["epoch"].transform("max") == rows["epoch"]]
+            runs = rows[reading.KEYS].drop_duplicates()
+            epochs = [self._reported_epoch(run) for run in runs.to_dict("records")]
+            rows = rows.merge(runs.assign(epoch=epochs))
         if len(rows) != 1:
             raise DataError(f"{chosen}: {len(rows)} checkpoints, not one: see `checkpoints`")
         row = rows.iloc[0]
@@ -125,6 +127,11 @@ class Results:
     def _run(self, run: Mapping[str, Any]) -> Path:
         within = Path(paths.RUN.format(study="", **run)).relative_to("results")
         return self.folder / within
+
+    def _reported_epoch(self, run: Mapping[str, Any]) -> int:
+        identity, path = {"study": self.study, **run}, self._run(run) / "evaluate.json"
+        evaluated = manifests.read_manifest(path, "evaluate", identity)
+        return manifests.reported_epoch(self._trained(run), evaluated)
 
     def _trained(self, run: Mapping[str, Any]) -> manifests.Manifest:
         identity = {"study": self.study, **run}

@@ -37,7 +37,7 @@ def evaluate_baseline(job: Job) -> Path:
         logits = forward.load(head)
         tables.fit_temperature(loaded["val"], logits, job.device)
         for name, split in loaded.items():
-            tables.add(0, name, split, logits, job.device, is_last=True)
+            tables.add(0, name, split, logits, job.device, is_reported=True)
     weights = {HEAD: checkpoints.save(job.folder / HEAD, head)}
     return job.publish({**weights, **tables.write(job.folder)}, tables.info)
 

@@ -59,5 +59,5 @@ def _score(
     means = Tables(split.classes, loss)
     with torch.inference_mode():
         logits = forward.load(checkpoints.load(path))
-        means.add(epoch, "test", split, logits, device, is_last=False)
+        means.add(epoch, "test", split, logits, device, is_reported=False)
     return {name: float(means.metrics[0][name]) for name in ("loss", "accuracy", "top5")}

@@ -15,12 +15,16 @@ from tqdm import tqdm
 
 from cobaye import objective, recipes
 from cobaye.data import splits
-from cobaye.models.scoring import BLOCK, Forward, Scores, probability_scores, scores
+from cobaye.models.scoring import BLOCK, Forward, Scores, means, probability_scores, scores
 from cobaye.models.temperature import fit_temperature
 from cobaye.storage import checkpoints, paths, resume
 from cobaye.storage.jobs import Job
-from cobaye.storage.manifests import kept_epochs, trained_model
+from cobaye.storage.manifests import Manifest, kept_epochs, reported_epoch, trained_model
+from cobaye.tables.reported_epoch import best_on_val
 from cobaye.tables.writing import write_parquet
+
+# A network's map from a block of raw inputs to logits, at the weights of one checkpoint.
+Logits = Callable[[torch.Tensor], torch.Tensor]
 
 
 def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
@@ -35,8 +39,9 @@ def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path
 
     job.recipe: a plain `recipes.Evaluation`. loaded: the splits to score, by name, where they are
     in memory already. Writes metrics.parquet, classes.parquet, predictions.parquet and, last,
-    evaluate.json, whose info has the `temperature` of the last checkpoint (see `Tables`). Network
-    and loss are read from the manifest of the training.
+    evaluate.json, whose info has the `temperature` of the reported epoch (see `Tables`), and that
+    `epoch` where the recipe chooses it. Predictions are of this epoch. Network and loss are read
+    from the manifest of the training.
     """
     recipe = recipes.parse(recipes.Evaluation, job.recipe)
     trained, folder = job.read("train", job.identity), job.folder
@@ -47,17 +52,38 @@ def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path
     model, loss = trained_model(trained)
     shape, classes = tuple(loaded["val"].inputs.shape[1:]), loaded["val"].classes
     forward, tables = Forward(model, shape, classes, job.device), Tables(classes, loss)
-    last = trained.info["epochs"]
+
+    def logits_after(epoch: int) -> Logits:
+        path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
+        return forward.load(checkpoints.load(path))
+
     with torch.inference_mode():
+        reported, info = reported_epoch(trained), {}
+        if recipe.choose_epoch == "best-val":
+            reported = _best_on_val(trained, logits_after, loaded["val"], job.device)
+            info = {"epoch": reported}
         for epoch in tqdm(kept_epochs(trained), unit="checkpoint"):
-            path = trained.check(folder, f"checkpoints/{paths.checkpoint(epoch)}")
-            logits = forward.load(checkpoints.load(path))
-            if epoch == last:
+            logits, is_reported = logits_after(epoch), epoch == reported
+            if is_reported:
                 tables.fit_temperature(loaded["val"], logits, job.device)
             for name, split in loaded.items():
-                if epoch == last or name != "train" or recipe.train_epochs == "every":
-                    tables.add(epoch, name, split, logits, job.device, is_last=epoch == last)
-    return job.publish(tables.write(folder), tables.info)
+                if is_reported or name != "train" or recipe.train_epochs == "every":
+                    tables.add(epoch, name, split, logits, job.device, is_reported=is_reported)
+    return job.publish(tables.write(folder), tables.info | info)
+
+
+def _best_on_val(
+    trained: Manifest, logits_after: Callable[[int], Logits], val: splits.Split, device: str
+) -> int:
+    """Return the epoch of lowest mean loss on val; the last of a run that diverged."""
+    if not trained.info["finite"]:
+        return reported_epoch(trained)
+    _, loss = trained_model(trained)
+    losses = {
+        epoch: means(logits_after(epoch), val, device, loss)[0] for epoch in kept_epochs(trained)
+    }
+    best = best_on_val(losses)
+    return reported_epoch(trained) if best is None else best
 
 
 def evaluate_together(job: Job) -> list[Path]:
@@ -94,9 +120,7 @@ class Tables:
         """What the manifest says beside the files: the temperature, None if there is none."""
         return {"temperature": None if math.isnan(self.temperature) else self.temperature}
 
-    def fit_temperature(
-        self, val: splits.Split, logits: Callable[[torch.Tensor], torch.Tensor], device: str
-    ) -> None:
+    def fit_temperature(self, val: splits.Split, logits: Logits, device: str) -> None:
         """Fit the temperature of one checkpoint: a pass over val, whose logits are held."""
         if self.loss == "cross-entropy":
             held = torch.cat([logits(rows) for rows in val.inputs.split(BLOCK)])
@@ -107,10 +131,10 @@ class Tables:
         epoch: int,
         name: str,
         split: splits.Split,
-        logits: Callable[[torch.Tensor], torch.Tensor],
+        logits: Logits,
         device: str,
         *,
-        is_last: bool,
+        is_reported: bool,
     ) -> None:
         """Score one checkpoint on one split."""
         parts: list[dict[str, np.ndarray]] = []
@@ -120,7 +144,7 @@ class Tables:
             start = 0  # blocks of mapped rows end where their files end
             for rows in split.inputs.split(BLOCK):
                 block, end = logits(rows), start + len(rows)
-                if is_last:
+                if is_reported:
                     parts.append(self._predictions(block, on_device[start:end]))
                 start = end
                 yield block
@@ -128,7 +152,7 @@ class Tables:
         result = scores(blocks(), on_device, self.loss)
         labels = split.labels.numpy()
         self._add_means(epoch, name, labels, result)
-        if is_last:
+        if is_reported:
             self.predictions.append(
                 {
                     "split": np.full(len(labels), name, dtype=object),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cobaye.figures import _epoch_curves, _lambda_axis, _panels, _style
+from cobaye.tables import reported_epoch
 
 # A loss so many times higher than the median curve's highest does not stretch the axis.
 _FAR = 5.0
@@ -88,7 +90,12 @@ def curves(
             if _lambda_axis.same(other, label)
         }
         wide = rows.pivot(index="epoch", columns="seed", values=quantity.column)
-        by_configuration[configuration] = _epoch_curves.curve(wide, bad, quantity.factor)
+        one = _epoch_curves.curve(wide, bad, quantity.factor)
+        if "epoch" in tables["runs"]:
+            chosen = reported_epoch.rows(rows[~rows["seed"].isin(bad)], tables["runs"])
+            values = chosen[quantity.column] * quantity.factor
+            one = replace(one, reported=tuple(zip(chosen["epoch"], values, strict=True)))
+        by_configuration[configuration] = one
     return by_configuration
 
 
@@ -120,7 +127,8 @@ def legend(
 ) -> None:
     """Add the legend: each curve's name, its last accuracy on a split, its λ where λ varies.
 
-    Where runs diverged, it says why they ended.
+    Where the study chooses the epoch, the accuracy there comes first. Where runs diverged, it says
+    why they ended.
     """
     varies = tables["runs"]["weight_decay"].nunique() > 1
     handles = []
@@ -128,7 +136,9 @@ def legend(
     for configuration, name in names(list(accuracies)).items():
         label, one = name, accuracies[configuration]
         if one.whole and len(one.mean):
-            label += f": {one.mean[-1]:.1f} %"
+            end = f"{one.mean[-1]:.1f} %"
+            there = [value for _, value in one.reported]
+            label += f": {np.mean(there):.1f} % ({end})" if there else f": {end}"
         if varies:
             label += f", λ = {weight_decay(tables, configuration)}"
         runs = at_its_best(tables["runs"], tables, configuration)
@@ -137,5 +147,10 @@ def legend(
             share = f" ({len(reasons)} of {len(runs)} seeds)" if len(runs) > 1 else ""
             label += f"\n× {reasons.iloc[0]}{share}"
         handles.append(Line2D([], [], label=label, **shapes[configuration]))
-    below = {"loc": "outside lower center", "ncols": 3 if len(handles) > 4 else 2}
-    _panels.legend(fig, handles, title=f"accuracy on {split} at the end", **below)
+    when, chosen = "at the end", any(one.reported for one in accuracies.values())
+    if chosen:
+        name = reported_epoch.words(tables["runs"])
+        when = f"at {name} (at the end)"
+        handles.append(Line2D([], [], label=name, color=_style.GREY, **_epoch_curves.REPORTED))
+    below = {"loc": "outside lower center", "ncols": 3 if len(handles) > 4 and not chosen else 2}
+    _panels.legend(fig, handles, title=f"accuracy on {split} {when}", **below)

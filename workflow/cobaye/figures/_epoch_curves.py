@@ -21,6 +21,8 @@ _LEGEND_COLUMNS = 5
 _WIDTH, _BEST_WIDTH = 1.1, 2.2
 # Far above any loss worth reading; past it, matplotlib's own arithmetic overflows.
 _HUGE = 1e30
+# The epoch that stands for a run, where that is not the last.
+REPORTED = {"marker": "D", "markersize": 4.2, "markerfacecolor": "white", "linestyle": "none"}
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,11 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean over seeds with its range. ends: the last finite points of runs that diverged."""
+    """Mean over seeds with its range.
+
+    ends: the last finite points of runs that diverged. reported: those of the epochs that the study
+    chose, one per run that stayed finite.
+    """
 
     epochs: np.ndarray
     mean: np.ndarray
@@ -44,6 +50,7 @@ class Curve:
     high: np.ndarray
     ends: list[tuple[float, float]]
     whole: bool  # at least one run stayed finite
+    reported: tuple[tuple[float, float], ...] = ()
 
 
 def curve(values: pd.DataFrame, bad: set[int], factor: float = 1.0) -> Curve:
@@ -109,6 +116,8 @@ def figure(
             title = quantity.title.format(**_panels.loss_words(tables, configuration))
             _draw(ax, curves, labels, best, replace(quantity, title=title), level)
             said = _ending(curves, best, quantity, several=len(labels) > 1)
+            if said and len(labels) > 1 and "epoch" in tables["runs"]:
+                said += " at the end"
             _panels.title(ax, said, configuration if ax is row[0] else None, len(axes) > 1)
             baselines |= {handle.get_label(): handle for handle in _panels.mark_baseline(ax, level)}
             crosses |= any(one.ends for one in curves.values())
@@ -176,6 +185,9 @@ def plot(ax: Axes, one: Curve, style: Mapping[str, Any]) -> None:
         place = min(max(value, bottom), top)
         cross = {"color": style["color"], "clip_on": False, "zorder": 4}
         ax.plot([epoch], [place], **cross, **_panels.DIVERGED)
+    for epoch, value in one.reported:
+        place = min(max(value, bottom), top)
+        ax.plot([epoch], [place], color=style["color"], zorder=4, **REPORTED)
 
 
 def limits(curves: Sequence[Curve], log: bool, level: float | None = None) -> tuple[float, float]:

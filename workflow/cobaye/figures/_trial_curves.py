@@ -63,8 +63,8 @@ def _limit(ax: Axes, losses: Sequence[np.ndarray]) -> None:
 
 
 def _of(frame: pd.DataFrame, row: pd.Series) -> pd.DataFrame:
-    """Return the rows of a run up to the last epoch of the trial."""
-    within = frame["epoch"] <= row["epoch"]
+    """Return the rows of a run within the trial's budget of epochs."""
+    within = frame["epoch"] <= row["epochs"]
     for key in _grid_words.KEYS:
         within &= frame[key] == row[key]
     return frame[within]

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cobaye.figures import _configuration_curves, _panels, _style
+from cobaye.tables import reported_epoch
 
 NAMES = {"ablation": {}}
 TABLES = ("metrics", "runs", "best-lambda")
@@ -70,13 +71,13 @@ def step(
     if finite.empty:
         return Step(np.nan, np.nan, np.nan, np.nan, runs["stopped"].iloc[0])
     metrics = _configuration_curves.at_its_best(tables["metrics"], tables, configuration)
+    reported = reported_epoch.rows(metrics, finite).groupby("split")["accuracy"].mean()
     metrics = metrics.merge(finite[["seed", "epochs"]], on="seed")
-    last = metrics[metrics["epoch"] == metrics["epochs"]].groupby("split")["accuracy"].mean()
     late = metrics["epoch"] > metrics["epochs"] - epochs
     held_out = metrics.loc[late & (metrics["split"] == "test"), "accuracy"]
     return Step(
-        100 * last.get("test", np.nan),
-        100 * last.get("train", np.nan),
+        100 * reported.get("test", np.nan),
+        100 * reported.get("train", np.nan),
         100 * held_out.min(),
         100 * held_out.max(),
     )
@@ -84,7 +85,8 @@ def step(
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw a line per step, from the top down."""
-    configurations = _panels.configurations(tables["runs"])
+    runs = tables["runs"]
+    configurations = _panels.configurations(runs)
     rows = int(bool(configurations))
     fig, axes = _panels.grid(rows, 1, 0.9 + 0.26 * max(len(configurations), 3))
     if not configurations:
@@ -94,7 +96,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     for place, one in enumerate(steps):
         _mark(ax, place, one)
     ax.set_yticks(range(len(steps)), names(configurations))
-    ax.set(ylim=(len(steps) - 0.5, -0.5), xlabel="accuracy at the last epoch (%)")
+    ax.set(ylim=(len(steps) - 0.5, -0.5), xlabel=f"accuracy at {reported_epoch.words(runs)} (%)")
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     _write(ax, steps)

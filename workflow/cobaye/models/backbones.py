@@ -45,10 +45,15 @@ def prepare_backbone(job: Job) -> Path:
 
 
 def _from_run(job: Job) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return the tensors of a run's last epoch."""
+    """Return the tensors of the epoch that stands for a run.
+
+    job.recipe["choose_epoch"]: as the run's study says, unless it is the last.
+    """
     run = job.recipe["run"]
     trained = job.read("train", run)
-    name = f"checkpoints/{paths.checkpoint(trained.info['epochs'])}"
+    evaluated = job.read("evaluate", run) if "choose_epoch" in job.recipe else None
+    epoch = manifests.reported_epoch(trained, evaluated)
+    name = f"checkpoints/{paths.checkpoint(epoch)}"
     source = trained.check(job.root / paths.RUN.format(**run), name)
     return checkpoints.load(source), {"resize": None}
 

@@ -75,7 +75,11 @@ def prepare_backbone(config: Config, backbone: str) -> Told:
         recipe = {"model": network, "weights": entry.weights, "file": entry.file}
         return Told(recipe, uses)
     run = runs.identity(entry.study, entry.run)
-    return Told({"model": network, "run": run}, uses, [("train", run)])
+    recipe, inputs = {"model": network, "run": run}, [("train", run)]
+    if config.studies[entry.study].choose_epoch != "last":
+        recipe["choose_epoch"] = config.studies[entry.study].choose_epoch
+        inputs.append(("evaluate", run))
+    return Told(recipe, uses, inputs)
 
 
 def cache_features(
@@ -175,7 +179,9 @@ def evaluate(config: Config, study: str, **identity: Any) -> Told:
     """Return what is measured of a run."""
     of_study, run = config.studies[study], Run(**identity)
     data = of_study.data_of(run.model)
-    recipe = recipes.Evaluation(data, of_study.train_epochs, of_study.evaluate_splits)
+    recipe = recipes.Evaluation(
+        data, of_study.train_epochs, of_study.evaluate_splits, of_study.choose_epoch
+    )
     among = [run.model]
     if runs.origins(of_study).get(run) == "grid":
         among = of_study.derived_runs()[run][0].among

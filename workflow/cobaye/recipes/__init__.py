@@ -22,6 +22,8 @@ Quantity = Literal["val_loss", "val_accuracy", "loss", "accuracy"]
 Normalize = Literal["none", "global", "channel", "zca"]
 Shuffle = Literal["full", "blocks"]
 TrainEpochs = Literal["every", "last"]
+# The epoch whose weights stand for a run: the last, or that of lowest mean loss on val.
+ChooseEpoch = Literal["last", "best-val"]
 # Of a network while it computes features, and of the features as stored.
 CachingPrecision = Literal["float32", "bfloat16", "float16"]
 Storage = Literal["float32", "float16"]
@@ -204,11 +206,15 @@ def kept_epochs(keep: int | None, last: int) -> list[int]:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """The evaluation of a run. train_epochs: which checkpoints are evaluated on the train split."""
+    """The evaluation of a run.
+
+    train_epochs: which checkpoints are evaluated on the train split; `last` is the reported one.
+    """
 
     data: Data
     train_epochs: TrainEpochs
     splits: tuple[Split, ...] = ("train", "val", "test")
+    choose_epoch: ChooseEpoch = dataclasses.field(default="last", metadata=OMITTED)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,17 @@ import itertools
 from typing import Literal
 
 from cobaye.errors import ConfigError
-from cobaye.recipes import Caching, Data, Kind, Model, Optimizer, Precision, Split, TrainEpochs
+from cobaye.recipes import (
+    Caching,
+    ChooseEpoch,
+    Data,
+    Kind,
+    Model,
+    Optimizer,
+    Precision,
+    Split,
+    TrainEpochs,
+)
 from cobaye.recipes.expected_value import ExpectedValue
 
 # Which engine a study asks for; auto: the fastest one that supports each recipe.
@@ -120,8 +130,9 @@ class Study:
     evaluate_splits: the splits evaluated after training; `val` is among them. together: whether
     runs of one batch size are trained at once. per_class: the ways to choose a λ for each class.
     own_decays: optimizer → its λ, for optimizers that are not trained with all weight_decays.
-    keep: which checkpoints of a run stay, as in `recipes.keeps`. figure_width: of all figures, in
-    inches. expected: the values that it should find.
+    keep: which checkpoints of a run stay, as in `recipes.keeps`. choose_epoch: the epoch whose
+    weights stand for a run. figure_width: of all figures, in inches. expected: the values that it
+    should find.
     """
 
     name: str
@@ -148,6 +159,7 @@ class Study:
     per_class: dict[str, Kind] = dataclasses.field(default_factory=dict)
     own_decays: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     keep: int | None = 1
+    choose_epoch: ChooseEpoch = "last"
     figure_width: float = FIGURE_WIDTH
     expected: tuple[ExpectedValue, ...] = ()
 

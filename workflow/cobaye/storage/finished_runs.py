@@ -19,6 +19,11 @@ class Finished:
     trained: manifests.Manifest
     evaluated: manifests.Manifest
 
+    @property
+    def epoch(self) -> int:
+        """The epoch whose weights stand for the run."""
+        return manifests.reported_epoch(self.trained, self.evaluated)
+
 
 def finished(job: Job, run: Mapping[str, Any]) -> Finished:
     """Return a run of a job's study, once its manifests are checked (`Job.read`)."""

@@ -104,6 +104,12 @@ def trained_model(trained: Manifest) -> tuple[recipes.Kind, str]:
     return recipes.parse(recipes.Kind, recipe["model"]), recipe["loss"]
 
 
+def reported_epoch(trained: Manifest, evaluated: Manifest | None = None) -> int:
+    """Return the epoch whose weights stand for a run: what its evaluation chose, or the last."""
+    last: int = trained.info["epochs"]
+    return last if evaluated is None else evaluated.info.get("epoch", last)
+
+
 def kept_epochs(trained: Manifest) -> list[int]:
     """Return the epochs that a finished training left checkpoints of, rising."""
     names = [Path(name) for name in trained.files]

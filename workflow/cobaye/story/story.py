@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from cobaye.storage import files, manifests
 from cobaye.storage.jobs import Job
 from cobaye.story import rivals, template, words
-from cobaye.tables import grid_ends, reading
+from cobaye.tables import grid_ends, reading, reported_epoch
 
 _LOSSES = {"cross-entropy": "mean cross-entropies in nats", "squared-error": "mean squared errors"}
 
@@ -61,6 +61,7 @@ def story(
         "dataset": data["dataset"],
         "backbone": data["backbone"],
         "losses": " or ".join(_LOSSES[loss] for loss in losses) or _LOSSES["cross-entropy"],
+        "epoch": reported_epoch.words(tables["runs"]),
         "configurations": configurations,
     }
     text, summary = (

@@ -11,7 +11,7 @@ STORY = """\
 Learned from {% if backbone %}features of the backbone{{ "s" if "," in backbone }}
 `{{ backbone }}` on {% endif -%}
 the dataset `{{ dataset }}`.
-Losses are {{ losses }} at the last epoch;
+Losses are {{ losses }} at {{ epoch }};
 the best λ is chosen on the validation split; intervals are at the level of the analysis.
 Every number comes from the study's tables.
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-KEYS = ["model", "optimizer", "weight_decay", "seed"]
+from cobaye.tables.reading import KEYS
+from cobaye.tables.reported_epoch import best_on_val
+
 RESULTS = [
     "epochs",
     "epoch",
@@ -16,6 +18,8 @@ RESULTS = [
     "val_loss",
     "val_accuracy",
     "lowest_val_loss_epoch",
+    "lowest_val_loss",
+    "accuracy_at_lowest_val_loss",
     "stopped",
     "finite",
     "rank",
@@ -29,10 +33,12 @@ def table(raw: Mapping[str, pd.DataFrame], grid: Mapping[str, Any] | None) -> pd
     raw: the tables runs, history and metrics. grid: {"models": model → column → value,
     "optimizers": optimizer → column → value, "epochs": optimizer → budgets}; None gives no rows.
 
-    Columns: the keys; those of `grid`; epochs, the budget; epoch, the last one trained within it;
-    train_loss and train_accuracy, means over that epoch while it changed the weights; val_loss and
-    val_accuracy after it; lowest_val_loss_epoch, up to it; stopped and finite, as of a training
-    with this budget; rank, 1 the best on validation, missing where the trial is not finite.
+    Columns: the keys; those of `grid`; epochs, the budget; epoch, the one reported: the last one
+    trained within the budget, or the best on validation where the study chooses it; train_loss and
+    train_accuracy, means over that epoch while it changed the weights; val_loss and val_accuracy
+    after it; lowest_val_loss_epoch within the budget, its loss and its accuracy: what early
+    stopping would report; stopped and finite, as of a training with this budget; rank, 1 the best
+    on validation, missing where the trial is not finite.
     """
     if grid is None:
         return pd.DataFrame(columns=[*KEYS, *RESULTS])
@@ -52,7 +58,7 @@ def table(raw: Mapping[str, pd.DataFrame], grid: Mapping[str, Any] | None) -> pd
 
 def whole_numbers(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the table with columns of whole numbers as integers; values may be missing."""
-    measured = {"train_loss", "train_accuracy", "val_loss", "val_accuracy"}
+    measured = {name for name in RESULTS if name.endswith(("loss", "accuracy"))}
     whole = [
         column
         for column in trials.columns.difference(measured)
@@ -65,22 +71,28 @@ def _read(
     run: Mapping[str, Any], history: pd.DataFrame, val: pd.DataFrame, epochs: int
 ) -> dict[str, Any]:
     """Return the results of a training for `epochs`, from one of as many epochs or more."""
-    epoch = min(epochs, run["epochs"])
-    whole = epoch < run["epochs"]
-    while_training = history.loc[history["epoch"] == epoch].iloc[-1]
-    seen = val[val["epoch"] <= epoch]
-    after = seen.loc[seen["epoch"] == epoch].iloc[0]
-    lowest = seen["loss"].idxmin() if seen["loss"].notna().any() else None
+    last = min(epochs, run["epochs"])
+    whole = last < run["epochs"]
+    finite = True if whole else bool(run["finite"])
+    after = val[val["epoch"] <= last].set_index("epoch")
+    lowest = best_on_val(after["loss"].to_dict())
+    chosen = "epoch" in run and finite and lowest is not None
+    epoch = lowest if chosen else last
+    # A solver's history counts passes: its last row is that of its one epoch.
+    within = history[history["epoch"] <= epoch] if whole or chosen else history
+    while_training = within.iloc[-1]
     return {
         "epochs": epochs,
         "epoch": epoch,
         "train_loss": while_training["loss"],
         "train_accuracy": while_training["accuracy"],
-        "val_loss": after["loss"],
-        "val_accuracy": after["accuracy"],
-        "lowest_val_loss_epoch": None if lowest is None else int(seen.at[lowest, "epoch"]),
+        "val_loss": after.at[epoch, "loss"],
+        "val_accuracy": after.at[epoch, "accuracy"],
+        "lowest_val_loss_epoch": lowest,
+        "lowest_val_loss": None if lowest is None else after.at[lowest, "loss"],
+        "accuracy_at_lowest_val_loss": None if lowest is None else after.at[lowest, "accuracy"],
         "stopped": ALL_EPOCHS if whole else run["stopped"],
-        "finite": True if whole else bool(run["finite"]),
+        "finite": finite,
     }
 
 

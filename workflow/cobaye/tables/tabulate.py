@@ -12,7 +12,7 @@ from cobaye.data import datasets
 from cobaye.storage import finished_runs, paths, table_names
 from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import training_recipe
-from cobaye.tables import grid_table, optimality
+from cobaye.tables import grid_table, optimality, reported_epoch
 from cobaye.tables.reading import CONFIGURATION, KEYS, MEASURES, read_checked
 from cobaye.tables.writing import write_tables
 
@@ -52,17 +52,19 @@ def _read_run(job: Job, run: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
     done = finished_runs.finished(job, run)
     folder, trained, evaluated = done.folder, done.trained, done.evaluated
     classes = read_checked(pd.read_parquet, evaluated.check(folder, "classes.parquet"))
-    last = trained.info["epochs"]
     history = read_checked(pd.read_csv, trained.check(folder, "history.csv"))
     path = evaluated.check(folder, "predictions.parquet")
     predictions = read_checked(pd.read_parquet, path, columns=_PREDICTED)
     images = int((predictions["split"] == "train").sum())
     ended = {key: trained.info[key] for key in ("epochs", "stopped", "finite")}
+    ended |= {"loss_name": training_recipe(trained)["loss"]}
+    if "epoch" in evaluated.info:
+        ended["epoch"] = done.epoch
     return {
-        "runs": pd.DataFrame([ended | {"loss_name": training_recipe(trained)["loss"]}]),
+        "runs": pd.DataFrame([ended]),
         "history": history,
         "metrics": read_checked(pd.read_parquet, evaluated.check(folder, "metrics.parquet")),
-        "classes": classes[classes["epoch"] == last].drop(columns="epoch"),
+        "classes": classes[classes["epoch"] == done.epoch].drop(columns="epoch"),
         "predictions": predictions,
         "facts": pd.DataFrame([optimality.facts(trained, history, images)]),
     }
@@ -115,6 +117,8 @@ def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     )
     final = final_metrics(raw["metrics"], raw["runs"])
     best = best_lambda(final)
+    if "epoch" in raw["runs"]:
+        best = with_last_epoch(best, raw["metrics"], raw["runs"])
     return {
         "runs": raw["runs"],
         "history": raw["history"],
@@ -130,9 +134,8 @@ def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 
 
 def final_metrics(metrics: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the metrics of each run's last epoch, finite runs only."""
-    final = metrics.merge(runs[[*KEYS, "epochs", "finite"]], on=KEYS)
-    return final[(final["epoch"] == final["epochs"]) & final["finite"]]
+    """Return the metrics of each run's reported epoch, finite runs only."""
+    return of_finite_runs(reported_epoch.rows(metrics, runs), runs)
 
 
 def of_finite_runs(table: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -154,18 +157,35 @@ def lowest(table: pd.DataFrame, keys: list[str], value: str) -> pd.DataFrame:
 
 
 def best_lambda(final: pd.DataFrame) -> pd.DataFrame:
-    """Return, per configuration, the λ of lowest mean validation loss, and its test scores.
+    """Return, per configuration, the λ of lowest mean validation loss, and its scores.
 
-    Columns: model, optimizer, weight_decay, val_loss, test_loss, test_accuracy, test_top5, means
-    over the finite seeds. The test columns are empty where test was not evaluated.
+    Columns: model, optimizer, weight_decay, val_loss, val_accuracy, test_loss, test_accuracy,
+    test_top5, means over the finite seeds. The test columns are empty where test was not evaluated.
     """
-    measures = ["loss", "accuracy", "top5"]
-    means = mean_over_seeds(final, [*CONFIGURATION, "weight_decay", "split"], measures)
-    val = means[means["split"] == "val"].rename(columns={"loss": "val_loss"})
-    test = means[means["split"] == "test"].rename(columns={m: f"test_{m}" for m in measures})
-    chosen = lowest(val[[*CONFIGURATION, "weight_decay", "val_loss"]], CONFIGURATION, "val_loss")
-    columns = [*CONFIGURATION, "weight_decay", *(f"test_{m}" for m in measures)]
-    return chosen.merge(test[columns], on=[*CONFIGURATION, "weight_decay"], how="left")
+    keys, measures = [*CONFIGURATION, "weight_decay"], ["loss", "accuracy", "top5"]
+    means = mean_over_seeds(final, [*keys, "split"], measures)
+    val, test = (
+        means[means["split"] == split].rename(columns={m: f"{split}_{m}" for m in measures})
+        for split in ("val", "test")
+    )
+    chosen = lowest(val[[*keys, "val_loss", "val_accuracy"]], CONFIGURATION, "val_loss")
+    return chosen.merge(test[[*keys, *(f"test_{m}" for m in measures)]], on=keys, how="left")
+
+
+def with_last_epoch(best: pd.DataFrame, metrics: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the table `best-lambda` with the scores of the same runs at their last epoch.
+
+    Columns: last_val_loss, last_val_accuracy, last_test_loss, last_test_accuracy: what would be
+    reported without early stopping, the λ being the same.
+    """
+    keys, measures = [*CONFIGURATION, "weight_decay"], ["loss", "accuracy"]
+    last = final_metrics(metrics, runs.drop(columns="epoch"))
+    means = mean_over_seeds(last, [*keys, "split"], measures)
+    for split in ("val", "test"):
+        names = {measure: f"last_{split}_{measure}" for measure in measures}
+        of_split = means[means["split"] == split].drop(columns="split").rename(columns=names)
+        best = best.merge(of_split, on=keys, how="left")
+    return best
 
 
 def best_lambda_per_class(

@@ -70,7 +70,7 @@ PAGE = """\
 </main>
 </div>
 <footer>Numbers: <code>results/{{ study }}/tables</code>. What they mean together:
-<code>results/{{ study }}/story.md</code>. Losses are at the last epoch; the best λ is chosen
+<code>results/{{ study }}/story.md</code>. Losses are at {{ epoch }}; the best λ is chosen
 on val. Keys: <kbd>/</kbd> search, <kbd>↑</kbd> <kbd>↓</kbd> next class.</footer>
 <div id="tip" role="tooltip" hidden></div>
 <script id="data" type="application/json">{{ data }}</script>

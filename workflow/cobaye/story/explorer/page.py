@@ -23,7 +23,7 @@ from cobaye.story.explorer import (
     markup,
     thumbnails,
 )
-from cobaye.tables import reading
+from cobaye.tables import reading, reported_epoch
 
 # Bytes of a page; images take what the rest leaves.
 LARGEST = 3_000_000
@@ -43,7 +43,8 @@ def write_explorer(job: Job) -> Path:
     names = datasets.names(dataset, job.root)
     shown = class_numbers.configurations(frames, len(names))
     pictures = [_pictures(job, each, data[each["model"]], len(names)) for each in shown]
-    text = page(job.identity["study"], dataset, names, shown, pictures)
+    epoch = reported_epoch.words(frames["runs"])
+    text = page(job.identity["study"], dataset, names, shown, pictures, epoch)
     path = job.folder / "explorer.html"
     return job.publish(
         {path.name: manifests.describe(path, files.write_bytes(path, text.encode()))}
@@ -56,8 +57,13 @@ def page(
     names: Sequence[object],
     configurations: Sequence[Mapping[str, Any]],
     pictures: Sequence[tuple[thumbnails.Shown, thumbnails.Pictures]],
+    epoch: str,
 ) -> str:
-    """Return the page. configurations: of `class_numbers`. pictures: theirs, in the same order."""
+    """Return the page.
+
+    configurations: of `class_numbers`. pictures: theirs, in the same order. epoch: the one that the
+    losses are at, in words.
+    """
     content = {
         "data": dataset,
         "names": class_numbers.shown_names(names),
@@ -74,6 +80,7 @@ def page(
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined)
     return environment.from_string(markup.PAGE).render(
         study=study,
+        epoch=epoch,
         policy=markup.POLICY,
         style=markup.STYLE,
         data=_json(content),
