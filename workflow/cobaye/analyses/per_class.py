@@ -10,7 +10,7 @@ import pandas as pd
 
 from cobaye.analyses._sweeps import read_predictions
 from cobaye.data import datasets
-from cobaye.evaluation.evaluate import per_class
+from cobaye.models.scoring import per_class
 from cobaye.storage import checkpoints, finished_runs, paths
 from cobaye.storage.jobs import Job
 from cobaye.tables import reading

@@ -167,7 +167,8 @@ class StudyFile(Strict):
     penalize_scales: bool = True
     #: Checkpoints that are evaluated on the training split: every one, or that of the last epoch
     #: (with `choose_epoch: best-val`, of the chosen one). With `every`, the training split is half
-    #: the work of `evaluate`.
+    #: the work of `evaluate`. With `last`, each class's mean train loss is recorded while an epoch
+    #: is trained instead, unless runs are trained `together`: table `classes-while-training`.
     train_epochs: recipes.TrainEpochs = "every"
     #: The epoch whose weights stand for a run in tables, figures and choices. `best-val`: that of
     #: lowest mean loss on val among the trained ones, the earliest of equals; test has no part in

@@ -15,7 +15,15 @@ from tqdm import tqdm
 
 from cobaye import objective, recipes
 from cobaye.data import splits
-from cobaye.models.scoring import BLOCK, Forward, Scores, means, probability_scores, scores
+from cobaye.models.scoring import (
+    BLOCK,
+    Forward,
+    Scores,
+    means,
+    per_class,
+    probability_scores,
+    scores,
+)
 from cobaye.models.temperature import fit_temperature
 from cobaye.storage import checkpoints, paths, resume
 from cobaye.storage.jobs import Job
@@ -25,13 +33,6 @@ from cobaye.tables.writing import write_parquet
 
 # A network's map from a block of raw inputs to logits, at the weights of one checkpoint.
 Logits = Callable[[torch.Tensor], torch.Tensor]
-
-
-def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
-    """Return each class's mean of values (N,), in float64; NaN for a class without images."""
-    counts = np.bincount(labels, minlength=classes)
-    sums = np.bincount(labels, weights=values, minlength=classes)
-    return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
 
 
 def evaluate(job: Job, loaded: Mapping[str, splits.Split] | None = None) -> Path:

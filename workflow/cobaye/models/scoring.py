@@ -76,6 +76,13 @@ def ranks(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return outputs.shape[1] - 1 - (outputs < label_outputs).sum(dim=1)
 
 
+def per_class(labels: np.ndarray, values: np.ndarray, classes: int) -> np.ndarray:
+    """Return each class's mean of values (N,), in float64; NaN for a class without images."""
+    counts = np.bincount(labels, minlength=classes)
+    sums = np.bincount(labels, weights=values, minlength=classes)
+    return np.divide(sums, counts, out=np.full(classes, np.nan), where=counts > 0)
+
+
 class Forward:
     """A run's network, into which checkpoints are loaded one after another."""
 

@@ -27,7 +27,7 @@ HEAD, LINE, MANIFESTS = 300, 290, 8000
 # Bytes of a row: predictions, classes, metrics; and of a file that has none.
 PREDICTION, BY_CLASS, METRIC, EMPTY = 30, 9.8, 25, 5500
 INDEX = 150  # bytes of an image's entry where only its name is kept
-LABEL = 8
+LABEL = CLASS_LOSS = 8
 
 
 class Job(NamedTuple):
@@ -86,8 +86,9 @@ def train(config: Config, study: str, **run: Any) -> float:
     """Return the bytes of a run's kept checkpoints and its history; of the largest it may be."""
     entry, (models, optimizers) = config.studies[study], needs.candidates(config, study, run)
     data = needs.sizes(config, entry.data_of(run["model"]))
+    by_class = CLASS_LOSS * data.classes * (entry.train_epochs == "last")
     return max(
-        _trained(model, optimizer, entry.keep, entry.precision, data)
+        _trained(model, optimizer, entry.keep, entry.precision, data) + by_class * optimizer.epochs
         for model in models
         for optimizer in optimizers
     )

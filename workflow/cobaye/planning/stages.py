@@ -134,6 +134,7 @@ def training(config: Config, study: str, run: Run) -> recipes.Training:
         precision=of_study.precision,
         warm_start=start and start.weight_decay,
         keep=of_study.keep,
+        class_losses=of_study.train_epochs == "last" and not of_study.together,
     )
 
 

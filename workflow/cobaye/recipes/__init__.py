@@ -171,7 +171,8 @@ class Training:
     θ: the parameters of the parts in `train_only`. penalize_bias, penalize_scales: whether θ
     includes biases, and the scales of normalisation layers. precision: of parameters, inputs and
     steps. warm_start: the λ, as in its path, of the run whose last weights this one starts from.
-    train_on: the splits whose images it learns from. keep: as in `keeps`.
+    train_on: the splits whose images it learns from. keep: as in `keeps`. class_losses: whether the
+    mean loss of each class is recorded while an epoch is trained.
     """
 
     data: Data
@@ -189,6 +190,7 @@ class Training:
     warm_start: str | None = None
     train_on: tuple[Split, ...] = dataclasses.field(default=("train",), metadata=OMITTED)
     keep: int | None = dataclasses.field(default=1, metadata=OMITTED)
+    class_losses: bool = dataclasses.field(default=False, metadata=OMITTED)
 
 
 def keeps(keep: int | None, epoch: int) -> bool:

@@ -20,6 +20,8 @@ RUN = STUDY + "/runs/{model}/{optimizer}/wd-{weight_decay}/seed-{seed}"
 INSIDE = RUN + "/inside/{analysis}/{state}"
 BASELINE = STUDY + "/baseline"
 TOGETHER = STUDY + "/together/{group}"
+# Of a run: the mean loss of each class while an epoch was trained, (epochs, classes) float64.
+CLASS_LOSSES = "checkpoints/train-class-losses.npy"
 BEST = STUDY + "/best"
 TABLES = STUDY + "/tables"
 CHOSEN = TABLES + "/chosen-{way}.csv"

@@ -37,6 +37,7 @@ FILES = {
     "best-lambda-per-class": "best-lambda-per-class.csv",
     "optimality-gap": "optimality-gap.csv",
     "grid": "grid.csv",
+    "classes-while-training": "classes-while-training.parquet",
 }
 # The tables of a study's derived runs, apart from the tables that these take a value from.
 DERIVED_FILES = {

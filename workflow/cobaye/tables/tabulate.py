@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cobaye.data import datasets
@@ -30,7 +31,7 @@ def tabulate(job: Job) -> Path:
     return write_tables(job, made(job, raw))
 
 
-_READ = ("runs", "history", "metrics", "classes", "predictions", "facts")
+_READ = ("runs", "history", "metrics", "classes", "predictions", "facts", "class_losses")
 _PREDICTED = ["split", "image", "label", "predicted"]
 
 
@@ -67,7 +68,23 @@ def _read_run(job: Job, run: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
         "classes": classes[classes["epoch"] == done.epoch].drop(columns="epoch"),
         "predictions": predictions,
         "facts": pd.DataFrame([optimality.facts(trained, history, images)]),
+        "class_losses": _class_losses(done),
     }
+
+
+def _class_losses(done: finished_runs.Finished) -> pd.DataFrame:
+    """Return each class's mean loss while each epoch was trained; no row if it was not recorded."""
+    losses = np.empty((0, 0))
+    if paths.CLASS_LOSSES in done.trained.files:
+        losses = read_checked(np.load, done.trained.check(done.folder, paths.CLASS_LOSSES))
+    epochs, classes = losses.shape
+    return pd.DataFrame(
+        {
+            "epoch": np.repeat(np.arange(1, epochs + 1), classes),
+            "class": np.tile(np.arange(classes), epochs),
+            "loss": losses.ravel(),
+        }
+    )
 
 
 def _baseline(job: Job) -> pd.DataFrame:
@@ -110,11 +127,10 @@ def _derived_row(job: Job, run: Mapping[str, Any], raw: Mapping[str, pd.DataFram
 
 
 def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    names = datasets.names(job.recipe["dataset"], job.root)
+    names = dict(enumerate(datasets.names(job.recipe["dataset"], job.root)))
     classes = raw["classes"]
-    classes.insert(
-        classes.columns.get_loc("class") + 1, "name", classes["class"].map(dict(enumerate(names)))
-    )
+    for table in (classes, raw["class_losses"]):
+        table.insert(table.columns.get_loc("class") + 1, "name", table["class"].map(names))
     final = final_metrics(raw["metrics"], raw["runs"])
     best = best_lambda(final)
     if "epoch" in raw["runs"]:
@@ -130,6 +146,7 @@ def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "best-lambda-per-class": best_lambda_per_class(classes, raw["runs"], best),
         "optimality-gap": optimality.gaps(raw["facts"], final, raw["predictions"]),
         "grid": grid_table.table(raw, job.recipe.get("grid")),
+        "classes-while-training": raw["class_losses"],
     }
 
 

@@ -26,6 +26,8 @@ from cobaye.training import engines, history, origins, phases, publishing, stopp
 
 # Of a `blocks` order: 256 rows of 2,048 float32 are 2 MiB, a window of 64 such runs 128 MiB.
 BLOCK, WINDOW = 256, 64
+# Beside the optimizer's tensors in the resume state.
+CLASS_LOSSES = "class_losses"
 
 
 def train(job: Job) -> Path:
@@ -50,12 +52,13 @@ def train(job: Job) -> Path:
             "code": job.code,
             "data": job.inputs,
         }
-        progress, optimizer_state = resume.load(scratch, fingerprint, say)
+        progress, state = resume.load(scratch, fingerprint, say)
         loop = _Loop(recipe, network, split, val, device, scratch, fingerprint, progress)
-        loop.run(neighbour, optimizer_state)
+        loop.run(neighbour, state)
         circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
         info = {"recipe": recipes.plain(recipe), "origin": origin.values} if origin else None
-        return publishing.publish(job, scratch, progress, circumstances, penalty, info)
+        means = loop.class_losses.numpy()
+        return publishing.publish(job, scratch, progress, circumstances, penalty, info, means)
 
 
 class _Loop:
@@ -74,7 +77,9 @@ class _Loop:
     ):
         self.recipe, self.progress = recipe, progress
         self.folder, self.fingerprint = folder, fingerprint
-        self.images, self.val, self.device = len(split.labels), val, device
+        self.labels, self.val, self.device = split.labels, val, device
+        # A row per epoch, once recorded.
+        self.class_losses = torch.empty(0, split.classes, dtype=torch.float64)
         normalization = fit_normalization(split, recipe.optimizer)
         self.constants = normalization.tensors() if normalization else {}
         self.engine = engines.build(recipe, network, split, normalization, device)
@@ -83,9 +88,7 @@ class _Loop:
         # Epoch 0, the initial weights, is not one that was trained.
         self.history = history.parsed(progress.rows)[1:]
 
-    def run(
-        self, warm_start: dict[str, torch.Tensor], optimizer_state: dict[str, torch.Tensor]
-    ) -> None:
+    def run(self, warm_start: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> None:
         """Train until there is a reason to stop; `warm_start`, if any, replaces initial weights."""
         done = self.progress.epoch
         if done < 0:
@@ -96,7 +99,8 @@ class _Loop:
             self.progress.resumed_from.append(done)
             say(f"resumed after epoch {done}")
             self.engine.enter(phases.number(self.recipe.optimizer, done))
-            self._restore(resume.last_checkpoint(self.folder, self.progress), optimizer_state)
+            self.class_losses = state.pop(CLASS_LOSSES, self.class_losses)
+            self._restore(resume.last_checkpoint(self.folder, self.progress), state)
         epochs, done = self.recipe.optimizer.epochs, self.progress.epoch
         with tqdm(total=epochs, initial=done, unit="epoch") as bar:
             while self.progress.stopped is None:
@@ -114,7 +118,7 @@ class _Loop:
         start, optimizer = time.perf_counter(), self.recipe.optimizer
         self.engine.enter(phases.number(optimizer, epoch))
         rate = phases.learning_rate(optimizer, epoch, self.history)
-        order = batch_order(self.recipe.seed, epoch, self.images, optimizer.shuffle)
+        order = batch_order(self.recipe.seed, epoch, len(self.labels), optimizer.shuffle)
         # All that is random in an epoch (dropout, augmentation) follows from this.
         torch.manual_seed(derived_seed("dropout", self.recipe.seed, epoch))
         means = self.engine.epoch(order, rate)
@@ -127,9 +131,17 @@ class _Loop:
             "learning_rate": rate,
             **self._on_val(),
         }
+        if self.recipe.class_losses and means.losses is not None:
+            self._record_classes(means.losses)
         self.progress.seconds.append(round(time.perf_counter() - start, 6))
         self._commit(row, means)
         return means
+
+    def _record_classes(self, losses: torch.Tensor) -> None:
+        """Add an epoch's row of `class_losses`; losses: (N,), of each image when it was visited."""
+        classes = self.class_losses.shape[1]
+        means = scoring.per_class(self.labels.numpy(), losses.numpy(), classes)
+        self.class_losses = torch.cat([self.class_losses, torch.from_numpy(means)[None]])
 
     @torch.inference_mode()
     def _on_val(self) -> dict[str, float]:
@@ -159,7 +171,10 @@ class _Loop:
         )
         if epoch > 0 and not recipes.keeps(self.recipe.keep, epoch - 1):
             progress.checkpoints.pop(paths.checkpoint(epoch - 1))
-        progress.save(self.folder, self.fingerprint, self.engine.state())
+        state = {**self.engine.state()}
+        if len(self.class_losses):
+            state[CLASS_LOSSES] = self.class_losses
+        progress.save(self.folder, self.fingerprint, state)
 
 
 def batch_order(seed: int, epoch: int, images: int, shuffle: str = "full") -> torch.Tensor:
