@@ -626,6 +626,7 @@ def test_a_run_is_told_what_its_study_says(folder):
         "train_only": [],
         "precision": "float32",
         "warm_start": None,
+        "class_losses": True,
     }
     assert recipes.plain(recipes.parse(recipes.Training, told.recipe)) == told.recipe
     assert (

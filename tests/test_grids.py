@@ -298,7 +298,7 @@ def test_only_the_best_on_validation_is_scored_on_test(root, monkeypatch):  # no
     read = []
     load = checkpoints.load
     monkeypatch.setattr(checkpoints, "load", lambda path: read.append(path.name) or load(path))
-    told = {"data": recipes.plain(TRAINING.data), "split": "test", "derived": False}
+    told = {"tables": ["grid"], "trials": None, "data": {"m": recipes.plain(TRAINING.data)}}
     path = best.evaluate_best(job("evaluate_best", {"study": "s"}, told, root))
     found = pd.read_csv(path.with_name("best.csv")).iloc[0]
     expected = metrics[(metrics["epoch"] == 3) & (metrics["split"] == "test")].iloc[0]

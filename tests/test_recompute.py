@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 # What comes of the finished runs of a study, figures aside.
 AFTER = {"tabulate": 1, "analyse_classes": 1, "analyse_measures": 1, "tell_story": 1}
-AFTER |= {"write_explorer": 1}
+AFTER |= {"write_explorer": 1, "evaluate_best": 1}
 HEAD = {"train": 2, "evaluate": 2, **AFTER}
 # Without its analysis, `rivals` is not drawn; nor, of few classes, `confusion-zoom`.
 FIGURES = len(output_keys.LAST_LAYER_FIGURES) - 2
@@ -162,6 +162,7 @@ def test_a_study_name_and_any_file_are_targets(copied):
     assert copied.jobs("tiny-backbone") == {
         "describe_models": 1,
         "evaluate": 1,
+        "evaluate_best": 1,
         "tabulate": 1,
         "plot_train_curves": 1,
     }
@@ -182,6 +183,7 @@ def test_data_of_another_origin_are_noticed_without_records(built, tmp_path):
         "describe_models": 1,
         "train": 1,
         "evaluate": 1,
+        "evaluate_best": 1,
         "tabulate": 1,
     }
 

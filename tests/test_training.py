@@ -509,14 +509,19 @@ def test_top5_is_the_share_of_images_with_fewer_than_five_classes_before_theirs(
     split = splits.Split(torch.zeros(7, 1), torch.arange(7), 7, {})
     found = evaluate.Tables(7)
     found.add(
-        0, "test", split, lambda rows: -torch.arange(7.0).expand(len(rows), 7), "cpu", is_last=False
+        0,
+        "test",
+        split,
+        lambda rows: -torch.arange(7.0).expand(len(rows), 7),
+        "cpu",
+        is_reported=False,
     )
     assert found.metrics[0]["accuracy"] == pytest.approx(1 / 7)
     assert found.metrics[0]["top5"] == pytest.approx(5 / 7)
 
 
 def test_a_class_without_images_has_no_mean():
-    found = evaluate.per_class(np.array([0, 0, 2]), np.array([1.0, 3.0, 5.0]), 4)
+    found = scoring.per_class(np.array([0, 0, 2]), np.array([1.0, 3.0, 5.0]), 4)
     np.testing.assert_array_equal(found, [2, np.nan, 5, np.nan])
 
 

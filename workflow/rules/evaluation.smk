@@ -109,8 +109,7 @@ for maker, tabulated in [
 rule evaluate_best:
     input:
         rerun_if_stale("evaluate_best"),
-        grid=grid_of_study,
-        data=test_split,
+        read=read_by_best,
     output:
         f"{BEST}/best.csv",
         in_report(f"{BEST}/best.html", TABULATED, "best"),
@@ -119,10 +118,10 @@ rule evaluate_best:
         f"{LOGS}/evaluate_best/{{study}}.log",
     resources:
         **asks("evaluate_best"),
-        gpu=GPU,
+        gpu=lambda wildcards: 0 if facts.scores_test(CONFIG, wildcards.study) else GPU(wildcards),
     params:
         **told("evaluate_best"),
     message:
-        "Evaluating the best configuration of {wildcards.study} on test"
+        "Choosing the best run of {wildcards.study}, and its scores on test"
     script:
         "../scripts/evaluate_best.py"

@@ -182,15 +182,14 @@ def baseline_of_study(wildcards, file="metrics.parquet"):
     return [f"{folder}/baseline.json", ancient(f"{folder}/{file}")]
 
 
-def grid_of_study(wildcards):
-    """The grid, and derived runs where there are some: tables and checkpoints."""
-    study, tables = study_of(wildcards), TABLES.format(**wildcards)
-    makers = {"tables": "grid.csv", **({"derived": "derived.csv"} if study.derived else {})}
-    trained = of_runs(wildcards.study, [*study.runs(), *study.derived_runs()], "checkpoints")
-    return [
-        *(f"{tables}/{name}" for maker, file in makers.items() for name in (f"{maker}.json", file)),
-        *ancient(trained),
-    ]
+def read_by_best(wildcards):
+    """The tables that the best run is chosen from; where it is to be scored, checkpoints and test."""
+    study = study_of(wildcards)
+    tables = tables_of(study.name, PLAN.stage("evaluate_best", **wildcards).recipe["tables"])
+    if facts.scores_test(CONFIG, study.name):
+        return tables
+    trained = of_runs(study.name, [*study.runs(), *study.derived_runs()], "checkpoints")
+    return [*tables, *ancient(trained), *test_split(wildcards)]
 
 
 def tables_of(study, tables):

@@ -197,8 +197,8 @@ class StudyFile(Strict):
     #: it is the same on any machine, and a larger count adds to it.
     sample: SampleEntry | None = None
     #: Splits that are scored after training; `val` must be among them. Without `test`, the study
-    #: has no figure or analysis of test. Only the configuration that is best on validation is then
-    #: scored on test: `results/<study>/best/best.csv`. A study with a grid always has that file.
+    #: has no figure or analysis of test, and only the run that is best on validation is scored on
+    #: it. In every study, `results/<study>/best/best.csv` has this run and its scores on test.
     evaluate_splits: list[recipes.Split] = Field(default=["train", "val", "test"])
     #: Whether runs are trained side by side. One job then trains a group of runs of equal depth,
     #: activation, batch size, epochs and seed.

@@ -170,11 +170,8 @@ class _Reader:
         self, study: schema.StudyFile, name: str, pairs: tuple[tuple[str, str], ...] | None
     ) -> recipes.Optimizer:
         raw, where = study.optimizers[name], f"optimizers.{name}"
-        fitted = {
-            key: model
-            for key, model in study.models.items()
-            if pairs is None or (key, name) in pairs
-        }
+        models = study.models.items()
+        fitted = {key: model for key, model in models if pairs is None or (key, name) in pairs}
         return optimizer_keys.read(raw, fitted, self.file, where)
 
     def _labels(self, labels: list[Any]) -> tuple[str, ...]:

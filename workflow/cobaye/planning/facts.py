@@ -32,6 +32,11 @@ def has_baseline(config: Config, study: str) -> bool:
     return trained is not None and config.studies[trained].dataset == entry.dataset
 
 
+def scores_test(config: Config, study: str) -> bool:
+    """Tell whether every run of a study is scored on test."""
+    return "test" in config.studies[study].evaluate_splits
+
+
 def has_explorer(config: Config, study: str) -> bool:
     """Tell whether a study gets an explorer: it analyses classes, and has several λ to compare."""
     entry = config.studies[study]

@@ -14,10 +14,14 @@ def of_study(study: Study) -> dict[str, Any] | None:
     That is {"models": entry → column → value, "optimizers": the same, "epochs": optimizer → numbers
     of epochs}.
     """
-    if study.grid is None:
-        return None
+    return None if study.grid is None else trials(study)
+
+
+def trials(study: Study) -> dict[str, Any]:
+    """Return the same of any study: without a grid, nothing varies, and all epochs are read."""
+    readings = study.grid.epochs if study.grid else {}
     epochs = {
-        name: study.grid.epochs.get(name, (optimizer.epochs,))
+        name: readings.get(name, (optimizer.epochs,))
         for name, optimizer in study.optimizers.items()
     }
     return {**columns(study), "epochs": epochs}

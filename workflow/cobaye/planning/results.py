@@ -14,12 +14,16 @@ from cobaye.storage import table_names
 
 
 def evaluate_best(config: Config, study: str) -> stages.Told:
-    """Return what the best configuration of a grid is scored on."""
+    """Return the tables that the best run is chosen from, and what it is scored on."""
     of_study = config.studies[study]
-    if of_study.grid is None:
-        said = "none has a grid to choose the best of"
-        raise runs.refuse(config, study, "models, optimizers", said)
-    recipe = {"data": of_study.data, "split": "test", "derived": bool(of_study.derived)}
+    tables = ["grid"] if of_study.grid else ["runs", "history", "metrics"]
+    tables += ["derived"] if of_study.derived else []
+    recipe = {"trials": None if of_study.grid else hyperparameters.trials(of_study)}
+    if facts.scores_test(config, study):
+        known = ["metrics", *(["derived-metrics"] if of_study.derived else [])]
+        return stages.Told({**recipe, "tables": list(dict.fromkeys(tables + known)), "data": None})
+    recipe |= {"tables": tables}
+    recipe |= {"data": {model: of_study.data_of(model) for model in of_study.models}}
     uses = {("networks", model.kind) for model in of_study.models.values()}
     everything = [*of_study.runs(), *of_study.derived_runs()]
     return stages.Told(recipe, uses, stages.of_runs(study, everything, "train"))

@@ -24,8 +24,7 @@ def of_study(config: Config, study: str) -> list[str]:
         files += [f"{paths.TABLES}/{file}" for file in table_names.DESCRIPTIONS]
     for way in entry.per_class:
         files += [f"{paths.TABLES}/chosen-{way}.{suffix}" for suffix in ("csv", "json")]
-    if entry.grid is not None:
-        files += [f"{paths.BEST}/best.{suffix}" for suffix in ("csv", "json")]
+    files += [f"{paths.BEST}/best.{suffix}" for suffix in ("csv", "json")]
     if facts.has_baseline(config, study):
         files.append(f"{paths.BASELINE}/baseline.json")
     if entry.expected:

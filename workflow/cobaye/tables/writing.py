@@ -44,7 +44,7 @@ def write_page(path: Path, title: str, tables: Mapping[str, pd.DataFrame]) -> di
 def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
     """Write the tables of a maker, exactly those that it states, and their page.
 
-    Returns their manifest. Tables of pixels (parquet) are not on the page.
+    Returns their manifest. Large tables (parquet) are not on the page.
     """
     maker = job.identity["maker"]
     names = table_names.made_by(maker)
