@@ -47,8 +47,7 @@ def _tables(study: Study) -> Iterable[str]:
     makers = {table_names.TABULATE, *study.analyses}
     makers |= {table_names.DERIVED} if study.derived else set()
     yield from (table for table, maker in table_names.makers().items() if maker in makers)
-    if study.grid is not None:
-        yield "best"
+    yield "best"
     if not study.backbones:
         yield from ("layers", "tensors")
 
