@@ -295,6 +295,13 @@ CASES = [
     (STUDY, "{kind: linear}", "{kind: resnet-small}", ["models.linear.kind", "takes images"]),
     (STUDY, "models:", "figures: {class-loss-val: {split: test}}\nmodels:", ["split", "name"]),
     (STUDY, "models:", "figures: {confusion: {first: 5, last: 2}}\nmodels:", ["5 to 2"]),
+    (STUDY, "models:", "figures: {confusion: {best: 31}}\nmodels:", ["best: 31", "1 to 30"]),
+    (
+        STUDY,
+        "models:",
+        'figures: {confusion: {weight_decay: "1e-3"}}\nmodels:',
+        ["figures.confusion.weight_decay", "of optimizers.sgd '1e-3'", "'1e-2'"],
+    ),
     (
         "studies/tiny-backbone.yaml",
         "{kind: resnet-small}",
@@ -749,8 +756,20 @@ def test_a_study_may_change_what_a_figures_name_sets(folder):
     path = folder / STUDY
     path.write_text(path.read_text() + "figures: {confusion-zoom: {first: 3}, weight-norm: }\n")
     drawn = load(folder).studies["tiny"].figures
-    assert drawn["confusion-zoom"].options == {"first": 3, "last": 75, "class_names": True}
+    defaults = {"class_names": True, "weight_decay": "", "best": 9}
+    assert drawn["confusion-zoom"].options == {"first": 3, "last": 75, **defaults}
     assert list(drawn) == ["confusion-zoom", "weight-norm"]
+
+
+def test_the_confusions_that_figures_ask_for_are_counted(folder):
+    def asked():
+        plan = Plan(load(folder), SCRIPTS)
+        return plan.stage("tabulate", study="tiny", maker="tables").recipe["confusion"]
+
+    assert asked() == []
+    path = folder / STUDY
+    path.write_text(path.read_text() + 'figures: {confusion: {weight_decay: "1e-2"}}\n')
+    assert asked() == ["1e-2"]
 
 
 def test_a_manifest_is_stale_if_it_is_of_something_else_or_cannot_be_read(tmp_path):

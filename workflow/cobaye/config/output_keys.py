@@ -90,11 +90,13 @@ def refuse_networks(study: Study, path: Path) -> None:
 
 
 def refuse_decays(study: Study, path: Path) -> None:
-    """Refuse an analysis that compares with a λ that some optimizer is not trained with."""
-    for name, analysis in study.analyses.items():
-        label = analysis.options.get("against")
+    """Refuse an analysis or a figure of a λ that some optimizer is not trained with."""
+    named = [("analyses", "against", *item) for item in study.analyses.items()]
+    named += [("figures", "weight_decay", *item) for item in study.figures.items()]
+    for family, option, name, kind in named:
+        label = kind.options.get(option)
         for optimizer in study.optimizers if label else ():
-            where = f"analyses.{name}.against"
+            where = f"{family}.{name}.{option}"
             what = f"weight decay of optimizers.{optimizer}"
             schema.refuse_unknown(label, study.decays(optimizer), path, where, what)
 

@@ -9,7 +9,7 @@ from cobaye import kinds, recipes
 from cobaye.config import Config
 from cobaye.errors import nearest
 from cobaye.planning import facts, hyperparameters, runs, stages
-from cobaye.recipes.study import Run
+from cobaye.recipes.study import Run, Study
 from cobaye.storage import table_names
 
 
@@ -58,6 +58,7 @@ def tabulate(config: Config, study: str, maker: str) -> stages.Told:
         "dataset": of_study.dataset,
         "baseline": has_baseline,
         "grid": hyperparameters.of_study(of_study),
+        "confusion": _asked_decays(of_study),
     }
     inputs = stages.of_runs(study, of_study.runs(), "train", "evaluate")
     return stages.Told(
@@ -177,6 +178,12 @@ def plot(config: Config, study: str, figure: str) -> stages.Told:
         "width": config.studies[study].figure_width,
     }
     return stages.Told(recipe, [("figures", kind.kind)])
+
+
+def _asked_decays(study: Study) -> list[str]:
+    """Return the λ that options of the study's figures name."""
+    named = {figure.options.get("weight_decay") for figure in study.figures.values()}
+    return [label for label in study.weight_decays if label in named]
 
 
 def _plain(read: Iterable[Run]) -> list[dict[str, Any]]:
