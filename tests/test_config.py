@@ -65,8 +65,25 @@ def test_a_study_has_a_figure_width(folder):
 
 def test_a_study_of_one_lambda_draws_no_figure_about_it(folder):
     edit(folder, STUDY, '["0", "1e-2"]', '["1e-2"]')
-    figures = list(load(folder).studies["tiny"].figures)
-    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion"]
+    study = load(folder).studies["tiny"]
+    assert list(study.figures) == ["train-curves", "test-curves", "weight-norm", "confusion"]
+    assert study.analyses == {}
+
+
+def test_a_study_of_one_lambda_has_no_story(folder):
+    def told():
+        made = targets.of_study(load(folder), "tiny")
+        return [one for one in made if "/story" in one or "explorer" in one]
+
+    assert len(told()) == 4
+    edit(folder, STUDY, '["0", "1e-2"]', '["1e-2"]')
+    with (folder / STUDY).open("a") as file:
+        file.write("analyses: [classes]\n")
+    assert told() == []
+    plan = Plan(load(folder), SCRIPTS)
+    for rule, what in (("tell_story", "a story"), ("write_explorer", "an explorer")):
+        with pytest.raises(ConfigError, match=f"analyses: {what} needs 'classes' there, and two"):
+            plan.stage(rule, study="tiny")
 
 
 TWO = "  linear: {kind: linear}\n  wide: {kind: mlp}\n  deep: {kind: mlp}"

@@ -51,16 +51,20 @@ OVER_LAMBDA = (
 )
 # With fewer classes, the whole matrix is read without a window.
 FEW_CLASSES = 50
-# The analyses of a study whose file does not list any.
+# The analyses of a study of several λ whose file does not list any.
 LAST_LAYER_ANALYSES = ("classes", "measures")
 
 # Names, each with its options or None; None where the study file does not say.
 Given = Mapping[str, Mapping[str, Any] | None] | None
 
 
-def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
-    """Return the analyses of a study: name → kind with its options."""
-    asked = dict.fromkeys(LAST_LAYER_ANALYSES) if given is None else given
+def analyses(given: Given, one_lambda: bool, path: Path) -> dict[str, recipes.Kind]:
+    """Return the analyses of a study: name → kind with its options.
+
+    one_lambda: whether each optimizer has one λ. Those of the default compare several.
+    """
+    default: Given = {} if one_lambda else dict.fromkeys(LAST_LAYER_ANALYSES)
+    asked = default if given is None else given
     for name in asked:
         schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
         reads = kinds.constant("analyses", name, "READS_TABLES", ())

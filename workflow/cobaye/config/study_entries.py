@@ -202,7 +202,8 @@ class StudyFile(Strict):
     #: Ways of choosing a λ for each class: a list of kinds, or kind → options.
     per_class: Named = Field(default={})
     #: Analyses of the finished runs: a list of kinds, or kind → options. `[]`: none. By default
-    #: `[classes, measures]`, and none without `test` in `evaluate_splits`.
+    #: `[classes, measures]`; none where every optimizer has a single λ, and none without `test` in
+    #: `evaluate_splits`.
     analyses: Named | None = None
     #: A list of names, or name → options. By default those of a last-layer study, but for figures
     #: whose analysis is not listed, where every optimizer has a single λ, figures about λ, and of a

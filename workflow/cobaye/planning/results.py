@@ -142,6 +142,7 @@ def compare_expected(config: Config, study: str) -> stages.Told:
 
 def tell_story(config: Config, study: str) -> stages.Told:
     """Return the tables that a story is told from."""
+    _refuse_untold(config, study, "a story")
     of_study = config.studies[study]
     told = (table for table in table_names.STORY_TOO if table in of_study.analyses)
     tables = [*table_names.STORY, *told]
@@ -152,10 +153,8 @@ def tell_story(config: Config, study: str) -> stages.Told:
 
 def write_explorer(config: Config, study: str) -> stages.Told:
     """Return what an explorer shows: the data of each model, the runs, and the tables."""
+    _refuse_untold(config, study, "an explorer")
     of_study = config.studies[study]
-    if not facts.has_explorer(config, study):
-        said = "an explorer needs 'classes' there, and two or more weight decays"
-        raise runs.refuse(config, study, "analyses", said)
     shown = (table for table, by in table_names.EXPLORER_TOO.items() if by in of_study.analyses)
     read = of_study.runs()
     recipe = {
@@ -164,6 +163,12 @@ def write_explorer(config: Config, study: str) -> stages.Told:
         "runs": _plain(read),
     }
     return stages.Told(recipe, (), stages.of_runs(study, read, "train", "evaluate"))
+
+
+def _refuse_untold(config: Config, study: str, what: str) -> None:
+    if not facts.has_story(config, study):
+        said = f"{what} needs 'classes' there, and two or more weight decays"
+        raise runs.refuse(config, study, "analyses", said)
 
 
 def plot(config: Config, study: str, figure: str) -> stages.Told:
