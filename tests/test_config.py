@@ -183,6 +183,17 @@ def phased(folder, old="", new=""):
     return load(folder)
 
 
+def test_a_loss_without_a_closed_form_is_for_the_general_engine(folder):
+    edit(folder, STUDY, "{kind: linear}", "{kind: linear, loss: softmax-squared-error}")
+    with (folder / STUDY).open("a") as file:
+        file.write("baseline: false\nanalyses: []\nfigures: []\n")
+    config = load(folder)
+    told = Plan(config, SCRIPTS).stage(
+        "train", **runs.identity("tiny", config.studies["tiny"].runs()[0])
+    )
+    assert (told.recipe["engine"], told.recipe["loss"]) == ("network", "softmax-squared-error")
+
+
 def test_an_optimizer_may_have_phases(folder):
     config = phased(folder)
     found = config.studies["tiny"].optimizers["sgd"]

@@ -280,7 +280,7 @@ def test_confusion_of_many_configurations_shows_the_best_and_says_so():
     tables["best-lambda"] = tables["best-lambda"].assign(val_loss=losses)
     made = drawn("confusion", tables, best=3)
     shown = [one for one in texts(made) if "mlp-" in one]
-    assert shown == ["mlp-1 · sgd", "mlp-3 · sgd", "mlp-11 · sgd"]
+    assert shown == ["mlp-1\nsgd", "mlp-3\nsgd", "mlp-11\nsgd"]
     assert "the 3 of lowest loss on val, of 12 configurations" in texts(made)
     assert sum(bool(ax.images) for ax in drawn("confusion", tables).axes) == 9
     assert not any("configurations" in one for one in texts(drawn("confusion", tables, best=12)))
@@ -554,16 +554,22 @@ def test_worst_classes_are_those_of_the_table():
 
 
 @pytest.mark.parametrize(
-    "figure", ["train-curves", "test-curves", "class-loss-test", "three-classes"]
+    ("figure", "loss"),
+    [
+        ("train-curves", "squared error"),
+        ("test-curves", "softmax squared error"),
+        ("class-loss-test", "squared error"),
+        ("three-classes", "squared error"),
+    ],
 )
-def test_an_axis_names_the_loss_that_its_runs_were_trained_on(figure):
+def test_an_axis_names_the_loss_that_its_runs_were_trained_on(figure, loss):
     tables = dict(study(classes=8, groups=(("a", "sgd"), ("b", "sgd"))))
     squared = tables["runs"]["model"] == "b"
-    names = np.where(squared, "squared-error", "cross-entropy")
+    names = np.where(squared, loss.replace(" ", "-"), "cross-entropy")
     tables["runs"] = tables["runs"].assign(loss_name=names)
     labels = [ax.get_ylabel().replace("\n", " ") for ax in drawn(figure, tables).axes]
     assert any(label.startswith("mean cross-entropy on") for label in labels)
-    (other,) = [label for label in labels if label.startswith("mean squared error on")]
+    (other,) = [label for label in labels if label.startswith(f"mean {loss} on")]
     assert "nats" not in other
 
 

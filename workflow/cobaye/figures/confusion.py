@@ -25,6 +25,7 @@ _CLASSES = 101  # the window of the whole figure in S0: where there are fewer, w
 _FEW = 50  # with fewer, all are shown
 _MOST_NUMBERS = 12
 _COLUMNS = 3
+_LONGEST = 20  # letters of a name above one of several matrices
 _MATRIX = 3.9  # width in inches, about
 _SIZE, _LINE = 6, 7.5  # of a class's name, in points
 _TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
@@ -112,10 +113,13 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             _numbers(ax, matrix, shown)
         _ticks(ax, shown, names if options.class_names else {}, columns)
         ax.set(xlabel="predicted class", ylabel="true class")
-        said = _said(counts, shown, names) if columns == 1 else ""
-        if options.weight_decay:
-            said = f"λ = {options.weight_decay}" + f"; {said}" * bool(said)
-        _panels.title(ax, said, configuration, len(configurations) > 1)
+        said = [f"λ = {options.weight_decay}"] * bool(options.weight_decay)
+        if columns == 1:
+            said.append(_said(counts, shown, names))
+            _panels.title(ax, "; ".join(said))
+        else:
+            named = [_style.class_name(name, 0, limit=_LONGEST) for name in configuration]
+            ax.set_title("\n".join([*named, *said]), loc="left", fontsize=7, fontweight="bold")
     if len(every) > len(configurations):
         kept = f"the {len(configurations)} of lowest loss on val, of {len(every)} configurations"
         fig.suptitle(kept, x=0.01, ha="left", fontsize=8)

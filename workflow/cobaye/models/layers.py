@@ -142,6 +142,8 @@ def _targets(loss: str, batch: int, classes: int, real: str) -> list[tuple[str, 
         targets = [("batch.targets", (batch, classes), real, "their classes, one-hot")]
         targets += [("batch.targets.argmax(1)", (batch,), "int64", "their classes")]
         slope = "outputs - targets"
+        if loss == "softmax-squared-error":
+            slope = "p * (p - targets - sum(p * (p - targets))), p = softmax(outputs)"
     return [
         *targets,
         ("batch.gradient", (batch, classes), real, f"{slope}, over the batch size"),

@@ -17,8 +17,16 @@ from cobaye.storage.jobs import Job
 from cobaye.story import rivals, template, words
 from cobaye.tables import grid_ends, reading
 
-_LOSSES = {"cross-entropy": "mean cross-entropies in nats", "squared-error": "mean squared errors"}
-_NAMES = {"cross-entropy": "cross-entropy", "squared-error": "squared error"}
+_LOSSES = {
+    "cross-entropy": "mean cross-entropies in nats",
+    "squared-error": "mean squared errors",
+    "softmax-squared-error": "mean softmax squared errors",
+}
+_NAMES = {
+    "cross-entropy": "cross-entropy",
+    "squared-error": "squared error",
+    "softmax-squared-error": "softmax squared error",
+}
 
 
 def tell_story(job: Job) -> Path:
