@@ -79,6 +79,15 @@ def analyses(given: Given, one_lambda: bool, path: Path) -> dict[str, recipes.Ki
     }
 
 
+def refuse_pictures(given: Given, dataset: str, path: Path) -> None:
+    """Refuse an analysis of images in a study whose dataset holds features."""
+    for name in set(given or ()) & set(kinds.names("analyses")):
+        if kinds.constant("analyses", name, "INPUT") == "images":
+            raise ConfigError(
+                f"{path}: analyses.{name}: it shows images, and {dataset} holds features"
+            )
+
+
 def refuse_networks(study: Study, path: Path) -> None:
     """Refuse an analysis that does not support one of the study's networks, or its loss."""
     for analysis in study.analyses:

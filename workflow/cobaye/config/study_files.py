@@ -145,6 +145,8 @@ class _Reader:
                 f"{self.file}: backbone: missing: {raw.dataset} holds image files, which only a "
                 "backbone reads (or resize them all: kind image-folder-resized)"
             )
+        if form == "features":
+            output_keys.refuse_pictures(raw.analyses, raw.dataset, self.file)
         on_features = form == "features" or has_backbone
         for name, model in raw.models.items():
             known = model.kind in kinds.names("networks")

@@ -93,9 +93,14 @@ def analyse(config: Config, study: str, maker: str) -> stages.Told:
     if kinds.constant("analyses", maker, "READS_BASELINE", False):
         recipe |= {"baseline": facts.has_baseline(config, study)}
         inputs += [("evaluate_baseline", {"study": study})] * recipe["baseline"]
+    augment = {}
+    if kinds.constant("analyses", maker, "READS_AUGMENTATIONS", False):
+        augment = {name: list(each.augment) for name, each in of_study.optimizers.items()}
+        recipe |= {"augment": {name: asked for name, asked in augment.items() if asked}}
     # An analysis that names networks builds them.
     built = of_study.models.values() if kinds.constant("analyses", maker, "NETWORKS") else ()
     uses = {("analyses", maker), *(("networks", model.kind) for model in built)}
+    uses |= {("augmentations", each.kind) for asked in augment.values() for each in asked}
     return stages.Told(recipe, uses, inputs)
 
 
