@@ -50,7 +50,18 @@ def everything(
         "derived": grid.drop_duplicates(RUN, keep="last").assign(taken="vgg16/sgd-0"),
         "derived-history": tables["history"],
         "derived-metrics": tables["metrics"],
+        "samples": samples(optimizers),
     }
+
+
+def samples(versions, classes=3, images=2, shape=(6, 8, 3)):
+    """Pictures of as many classes, raw and by each optimizer's augmentation."""
+    keys = itertools.product(("", *versions), range(classes), range(images))
+    table = pd.DataFrame(keys, columns=["version", "class", "place"])
+    size = dict(zip(("height", "width", "channels"), shape, strict=True))
+    table = table.assign(name="class " + table["class"].astype(str), image=table["place"], **size)
+    rng = np.random.default_rng(0)
+    return table.assign(pixels=[rng.bytes(np.prod(shape)) for _ in table.index])
 
 
 @functools.cache

@@ -172,7 +172,7 @@ def weights(families=FAMILIES, levels=LEVELS, layers=LAYERS, seeds=1, diverged=(
                     _pruning(rows["pruning"], run, f, level)
     columns = {
         "rotation": "epoch layer name kind parameters cosine_distance norm norm_ratio projection "
-        "near_zero near_own_zero",
+        "near_zero near_own_zero opposed",
         "history": "epoch accuracy learning_rate",
         "metrics": "epoch split accuracy",
         "runs": "epochs stopped finite",

@@ -7,8 +7,8 @@ With images as rows, X (N, n_x), H (N, n_h), Ŷ (N, n_y) and one-hot targets Y (
     cross-entropy  L = −(1/N) Σᵢ Σₖ Y_ik log Ŷ_ik        ∂L/∂ỹ = E / N,  E = Ŷ − Y
     squared error  L = (1/N) Σᵢ ½ Σₖ E_ik²               ∂L/∂ỹ = Ŷ ⊙ (E − Σₖ E ⊙ Ŷ) / N
 
-ỹ being what softmax is given. The squared error is that of the softmax here, as in the course; the
-rest of cobaye takes it of the outputs themselves.
+ỹ being what softmax is given. The squared error is that of the softmax here, as in the course. A
+study calls it `softmax-squared-error`; its `squared-error` is that of the outputs themselves.
 """
 
 from __future__ import annotations

@@ -206,6 +206,7 @@ def test_one_lambda_and_one_image_per_class():
     one = analysed(sweep(np.zeros((4, 1)), labels=["1e-3"]))
     assert "nothing to compare" in told(one, ["1e-3"])
     assert "nobody can be helped" in told(one, ["1e-3"])
+    assert "per class gain?** One λ: there is none to choose." in told(one, ["1e-3"])
     few = analysed(sweep(np.zeros((4, 3)), images=1))
     assert few["class-effects"]["loss"].notna().all()
     assert "cannot be told" in told(few)
@@ -546,6 +547,8 @@ def changed(table, column, value):
         ),
         ("compromise", "high", -1.0, "raises it."),
         ("runs", "loss_name", "squared-error", "Losses are mean squared errors at the last epoch"),
+        ("runs", "loss_name", "squared-error", "**: test squared error "),
+        ("runs", "loss_name", "cross-entropy", "**: test cross-entropy "),
         ("worst-pairs", "rate", 0.0, "%.\n"),
         ("worst-pairs", "rate", 0.003, "< 1 % of whose images are taken for the other."),
         ("worst-classes", "accuracy", 0.999, "lowest accuracy of a class is > 99 %"),
@@ -555,7 +558,7 @@ def test_no_sentence_is_false_at_none_one_or_all(table, column, value, said):
     text = told(changed(table, column, value))
     assert said in text
     assert "nan" not in text
-    assert "-" not in re.sub(r"1e-\d|split-half", "", text.partition("##")[2])
+    assert "-" not in re.sub(r"1e-\d|split-half|cross-entropy", "", text.partition("##")[2])
     assert ("Most confused" in text) == ((table, value) != ("worst-pairs", 0.0))
 
 

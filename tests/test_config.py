@@ -65,8 +65,25 @@ def test_a_study_has_a_figure_width(folder):
 
 def test_a_study_of_one_lambda_draws_no_figure_about_it(folder):
     edit(folder, STUDY, '["0", "1e-2"]', '["1e-2"]')
-    figures = list(load(folder).studies["tiny"].figures)
-    assert figures == ["train-curves", "test-curves", "weight-norm", "confusion"]
+    study = load(folder).studies["tiny"]
+    assert list(study.figures) == ["train-curves", "test-curves", "weight-norm", "confusion"]
+    assert study.analyses == {}
+
+
+def test_a_study_of_one_lambda_has_no_story(folder):
+    def told():
+        made = targets.of_study(load(folder), "tiny")
+        return [one for one in made if "/story" in one or "explorer" in one]
+
+    assert len(told()) == 4
+    edit(folder, STUDY, '["0", "1e-2"]', '["1e-2"]')
+    with (folder / STUDY).open("a") as file:
+        file.write("analyses: [classes]\n")
+    assert told() == []
+    plan = Plan(load(folder), SCRIPTS)
+    for rule, what in (("tell_story", "a story"), ("write_explorer", "an explorer")):
+        with pytest.raises(ConfigError, match=f"analyses: {what} needs 'classes' there, and two"):
+            plan.stage(rule, study="tiny")
 
 
 TWO = "  linear: {kind: linear}\n  wide: {kind: mlp}\n  deep: {kind: mlp}"
@@ -164,6 +181,17 @@ def phased(folder, old="", new=""):
     edit(folder, STUDY, f"    algorithm: {SGD}\n{rate}", PHASED)
     edit(folder, STUDY, old, new)
     return load(folder)
+
+
+def test_a_loss_without_a_closed_form_is_for_the_general_engine(folder):
+    edit(folder, STUDY, "{kind: linear}", "{kind: linear, loss: softmax-squared-error}")
+    with (folder / STUDY).open("a") as file:
+        file.write("baseline: false\nanalyses: []\nfigures: []\n")
+    config = load(folder)
+    told = Plan(config, SCRIPTS).stage(
+        "train", **runs.identity("tiny", config.studies["tiny"].runs()[0])
+    )
+    assert (told.recipe["engine"], told.recipe["loss"]) == ("network", "softmax-squared-error")
 
 
 def test_an_optimizer_may_have_phases(folder):
@@ -295,6 +323,13 @@ CASES = [
     (STUDY, "{kind: linear}", "{kind: resnet-small}", ["models.linear.kind", "takes images"]),
     (STUDY, "models:", "figures: {class-loss-val: {split: test}}\nmodels:", ["split", "name"]),
     (STUDY, "models:", "figures: {confusion: {first: 5, last: 2}}\nmodels:", ["5 to 2"]),
+    (STUDY, "models:", "figures: {confusion: {best: 31}}\nmodels:", ["best: 31", "1 to 30"]),
+    (
+        STUDY,
+        "models:",
+        'figures: {confusion: {weight_decay: "1e-3"}}\nmodels:',
+        ["figures.confusion.weight_decay", "of optimizers.sgd '1e-3'", "'1e-2'"],
+    ),
     (
         "studies/tiny-backbone.yaml",
         "{kind: resnet-small}",
@@ -750,8 +785,20 @@ def test_a_study_may_change_what_a_figures_name_sets(folder):
     path = folder / STUDY
     path.write_text(path.read_text() + "figures: {confusion-zoom: {first: 3}, weight-norm: }\n")
     drawn = load(folder).studies["tiny"].figures
-    assert drawn["confusion-zoom"].options == {"first": 3, "last": 75, "class_names": True}
+    defaults = {"class_names": True, "weight_decay": "", "best": 9}
+    assert drawn["confusion-zoom"].options == {"first": 3, "last": 75, **defaults}
     assert list(drawn) == ["confusion-zoom", "weight-norm"]
+
+
+def test_the_confusions_that_figures_ask_for_are_counted(folder):
+    def asked():
+        plan = Plan(load(folder), SCRIPTS)
+        return plan.stage("tabulate", study="tiny", maker="tables").recipe["confusion"]
+
+    assert asked() == []
+    path = folder / STUDY
+    path.write_text(path.read_text() + 'figures: {confusion: {weight_decay: "1e-2"}}\n')
+    assert asked() == ["1e-2"]
 
 
 def test_a_manifest_is_stale_if_it_is_of_something_else_or_cannot_be_read(tmp_path):

@@ -44,6 +44,18 @@ def test_shares_hold_in_every_class(prepared):
         assert abs(counts[split] / total - share).max() < 0.005
 
 
+def test_validation_images_may_be_trained_on(prepared):
+    both = digits.prepare(digits.Options(val_in_train=True)).splits
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(both[split][0], prepared.splits[split][0])
+    images = [
+        np.concatenate([prepared.splits[split][0] for split in ("train", "val")]),
+        both["train"][0],
+    ]
+    first, second = (np.sort(each.reshape(len(each), -1).view("V64").ravel()) for each in images)
+    assert (first == second).all()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

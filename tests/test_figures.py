@@ -260,6 +260,32 @@ def test_confusion_rates_are_of_all_images_of_the_true_class():
     assert np.isnan(matrix[2]).all()
 
 
+def test_confusion_at_a_lambda_of_choice_is_of_its_runs():
+    tables = dict(study(("0", "1e-4"), classes=6, epochs=1))
+    at_best = tables["confusion"]
+    other = next(one for one in ("0", "1e-4") if one not in set(at_best["weight_decay"]))
+    all_as_five = at_best.assign(weight_decay=other, predicted=5)
+    tables["confusion"] = pd.concat([at_best, all_as_five])
+    for chosen, table in (("", at_best), (other, all_as_five)):
+        ax = drawn("confusion", tables, weight_decay=chosen).axes[0]
+        shown = np.ma.filled(ax.images[0].get_array(), np.nan)
+        np.testing.assert_allclose(shown, confusion.rates(table, range(6)))
+        assert ("λ = " + other in ax.get_title("left")) is bool(chosen)
+
+
+def test_confusion_of_many_configurations_shows_the_best_and_says_so():
+    groups = tuple((f"mlp-{number}", "sgd") for number in range(12))
+    tables = dict(study(("0",), classes=3, epochs=1, groups=groups))
+    losses = [5, 1, 7, 2, 9, 8, 3, 4, 6, 10, 11, 0.5]
+    tables["best-lambda"] = tables["best-lambda"].assign(val_loss=losses)
+    made = drawn("confusion", tables, best=3)
+    shown = [one for one in texts(made) if "mlp-" in one]
+    assert shown == ["mlp-1\nsgd", "mlp-3\nsgd", "mlp-11\nsgd"]
+    assert "the 3 of lowest loss on val, of 12 configurations" in texts(made)
+    assert sum(bool(ax.images) for ax in drawn("confusion", tables).axes) == 9
+    assert not any("configurations" in one for one in texts(drawn("confusion", tables, best=12)))
+
+
 @pytest.mark.parametrize(
     ("first", "last", "count", "expected"),
     [
@@ -528,16 +554,22 @@ def test_worst_classes_are_those_of_the_table():
 
 
 @pytest.mark.parametrize(
-    "figure", ["train-curves", "test-curves", "class-loss-test", "three-classes"]
+    ("figure", "loss"),
+    [
+        ("train-curves", "squared error"),
+        ("test-curves", "softmax squared error"),
+        ("class-loss-test", "squared error"),
+        ("three-classes", "squared error"),
+    ],
 )
-def test_an_axis_names_the_loss_that_its_runs_were_trained_on(figure):
+def test_an_axis_names_the_loss_that_its_runs_were_trained_on(figure, loss):
     tables = dict(study(classes=8, groups=(("a", "sgd"), ("b", "sgd"))))
     squared = tables["runs"]["model"] == "b"
-    names = np.where(squared, "squared-error", "cross-entropy")
+    names = np.where(squared, loss.replace(" ", "-"), "cross-entropy")
     tables["runs"] = tables["runs"].assign(loss_name=names)
     labels = [ax.get_ylabel().replace("\n", " ") for ax in drawn(figure, tables).axes]
     assert any(label.startswith("mean cross-entropy on") for label in labels)
-    (other,) = [label for label in labels if label.startswith("mean squared error on")]
+    (other,) = [label for label in labels if label.startswith(f"mean {loss} on")]
     assert "nats" not in other
 
 

@@ -64,7 +64,9 @@ def tables(grid):
 def test_best_and_worst_stand_in_their_order():
     """Of 8: the two best, a gap, and the two worst, the one that diverged last."""
     grid = table(diverged=[(100, 0.1, 4)])
-    heads, rows = grid_best_worst.rows(grid, grid_best_worst.Options(best=2, worst=2))
+    columns = ["width", "learning_rate", "epochs"]
+    rows = grid_best_worst.rows(grid, columns, grid_best_worst.Options(best=2, worst=2))
+    heads = [head.replace("\n", " ") for head in grid_best_worst.heads(columns)]
     assert heads[:4] == ["rank", "hidden units", "learning rate", "epochs"]
     assert [row[:4] for row in rows] == [
         ["1", "100", "0.1", "2"],
@@ -75,7 +77,49 @@ def test_best_and_worst_stand_in_their_order():
     ]
     assert rows[-1][-1] == "diverged in epoch 1"
     small = table(widths=(10,))
-    assert len(grid_best_worst.rows(small, grid_best_worst.Options())[1]) == 4
+    assert len(grid_best_worst.rows(small, columns, grid_best_worst.Options())) == 4
+
+
+def deep():
+    """Networks of two and of three hidden layers; the shallower ones are better."""
+    rows = [
+        {
+            **{"model": f"mlp{depth}-{number}", "optimizer": "sgd", "weight_decay": "0", "seed": 0},
+            **{f"width_{layer}": 10 * number + layer for layer in range(1, depth + 1)},
+            "epochs": 9,
+            "epoch": 9,
+            "val_loss": 0.5,
+            "val_accuracy": 1 - depth / 10 - number / 1000,
+            "stopped": "all epochs",
+            "rank": 12 * (depth - 2) + number + 1,
+        }
+        for depth, number in itertools.product((3, 2), range(12))
+    ]
+    return grid_table.whole_numbers(pd.DataFrame(rows))
+
+
+def test_networks_of_each_depth_have_their_best():
+    grid = deep()
+    assert list(grid_best_worst.parts(grid, by_depth=False)) == [""]
+    assert list(grid_best_worst.parts(table(), by_depth=True)) == [""]
+    parts = grid_best_worst.parts(grid, by_depth=True)
+    assert list(parts) == ["2 hidden layers", "3 hidden layers"]
+    columns = ["width_1", "width_2", "width_3"]
+    best, gap, worst = (
+        grid_best_worst.rows(parts["3 hidden layers"], columns, grid_best_worst.Options())[i]
+        for i in (0, 5, -1)
+    )
+    assert best[:5] == ["13", "1", "2", "3", "70.00"]
+    assert set(gap) == {"…"}
+    assert worst[:5] == ["24", "111", "112", "113", "68.90"]
+
+
+def test_the_texts_of_a_table_of_trials_do_not_touch():
+    figure = drawn("grid-best-worst", {"grid": deep()})
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts if text.get_text()]
+    assert len(boxes) == 7 + 2 + 2 * 11 * 7
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other), (one, other)
 
 
 def test_correlations_are_those_of_numpy():
@@ -92,7 +136,7 @@ def test_correlations_are_those_of_numpy():
 
 
 def test_best_median_and_worst_are_different_rows():
-    grid = table(widths=(10, 20, 30), epochs=(1, 2, 3))
+    grid = table(widths=range(10, 100, 10), epochs=(4,))
     parts = grid_curves.chosen(grid, grid_curves.Options())
     assert parts["best"]["rank"].tolist() == [1, 2, 3]
     assert parts["median"]["rank"].tolist() == [8, 9, 10]
@@ -104,6 +148,15 @@ def test_best_median_and_worst_are_different_rows():
     assert shown == [f"{100 * accuracy:.2f} % on val" for accuracy in expected]
     few = grid_curves.chosen(table(widths=(10,), epochs=(1,)), grid_curves.Options())
     assert sum(map(len, few.values())) == 2
+
+
+def test_a_run_has_one_panel_with_its_best_number_of_epochs():
+    grid = table(widths=(10, 20), epochs=(1, 2, 3))
+    parts = grid_curves.chosen(grid, grid_curves.Options(best=3, median=0, worst=1))
+    shown = pd.concat(parts.values())
+    assert len(shown.drop_duplicates(["model", "optimizer"])) == len(shown) == 4
+    assert (shown["epochs"] == 3).all()
+    assert shown["rank"].is_monotonic_increasing
 
 
 def test_heat_maps_hold_every_network_once():
@@ -156,7 +209,7 @@ def test_a_panel_shows_the_losses_of_its_run_and_marks_the_lowest():
 
 
 def test_a_panel_ends_with_the_epochs_of_its_row_and_crosses_what_diverged():
-    grid = table(diverged=[(10, 0.1, 2)], widths=(10,), rates=(0.1,))
+    grid = table(diverged=[(10, 0.1, 4)], widths=(10, 20), rates=(0.1,), epochs=(4,))
     whole, cut = drawn("grid-curves", tables(grid)).axes[:2]
     assert [len(ax.lines[1].get_xdata()) for ax in (whole, cut)] == [5, 2]
     crosses = [[line for line in ax.lines if line.get_marker() == "x"] for ax in (whole, cut)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -16,6 +18,8 @@ from cobaye.errors import ConfigError, DataError
 from cobaye.storage import staleness
 from tests import archives
 from tests.archives import arrays, grey_of, prepare
+from tests.conftest import ROOT, load
+from tests.drawing import drawn, texts
 
 COUNTS = {
     "train": {"cat": 4, "dog": 5, "eel": 3},
@@ -214,6 +218,51 @@ def test_imagenet_has_human_names(tmp_path):
     assert classes[0] == {"name": "tench", "wnid": "n01440764"}
     assert len({entry["name"] for entry in classes}) == _folders.IMAGENET_CLASSES
     assert (np.load(made / "val/labels.npy") == np.arange(1000)).all()
+
+
+def test_imagenet_is_drawn_as_in_the_report(tmp_path):
+    """From the folders' WordNet ids to the classes and windows that config/studies names."""
+    known = {0: 1440764, 344: 2398521, 921: 7248320, 999: 15075141}
+    places = sorted(known)
+    ids = np.interp(range(1000), places, [known[place] for place in places]).astype(int)
+    for part, wnid in itertools.product(("train", "val"), ids):
+        place = tmp_path / f"tree/{part}/n{wnid:08d}"
+        place.mkdir(parents=True)
+        for name in "ab":
+            (place / f"{name}.JPEG").touch()
+    config = load(ROOT / "config")
+    options = config.datasets["imagenet"].kind.options | {"folder": str(tmp_path / "tree")}
+    prepare(tmp_path, "image-folder", **options)
+    names = datasets.names("d", tmp_path)
+    assert (names[344], names[921]) == ("hippopotamus", "book jacket")
+    of_study = config.studies["imagenet"]
+    lambdas = of_study.weight_decays
+    pair = {"model": "linear", "optimizer": "sgd"}
+    rows = [
+        {"weight_decay": label, "seed": 0, "split": "test", "class": number, "name": name}
+        | {**pair, "n": 25, "loss": 1 + abs(lambdas.index(label) - (1 if number == 344 else 8))}
+        for label in lambdas
+        for number, name in enumerate(names)
+    ]
+    best = pd.DataFrame([{**pair, "weight_decay": "3.162e-4", "val_loss": 1.0}])
+    run = {**pair, "seed": 0, "epochs": 90, "finite": True}
+    counts = [{**pair, "weight_decay": "1e-4", "label": 30, "predicted": 31, "n": 2}]
+    counts += [{**counts[0], "weight_decay": "3.162e-4", "predicted": 99}]
+    tables = {
+        "classes": pd.DataFrame(rows),
+        "runs": pd.DataFrame([{**run, "weight_decay": label} for label in lambdas]),
+        "best-lambda": best,
+        "best-lambda-per-class": pd.DataFrame(columns=["class"]),
+        "confusion": pd.DataFrame(counts),
+    }
+    said = texts(drawn("three-classes", tables, **of_study.figures["three-classes"].options))
+    for name, lowest in (("hippopotamus", "1e-7"), ("book jacket", "1e-3")):
+        assert f"“{name}”,\nlowest at {lowest}" in said
+    for figure, ends in (("confusion", (0, 100)), ("confusion-zoom", (25, 75))):
+        ax = drawn(figure, tables, **of_study.figures[figure].options).axes[0]
+        assert tuple(ax.get_xlim()) == (ends[0] - 0.5, ends[1] + 0.5)
+        assert ax.images[0].get_array()[30 - ends[0], 31 - ends[0]] == 1
+        assert "λ = 1e-4; most frequent: 2 of 2" in ax.get_title("left")
 
 
 def test_a_size_without_sense_is_refused(tmp_path, tree):

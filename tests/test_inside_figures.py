@@ -133,6 +133,29 @@ def test_every_panel_of_pairs_is_named_and_stands_over_its_layers(given):
     assert [ax.get_xlabel() for ax in figure.axes] == [""] * 6 + ["layer"] * 3
 
 
+@pytest.mark.parametrize("figure", ["rotation-terms", "pathological-pairs"])
+def test_the_lowest_panel_of_each_column_has_numbers(figure):
+    """Families of three, two and one level; one run of the longest diverged."""
+    gone = ("wd-2", "layca-1", "layca-2")
+    whole = inside_tables.tables() | inside_tables.weights(("sgd", "wd", "layca"), 3, 3)
+    kept = {
+        stem: table[~table["optimizer"].isin(gone)] if "optimizer" in table else table
+        for stem, table in whole.items()
+    }
+    left = without(kept, "sgd-2")
+    axes = np.reshape(drawn(figure, left).axes[:9], (3, 3))
+    shown = [[ax.axison for ax in row] for row in axes]
+    assert shown == [[True] * 3, [True, True, False], [True, False, False]]
+    last = left["activations" if figure == "pathological-pairs" else "rotation"]["layer"].max()
+    for column in axes.T:
+        *above, lowest = [ax for ax in column if ax.axison]
+        assert lowest.get_xlabel() == "layer"
+        numbers = [label.get_text() for label in lowest.get_xticklabels() if label.get_visible()]
+        assert numbers[0] == "1"
+        assert lowest.get_xlim() == (0.5, last + 0.5)
+        assert not any(ax.get_xlabel() for ax in above)
+
+
 def test_silhouettes_say_how_many_neurons_counted(given):
     figure = drawn("silhouette-cosine", given)
     below = figure.axes[3]

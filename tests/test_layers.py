@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from cobaye import kinds, recipes
 from cobaye.data import datasets
@@ -19,7 +20,7 @@ def described(kind, shape, classes=10, *, train_only=(), loss="cross-entropy", b
     model = layers.Described(
         recipes.Kind(kind, options), loss, train_only, "float32", batch_size=batch_size
     )
-    data = layers._Data(shape, "uint8", classes, {"train": 50_400, "val": 12_600, "test": 7_000})
+    data = layers._Data(shape, "uint8", classes, {"train": 63_000, "val": 7_000, "test": 7_000})
     return model, data
 
 
@@ -134,25 +135,60 @@ def test_parameters_of_affine_networks(kind, own, total):
 
 
 def test_the_perceptrons_tensors():
-    """S3.1: 63,000 images are cut into train and val here, and a weight is (outputs × inputs)."""
+    """S3.1: a weight is (outputs × inputs) here, and labels are one-hot in a batch only."""
     model = described("perceptron", (1, 28, 28), loss="squared-error")
     rows = pd.DataFrame(layers.tensors(*model)).set_index("tensor")
     assert dict(rows["shape"]) == {
-        "train.inputs": "50400×1×28×28",
-        "train.labels": "50400",
-        "val.inputs": "12600×1×28×28",
-        "val.labels": "12600",
+        "train.inputs": "63000×1×28×28",
+        "train.inputs.flatten(1)": "63000×784",
+        "train.labels": "63000",
+        "val.inputs": "7000×1×28×28",
+        "val.inputs.flatten(1)": "7000×784",
+        "val.labels": "7000",
         "test.inputs": "7000×1×28×28",
+        "test.inputs.flatten(1)": "7000×784",
         "test.labels": "7000",
         "head.weight": "10×784",
         "head.bias": "10",
+        "head.bias.expand(1, -1).sum(0)": "10",
         "batch.inputs": "5×1×28×28",
+        "batch.inputs.flatten(1)": "5×784",
         "batch.outputs": "5×10",
+        "batch.outputs.argmax(1)": "5",
         "batch.targets": "5×10",
+        "batch.targets.argmax(1)": "5",
         "batch.gradient": "5×10",
+        "batch.gradient.sum(0)": "10",
         "batch.losses": "5",
     }
     assert "outputs - targets" in rows["what"]["batch.gradient"]
+
+
+def test_the_tensors_of_a_batch_are_what_torch_makes_of_it():
+    model, data = described("perceptron", (1, 4, 4), loss="squared-error")
+    rows = pd.DataFrame(layers.tensors(model, data)).set_index("tensor")
+    inputs = torch.rand(model.batch_size, 1, 4, 4)
+    head = torch.nn.Linear(16, data.classes)
+    outputs = head(inputs.flatten(1))
+    targets = torch.eye(data.classes)[torch.arange(model.batch_size) % data.classes]
+    outputs.retain_grad()
+    (0.5 * (outputs - targets) ** 2).sum(1).mean().backward()
+    found = {"batch.outputs": outputs, "batch.targets": targets, "batch.gradient": outputs.grad}
+    for name, tensor in found.items():
+        assert rows["shape"][name] == "×".join(map(str, tensor.shape))
+    torch.testing.assert_close(outputs.grad.sum(0), head.bias.grad)
+    assert rows["shape"]["batch.gradient.sum(0)"] == str(len(head.bias.grad))
+    for name in ("outputs", "targets"):
+        one = found[f"batch.{name}"].argmax(1)
+        assert rows["shape"][f"batch.{name}.argmax(1)"] == str(len(one))
+        assert rows["dtype"][f"batch.{name}.argmax(1)"] == str(one.dtype).split(".")[1]
+    summed = head.bias.expand(1, -1).sum(0)
+    assert rows["shape"]["head.bias.expand(1, -1).sum(0)"] == str(len(summed))
+
+
+def test_networks_that_read_images_have_no_flat_rows():
+    rows = pd.DataFrame(layers.tensors(*described("resnet18", (1, 28, 28))))
+    assert not rows["tensor"].str.contains("flatten").any()
 
 
 def test_what_is_frozen_and_what_is_a_buffer():

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import recipes
+from cobaye import objective, recipes
 from cobaye.data import datasets
 from cobaye.evaluation import evaluate
+from cobaye.models import scoring
 from cobaye.storage import checkpoints, files, manifests, paths
 from cobaye.training import loop
 from cobaye.training.engines import _cross_entropy, linear
@@ -42,6 +43,14 @@ def test_its_value_is_the_formula(problem, penalize_bias):
     expected = errors.square().sum() / 2 / N + 0.3 / 2 * squares
     value = reference.value(*problem, 0.3, penalize_bias=penalize_bias, **SQUARED)
     assert value.item() == pytest.approx(expected.item(), rel=1e-13)
+
+
+def test_the_error_of_the_softmax_is_half_of_briers_score(problem):
+    weight, bias, inputs, labels = problem
+    logits = inputs @ weight.T + bias
+    found = objective.losses(logits, labels, "softmax-squared-error")
+    brier = scoring.probability_scores(logits, labels, 1.0)["brier"]
+    torch.testing.assert_close(found, brier / 2)
 
 
 def test_its_optimum_is_that_of_the_normal_equations(problem):

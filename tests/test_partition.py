@@ -77,6 +77,25 @@ def test_the_official_splits_pooled():
     assert all(np.array_equal(rows[split], again[split]) for split in rows)
 
 
+def test_training_and_test_images_alone():
+    """S3.1: 63,000 and 7,000 of the pooled 70,000; what is validated on is learned too."""
+    pooled = {"of": ["train", "test"]}
+    splits = {
+        "test": {**pooled, "fraction": 0.1},
+        "val": {**pooled, "fraction": 0.1, "in_train": True},
+        "train": pooled,
+    }
+    labels = labels_of(train=60_000, test=10_000)
+    rows = divide(labels, splits)
+    assert sizes(rows) == {"train": 63_000, "val": 7_000, "test": 7_000}
+    assert_partition({split: rows[split] for split in ("train", "test")}, 70_000)
+    assert np.isin(rows["val"], rows["train"]).all()
+    assert len(np.unique(rows["val"])) == 7_000
+    # The test images are those of the split with validation images of its own.
+    apart = divide(labels, {**splits, "val": {**pooled, "fraction": 0.18}})
+    assert np.array_equal(rows["test"], apart["test"])
+
+
 def test_what_is_validated_on_does_not_change_what_is_reported_on():
     def test_rows(share):
         splits = {
@@ -119,6 +138,13 @@ def test_last_and_fraction_of_one_part():
     ("changes", "said"),
     [
         ({"val": {"of": "trian", "last": 5}}, "no part 'trian': did you mean 'train'?"),
+        ({"val": {"of": "train", "last": 5, "in_train": True}}, "in_train: True must be true or"),
+        ({"val": {"of": "train", "fraction": 0.1, "in_train": 1}}, "in_train: 1 must be true or"),
+        ({"val": {"of": "test", "fraction": 0.5, "in_train": True}}, "other splits leave 0"),
+        (
+            {"test": {"of": "test", "fraction": 0.5, "in_train": True}},
+            "test.in_train: only val may",
+        ),
         ({"val": {"of": "train", "last": 31}}, "splits.val.last: 31 is more than the 30 images of"),
         ({"val": {"of": "train", "last": 30}}, "splits.train: no image is left for it"),
         ({"val": {"of": "train", "fraction": 0.001}}, "splits.val: no image is left for it"),

@@ -53,6 +53,10 @@ FUNCTIONS = {
     "tanh": (functions.tanh, (N, K)),
     "nll": (lambda x: functions.nll(x, np.arange(N) % K), (N,)),
     "squared_error": (lambda x: functions.squared_error(x, np.arange(N) % K), (N,)),
+    "softmax_squared_error": (
+        lambda x: functions.softmax_squared_error(x, np.arange(N) % K),
+        (N,),
+    ),
     "mean": (functions.mean, ()),
     "dropout": (lambda x: functions.dropout(x, 0.4, np.random.default_rng(3)), (N, K)),
     "twice": (lambda x: functions.affine(functions.tanh(x), x, Tensor(np.ones(N))), (N, N)),
@@ -255,6 +259,9 @@ def trained(recipe, engine, epochs=3, resume_after=None):
 
 CASES = [
     *itertools.product(MODELS, (1, 8), ("cross-entropy", "squared-error"), ("network",)),
+    ("tanh", 1, "softmax-squared-error", "network"),
+    ("relu-relu", 8, "softmax-squared-error", "network"),
+    ("linear", 8, "softmax-squared-error", "network"),
     ("linear", 1, "cross-entropy", "linear"),
     ("linear", 8, "squared-error", "linear"),
 ]
@@ -340,8 +347,9 @@ def test_the_equations_by_hand_are_the_finite_differences(loss, generator):
         )
 
 
+@pytest.mark.parametrize("loss", ["cross-entropy", "softmax-squared-error"])
 @pytest.mark.parametrize("batch_size", [None, 8, 1], ids=["full", "mini-batch", "one"])
-def test_the_equations_by_hand_are_the_network_of_tensors(batch_size, generator):
+def test_the_equations_by_hand_are_the_network_of_tensors(batch_size, loss, generator):
     X, labels = generator.normal(size=(N, D)), np.arange(N) % K
     start = equations.init_parameters(D, 6, K, generator)
     end = equations.train(
@@ -352,13 +360,14 @@ def test_the_equations_by_hand_are_the_network_of_tensors(batch_size, generator)
         epochs=1,
         batch_size=batch_size,
         generator=np.random.default_rng(5),
+        loss=loss.removeprefix("softmax-"),
     )
     network = DeepNetwork(D, [6], K)
     for parameter, array in zip(network.parameters(), start, strict=True):
         parameter.data[...] = array
     optimizer = SGD(network.parameters(), 0.1)
     order = np.random.default_rng(5).permutation(N)
-    lesson.epoch(network, optimizer, lesson.Data(X, labels), order, batch_size or N)
+    lesson.epoch(network, optimizer, lesson.Data(X, labels), order, batch_size or N, loss)
     for parameter, array in zip(network.parameters(), end, strict=True):
         np.testing.assert_allclose(parameter.data, array, rtol=1e-12, atol=1e-15)
 

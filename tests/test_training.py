@@ -295,11 +295,23 @@ def test_confusion_counts_every_test_image_once(root):
     evaluation_of(root, TRAINING, manifest)
     predictions = pd.read_parquet(folder / "predictions.parquet")
     keyed = predictions.assign(model="m", optimizer="o", weight_decay="0.01", seed=0)
-    best = pd.DataFrame([{"model": "m", "optimizer": "o", "weight_decay": "0.01"}])
-    found = tabulate.confusion(keyed, best)
+    run = {"model": "m", "optimizer": "o", "weight_decay": "0.01", "seed": 0}
+    runs = pd.DataFrame([run, {**run, "weight_decay": "1", "seed": 1}]).assign(finite=True)
+    best = pd.DataFrame([run])[["model", "optimizer", "weight_decay"]]
+    found = tabulate.confusion(keyed, runs, best)
     labels = np.load(root / "resources/datasets/d/test/labels.npy")
     sizes = found.groupby("label")["n"].sum()
     np.testing.assert_array_equal(sizes, np.bincount(labels))
+    # At a λ that is asked for, counted once; runs that did not stay finite are left out.
+    other = keyed.assign(weight_decay="1", seed=1, predicted=0)
+    both = pd.concat([keyed, other, other.assign(seed=2, predicted=1)])
+    runs = pd.concat([runs, pd.DataFrame([{**run, "weight_decay": "1", "seed": 2}])])
+    runs["finite"] = runs["seed"] < 2
+    asked = tabulate.confusion(both, runs, best, ["0.01", "1"])
+    assert asked.groupby("weight_decay")["n"].sum().to_dict() == dict.fromkeys(
+        ["0.01", "1"], len(labels)
+    )
+    assert (asked.loc[asked["weight_decay"] == "1", "predicted"] == 0).all()
 
 
 def test_a_run_on_earlier_data_is_not_evaluated(root):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cobaye.errors import ConfigError
 from cobaye.figures import _families, weight_histograms
 from cobaye.inside import rotations
 from tests.drawing import drawn, texts
@@ -141,3 +142,16 @@ def test_distributions_are_drawn_over_that_before_training():
         mine = table.query(f"quantity == 'weight' and optimizer == 'sgd-{level}'")
         np.testing.assert_allclose(shown, weight_histograms.density(mine)[0])
     assert len(steps) == 2
+
+
+def test_accuracies_at_marked_shares_are_written_in_the_order_of_the_legend():
+    given = small(families=("sgd", "wd"))
+    made = drawn("magnitude-pruning", given, marks=(0.3,))
+    table = given["pruning"].query("how == 'magnitude' and fraction > 0.29 and fraction < 0.31")
+    for ax, family in zip(made.axes, ("sgd", "wd"), strict=True):
+        means = [table[table["optimizer"] == f"{family}-{i}"]["accuracy"].mean() for i in (0, 1)]
+        expected = "\n".join(["30 %:", *(f"{100 * mean:.1f}" for mean in means)])
+        assert expected in [text.get_text() for text in ax.texts]
+        assert [30.0, 30.0] in [list(line.get_xdata()) for line in ax.lines]
+    with pytest.raises(ConfigError, match=r"marks: 0\.31 is none of the fractions"):
+        drawn("magnitude-pruning", given, marks=(0.31,))

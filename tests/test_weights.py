@@ -52,6 +52,24 @@ def test_the_distance_is_one_less_its_two_terms(dtype):
         assert found["cosine_distance"] == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_share_of_weights_that_change_against_their_sign():
+    before = torch.tensor([[1.0, -2.0, 3.0, 0.0, 5.0]])
+    for change, share in (
+        ([-0.5, 1.0, 2.0, 9.0, 0.0], 2 / 3),  # of three that were not 0 and changed, two
+        ([-3.0, -1.0, 1.0, 1.0, 1.0], 1 / 4),  # a weight that changed its sign too
+        ([0.0] * 5, math.nan),
+        ([math.inf] * 5, math.nan),
+    ):
+        found = rotations.rotation(before, before + torch.tensor([change]), 0.1)["opposed"]
+        assert found == pytest.approx(share, nan_ok=True)
+    # By chance: a half. Shrunk by a factor: all.
+    before = torch.randn(100, 100, generator=torch.Generator().manual_seed(0))
+    other = torch.randn(100, 100, generator=torch.Generator().manual_seed(1))
+    chance = rotations.rotation(before, before + other, 0.1)["opposed"]
+    assert chance == pytest.approx(0.5, abs=0.02)
+    assert rotations.rotation(before, 0.9 * before, 0.1)["opposed"] == 1
+
+
 def test_an_unchanged_layer_did_not_turn_at_all():
     for seed in range(20):
         before = kernel(31, 7, 3, 3, seed=seed) * 1e-3
@@ -82,8 +100,12 @@ def test_near_zero_of_uniform_and_of_shrunk_weights():
 def test_a_vector_without_direction_has_no_angle():
     zero, some = torch.zeros(3, 4), kernel(3, 4)
     gone = rotations.rotation(some, zero, near=0.1)
-    assert [name for name, value in gone.items() if not math.isnan(value)] == ["norm", "near_zero"]
-    assert (gone["norm"], gone["near_zero"]) == (0, 1)
+    assert [name for name, value in gone.items() if not math.isnan(value)] == [
+        "norm",
+        "near_zero",
+        "opposed",
+    ]
+    assert (gone["norm"], gone["near_zero"], gone["opposed"]) == (0, 1, 1)
     born = rotations.rotation(zero, some, near=0.1)
     assert math.isnan(born["cosine_distance"])
     assert math.isnan(born["near_zero"])

@@ -34,7 +34,8 @@ def what_was_found():
     wanted = CONFIG.default_studies if {"all", "default"} & set(TARGETS) else TARGETS
     found = {}
     for study in [study for study in CONFIG.studies if study in wanted]:
-        for stage in ("tell_story", "compare_expected"):
+        told_of = ["tell_story"] * facts.has_story(CONFIG, study) + ["compare_expected"]
+        for stage in told_of:
             told_by = paths.manifest(stage, {"study": study})
             try:
                 told = manifests.read_manifest(told_by, stage, {"study": study})

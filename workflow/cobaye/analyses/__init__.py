@@ -7,7 +7,8 @@ Every kind states ``TABLES`` (table name → file) and ``Options``. There are tw
 Across runs: ``analyse(job, options)`` → tables by name. A kind states its inputs: ``READS_RUNS``,
 files of every run; ``READS_CHOSEN = True``, the λ chosen for each class; ``READS_CLASS_DECAY =
 True``, these and the same files of the runs with these λ, where the study has some;
-``READS_BASELINE = True``, the backbone's own last layer, where it is evaluated; ``READS_TABLES``,
+``READS_BASELINE = True``, the backbone's own last layer, where it is evaluated;
+``READS_AUGMENTATIONS = True``, the augmentations of each optimizer; ``READS_TABLES``,
 tables, or a mapping from another analysis to its table, read where the study has it; ``SPLITS``, of
 the data. ``NETWORKS`` and ``LOSS`` state what it supports, if not everything.
 

@@ -12,7 +12,7 @@ from cobaye.inside.opened_run import Inside
 TABLES = {"rotation": "rotation.csv", "weight-histograms": "weight-histograms.parquet"}
 COLUMNS = {
     "rotation": "epoch layer name kind parameters cosine_distance norm norm_ratio projection "
-    "near_zero near_own_zero",
+    "near_zero near_own_zero opposed",
     "weight-histograms": "quantity layer name lower upper count",
 }
 STATES = ("trained",)

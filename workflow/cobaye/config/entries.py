@@ -76,6 +76,9 @@ class SplitEntry(Strict):
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     #: Whether the share is drawn within each class.
     stratified: Annotated[bool, Field(strict=True)] = False
+    #: For `val` alone: whether its images are drawn from those of `train`, and are trained on too.
+    #: For a split into training and test images only. Such a `val` tells nothing about new images.
+    in_train: Annotated[bool, Field(strict=True)] = False
 
 
 class RunEntry(Strict):

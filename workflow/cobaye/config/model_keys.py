@@ -45,9 +45,9 @@ def _refuse_parts(parts: Iterable[str], kind: str, file: Path, where: str) -> No
         schema.refuse_unknown(part, known, file, where, f"part of {kind}")
 
 
-def general(optimizer: recipes.Optimizer) -> bool:
+def general(optimizer: recipes.Optimizer, loss: recipes.Loss) -> bool:
     """Tell whether a recipe needs the general engine, even for a linear model."""
-    return bool(optimizer.augment or optimizer.phases)
+    return bool(optimizer.augment or optimizer.phases or loss == "softmax-squared-error")
 
 
 @functools.cache

@@ -51,16 +51,20 @@ OVER_LAMBDA = (
 )
 # With fewer classes, the whole matrix is read without a window.
 FEW_CLASSES = 50
-# The analyses of a study whose file does not list any.
+# The analyses of a study of several λ whose file does not list any.
 LAST_LAYER_ANALYSES = ("classes", "measures")
 
 # Names, each with its options or None; None where the study file does not say.
 Given = Mapping[str, Mapping[str, Any] | None] | None
 
 
-def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
-    """Return the analyses of a study: name → kind with its options."""
-    asked = dict.fromkeys(LAST_LAYER_ANALYSES) if given is None else given
+def analyses(given: Given, one_lambda: bool, path: Path) -> dict[str, recipes.Kind]:
+    """Return the analyses of a study: name → kind with its options.
+
+    one_lambda: whether each optimizer has one λ. Those of the default compare several.
+    """
+    default: Given = {} if one_lambda else dict.fromkeys(LAST_LAYER_ANALYSES)
+    asked = default if given is None else given
     for name in asked:
         schema.refuse_unknown(name, kinds.names("analyses"), path, "analyses", "analysis")
         reads = kinds.constant("analyses", name, "READS_TABLES", ())
@@ -73,6 +77,15 @@ def analyses(given: Given, path: Path) -> dict[str, recipes.Kind]:
         name: schema.checked_kind("analyses", name, options or {}, path, f"analyses.{name}")
         for name, options in asked.items()
     }
+
+
+def refuse_pictures(given: Given, dataset: str, path: Path) -> None:
+    """Refuse an analysis of images in a study whose dataset holds features."""
+    for name in set(given or ()) & set(kinds.names("analyses")):
+        if kinds.constant("analyses", name, "INPUT") == "images":
+            raise ConfigError(
+                f"{path}: analyses.{name}: it shows images, and {dataset} holds features"
+            )
 
 
 def refuse_networks(study: Study, path: Path) -> None:
@@ -90,11 +103,13 @@ def refuse_networks(study: Study, path: Path) -> None:
 
 
 def refuse_decays(study: Study, path: Path) -> None:
-    """Refuse an analysis that compares with a λ that some optimizer is not trained with."""
-    for name, analysis in study.analyses.items():
-        label = analysis.options.get("against")
+    """Refuse an analysis or a figure of a λ that some optimizer is not trained with."""
+    named = [("analyses", "against", *item) for item in study.analyses.items()]
+    named += [("figures", "weight_decay", *item) for item in study.figures.items()]
+    for family, option, name, kind in named:
+        label = kind.options.get(option)
         for optimizer in study.optimizers if label else ():
-            where = f"analyses.{name}.against"
+            where = f"{family}.{name}.{option}"
             what = f"weight decay of optimizers.{optimizer}"
             schema.refuse_unknown(label, study.decays(optimizer), path, where, what)
 

@@ -47,10 +47,10 @@ for part in (recipes.EarlyStop, recipes.Stop, recipes.Start, ExpectedValue):
 class ModelEntry(WithOptions):
     """An entry of a study's `models`."""
 
-    #: The loss that is minimised beside the penalty: cross-entropy in nats, or ½ ‖z − y‖² with
-    #: one-hot targets. By default `cross-entropy`, and `squared-error` for `perceptron`. In the
-    #: files, tables and figures of the model's runs, "loss" is this loss, and the best λ is chosen
-    #: by it.
+    #: The loss that is minimised beside the penalty: cross-entropy in nats, ½ ‖z − y‖² with
+    #: one-hot targets, or ½ ‖softmax(z) − y‖². By default `cross-entropy`, and `squared-error` for
+    #: `perceptron`. In the files, tables and figures of the model's runs, "loss" is this loss, and
+    #: the best λ is chosen by it.
     loss: recipes.Loss | None = None
     #: Starting weights; by default they are random.
     start: recipes.Start | None = None
@@ -209,7 +209,8 @@ class StudyFile(Strict):
     #: Ways of choosing a λ for each class: a list of kinds, or kind → options.
     per_class: Named = Field(default={})
     #: Analyses of the finished runs: a list of kinds, or kind → options. `[]`: none. By default
-    #: `[classes, measures]`, and none without `test` in `evaluate_splits`.
+    #: `[classes, measures]`; none where every optimizer has a single λ, and none without `test` in
+    #: `evaluate_splits`.
     analyses: Named | None = None
     #: A list of names, or name → options. By default those of a last-layer study, but for figures
     #: whose analysis is not listed, where every optimizer has a single λ, figures about λ, and of a

@@ -80,7 +80,8 @@ class _Reader:
         labels = self._labels(raw.weight_decays)
         own_decays = optimizer_keys.weight_decays(raw.optimizers, labels, self.file)
         splits = self._splits(raw.evaluate_splits)
-        analyses = self._analyses(raw, splits)
+        one_lambda = max(len(own_decays.get(one, labels)) for one in raw.optimizers) == 1
+        analyses = self._analyses(raw, splits, one_lambda)
         study = Study(
             name=self.file.stem,
             dataset=raw.dataset,
@@ -98,7 +99,7 @@ class _Reader:
             penalize_scales=raw.penalize_scales,
             train_epochs=raw.train_epochs,
             threads=raw.threads,
-            figures=self._figures(raw, analyses, own_decays),
+            figures=self._figures(raw, analyses, one_lambda),
             figure_width=raw.figure_width,
             analyses=analyses,
             baseline=raw.baseline,
@@ -145,6 +146,8 @@ class _Reader:
                 f"{self.file}: backbone: missing: {raw.dataset} holds image files, which only a "
                 "backbone reads (or resize them all: kind image-folder-resized)"
             )
+        if form == "features":
+            output_keys.refuse_pictures(raw.analyses, raw.dataset, self.file)
         on_features = form == "features" or has_backbone
         for name, model in raw.models.items():
             known = model.kind in kinds.names("networks")
@@ -204,11 +207,11 @@ class _Reader:
         return tuple(split for split in SPLITS if split in self._unique("evaluate_splits", values))
 
     def _analyses(
-        self, raw: schema.StudyFile, splits: tuple[recipes.Split, ...]
+        self, raw: schema.StudyFile, splits: tuple[recipes.Split, ...], one_lambda: bool
     ) -> dict[str, recipes.Kind]:
         """Return the analyses; without the split test there are none, as all of them read it."""
         if "test" in splits:
-            return output_keys.analyses(raw.analyses, self.file)
+            return output_keys.analyses(raw.analyses, one_lambda, self.file)
         if raw.analyses:
             raise ConfigError(
                 f"{self.file}: analyses: they read the split 'test', and evaluate_splits: "
@@ -217,14 +220,10 @@ class _Reader:
         return {}
 
     def _figures(
-        self,
-        raw: schema.StudyFile,
-        analyses: Mapping[str, recipes.Kind],
-        own_decays: Mapping[str, tuple[str, ...]],
+        self, raw: schema.StudyFile, analyses: Mapping[str, recipes.Kind], one_lambda: bool
     ) -> dict[str, recipes.Kind]:
         makers = [*analyses, *([table_names.DERIVED] if raw.derived else [])]
-        decays = [own_decays.get(name, raw.weight_decays) for name in raw.optimizers]
-        data, one_lambda = self.datasets[raw.dataset].kind, max(map(len, decays)) == 1
+        data = self.datasets[raw.dataset].kind
         left_out = output_keys.left_out(one_lambda, raw.keep == "last", data, self.known)
         figures = output_keys.figures(raw.figures, makers, self.known, left_out, self.file)
         for name, figure in figures.items():

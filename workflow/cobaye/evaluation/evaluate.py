@@ -105,8 +105,8 @@ def evaluate_together(job: Job) -> list[Path]:
 class Tables:
     """The rows of a run's three parquet files, column by column.
 
-    Predictions have the `probability_scores` too, at the temperature that was fitted on val. For a
-    squared error they are NaN: its outputs are no logits.
+    Predictions have the `probability_scores` too, at the temperature that was fitted on val. They
+    are NaN unless the loss is the cross-entropy: the outputs of a squared error are no logits.
     """
 
     def __init__(self, classes: int, loss: objective.Loss = "cross-entropy"):

@@ -45,9 +45,16 @@ def members(
             ax.set_axis_on()
             ax.set_title(member.label, loc="left")
             draw_member(ax, member)
-    for ax in axes[-1]:
+    for ax in lowest(axes):
         ax.set_xlabel("layer")
+        ax.tick_params(labelbottom=True)
     return figure, axes
+
+
+def lowest(axes: np.ndarray) -> list[Axes]:
+    """Return the lowest panel that is shown of each column: rows may have different lengths."""
+    columns = ([ax for ax in column if ax.axison] for column in axes.T)
+    return [column[-1] for column in columns if column]
 
 
 def by_member(

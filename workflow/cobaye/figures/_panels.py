@@ -46,11 +46,14 @@ def loss_words(tables: Mapping[str, pd.DataFrame], configuration: Configuration)
     """Return the name and the unit of a configuration's loss, for a title's {loss} and {unit}."""
     runs = of(tables["runs"], configuration)
     kinds = set(runs["loss_name"]) if "loss_name" in runs else set()
-    return _SQUARED_ERROR if kinds == {"squared-error"} else _CROSS_ENTROPY
+    return _LOSS_WORDS[kinds.pop() if len(kinds) == 1 else "cross-entropy"]
 
 
-_CROSS_ENTROPY = {"loss": "cross-entropy", "unit": " (nats)"}
-_SQUARED_ERROR = {"loss": "squared error", "unit": ""}
+_LOSS_WORDS = {
+    "cross-entropy": {"loss": "cross-entropy", "unit": " (nats)"},
+    "squared-error": {"loss": "squared error", "unit": ""},
+    "softmax-squared-error": {"loss": "softmax squared error", "unit": ""},
+}
 
 
 def diverged(

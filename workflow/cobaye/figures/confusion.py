@@ -1,4 +1,4 @@
-"""The confusion matrix at the best λ, on test: two windows (S0, fig. 5.3)."""
+"""The confusion matrix on test, at the best λ or at one of choice: two windows (S0, fig. 5.3)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _CLASSES = 101  # the window of the whole figure in S0: where there are fewer, w
 _FEW = 50  # with fewer, all are shown
 _MOST_NUMBERS = 12
 _COLUMNS = 3
+_LONGEST = 20  # letters of a name above one of several matrices
 _MATRIX = 3.9  # width in inches, about
 _SIZE, _LINE = 6, 7.5  # of a class's name, in points
 _TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
@@ -40,10 +41,18 @@ class Options:
     last: int = 100
     #: Names of classes on the axes.
     class_names: bool = True
+    #: λ of the runs that are shown, as `weight_decays` writes it. `""`: the best of each
+    #: configuration.
+    weight_decay: str = ""
+    #: Number of matrices, at most. Of more configurations, those of the lowest loss on val are
+    #: shown.
+    best: int = 9
 
     def __post_init__(self):
         if not 0 <= self.first < self.last:
             raise ValueError(f"first and last: {self.first} to {self.last} is no window of labels")
+        if not 1 <= self.best <= 30:
+            raise ValueError(f"best: {self.best} is not in 1 to 30")
 
 
 def window(first: int, last: int, count: int) -> range:
@@ -80,8 +89,9 @@ def rates(confusion: pd.DataFrame, shown: range) -> np.ndarray:
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw one matrix per configuration, all with one scale of grey."""
-    confusion = tables["confusion"]
-    configurations = _panels.configurations(confusion)
+    confusion = at(tables, options.weight_decay)
+    every = _panels.configurations(confusion)
+    configurations = best_of(every, tables["best-lambda"], options.best)
     names = tables["classes"].drop_duplicates("class").set_index("class")["name"].to_dict()
     shown = window(options.first, options.last, 1 + max(names, default=0))
     columns = min(len(configurations), _COLUMNS) or 1
@@ -103,12 +113,38 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             _numbers(ax, matrix, shown)
         _ticks(ax, shown, names if options.class_names else {}, columns)
         ax.set(xlabel="predicted class", ylabel="true class")
-        said = _said(counts, shown, names) if columns == 1 else ""
-        _panels.title(ax, said, configuration, len(configurations) > 1)
+        said = [f"λ = {options.weight_decay}"] * bool(options.weight_decay)
+        if columns == 1:
+            said.append(_said(counts, shown, names))
+            _panels.title(ax, "; ".join(said))
+        else:
+            named = [_style.class_name(name, 0, limit=_LONGEST) for name in configuration]
+            ax.set_title("\n".join([*named, *said]), loc="left", fontsize=7, fontweight="bold")
+    if len(every) > len(configurations):
+        kept = f"the {len(configurations)} of lowest loss on val, of {len(every)} configurations"
+        fig.suptitle(kept, x=0.01, ha="left", fontsize=8)
     if configurations:
         bar = fig.colorbar(image, ax=axes, shrink=0.6, ticks=_TICKS, format="{x:g}")
         bar.set_label("share of the true class (square-root scale)")
     return fig
+
+
+def at(tables: Mapping[str, pd.DataFrame], weight_decay: str) -> pd.DataFrame:
+    """Return the counts at a λ; where it is "", at the best λ of each configuration."""
+    confusion = tables["confusion"]
+    if weight_decay:
+        return confusion[confusion["weight_decay"] == weight_decay]
+    keys = ["model", "optimizer", "weight_decay"]
+    return confusion.merge(tables["best-lambda"][keys], on=keys)
+
+
+def best_of(
+    every: Sequence[_panels.Configuration], best: pd.DataFrame, count: int
+) -> list[_panels.Configuration]:
+    """Return the `count` configurations of lowest loss on val at their best λ, in their order."""
+    rising = _panels.configurations(best.sort_values("val_loss", kind="stable"))
+    kept = [one for one in rising if one in every][:count]
+    return [one for one in every if one in kept]
 
 
 def _said(counts: pd.DataFrame, shown: range, names: Mapping[int, object]) -> str:

@@ -35,8 +35,11 @@ class Options:
 
 
 def chosen(table: pd.DataFrame, options: Options) -> dict[str, pd.DataFrame]:
-    """Return the rows of each part; a grid too small for all of them shows no row twice."""
-    order = _grid_words.ranked(table)
+    """Return the rows of each part; a grid too small for all of them shows no row twice.
+
+    A run that is read at several numbers of epochs is shown once, with its best.
+    """
+    order = _grid_words.ranked(table).drop_duplicates([*_grid_words.KEYS])
     best, rest = order.iloc[: options.best], order.iloc[options.best :]
     end = max(len(rest) - options.worst, 0)
     rest, worst = rest.iloc[:end], rest.iloc[end:]

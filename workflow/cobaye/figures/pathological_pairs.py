@@ -40,7 +40,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     figure, _ = _layer_panels.members(
         families,
         "share (%)",
-        lambda ax, member: _panel(ax, member.rows(trained)),
+        lambda ax, member: _panel(ax, member.rows(trained), trained["layer"]),
         1.35,
         0.9,
     )
@@ -55,7 +55,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, table: pd.DataFrame) -> None:
+def _panel(ax: Axes, table: pd.DataFrame, layers: pd.Series) -> None:
     means = table.groupby("layer")[["off", "on", *(part for part, *_ in PARTS)]].mean() * 100
     below = 0 * means["off"]
     for part, _, grey, hatch in PARTS:
@@ -65,4 +65,4 @@ def _panel(ax: Axes, table: pd.DataFrame) -> None:
     neurons = means["off"] + means["on"]
     ax.plot(means.index, neurons, **NEURONS)
     ax.plot(means.index, neurons**2 / 100, **EXPECTED)
-    _layer_panels.number_layers(ax, table["layer"])
+    _layer_panels.number_layers(ax, layers)

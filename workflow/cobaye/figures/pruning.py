@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cobaye.errors import ConfigError
 from cobaye.figures import _families, _layer_panels, _style
 
 NAMES = {
@@ -34,6 +36,9 @@ class Options:
     how: Literal["random", "magnitude"] = "random"
     #: The family of optimizers that is shown; `""`: all.
     family: str = ""
+    #: Shares of weights at which the accuracies are written, each one of the analysis's
+    #: `fractions`.
+    marks: tuple[float, ...] = ()
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
@@ -55,6 +60,8 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         ax.set_xlabel(WORDS[options.how])
         for member in members:
             _curve(ax, member.rows(pruned), member)
+        for mark in options.marks:
+            _mark(ax, mark, [member.rows(pruned) for member in members])
     axes[0].set_ylabel("accuracy on test (%)")
     if len(table):
         top = max(100 * table["fraction"].max(), 1)
@@ -63,6 +70,19 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         )
     _layer_panels.beside(figure, _families.handles(families), max(count, 3))
     return figure
+
+
+def _mark(ax: Axes, mark: float, curves: Sequence[pd.DataFrame]) -> None:
+    """Draw a line at a share, and write the accuracies there, the first member's at the top."""
+    rows = [table[np.isclose(table["fraction"].astype(float), mark)] for table in curves]
+    means = [100 * at["accuracy"].mean() for at in rows if len(at)]
+    if not means and any(map(len, curves)):
+        raise ConfigError(f"marks: {mark:g} is none of the fractions of the analysis pruning")
+    ax.axvline(100 * mark, color=_style.GREY, linewidth=0.7, zorder=0.5)
+    said = "\n".join([f"{100 * mark:g} %:", *(f"{mean:.1f}" for mean in means)])
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
+    look = {"ha": "left", "va": "top", "fontsize": 6, "linespacing": 1.1, "bbox": box}
+    ax.annotate(said, (100 * mark, 1), (3, -1), ("data", "axes fraction"), "offset points", **look)
 
 
 def _curve(ax: Axes, table: pd.DataFrame, member: _families.Member) -> None:

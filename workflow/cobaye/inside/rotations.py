@@ -52,7 +52,9 @@ def rotation(initial: Tensor, now: Tensor, near: float) -> dict[str, float]:
     1 − w₀·w / (‖w₀‖‖w‖), exactly 0 where nothing changed; norm ‖w‖; norm_ratio ‖w₀‖/‖w‖ and
     projection w₀·Δw / (‖w₀‖‖w‖), with φ = 1 − norm_ratio − projection; near_zero: the share of
     weights below `near` root mean squares of w₀ in size; near_own_zero: of w itself, which a layer
-    that only shrank leaves as it was. NaN where a norm that is divided by is 0, or w is not finite.
+    that only shrank leaves as it was; opposed: the share of weights whose change has the sign
+    opposite to that of w₀ (those that changed, w₀ ≠ 0). NaN where a norm that is divided by is 0,
+    or w is not finite, and opposed where nothing changed.
     """
     before, after = initial.double().flatten(), now.double().flatten()
     old_square, new_square = (before * before).sum(), (after * after).sum()
@@ -66,8 +68,16 @@ def rotation(initial: Tensor, now: Tensor, near: float) -> dict[str, float]:
         "projection": (before * (after - before)).sum() / both,
         "near_zero": _below(after, near * (old_square / len(after)).sqrt()),
         "near_own_zero": _below(after, near * (new_square / len(after)).sqrt()),
+        "opposed": _opposed(before, after - before),
     }
     return {name: value.item() for name, value in measures.items()}
+
+
+def _opposed(before: Tensor, change: Tensor) -> Tensor:
+    if not change.isfinite().all():
+        return before.new_tensor(math.nan)
+    moved = before.sign() * change.sign()
+    return (moved[moved != 0] < 0).double().mean()
 
 
 def _below(weights: Tensor, limit: Tensor) -> Tensor:

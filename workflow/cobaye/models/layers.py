@@ -5,6 +5,7 @@ Nothing is computed: networks are built on torch's ``meta`` device, which has sh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,10 +105,12 @@ def layers(model: Described, data: _Data) -> list[dict[str, Any]]:
 def tensors(model: Described, data: _Data) -> list[dict[str, str]]:
     """Return a row per tensor: the splits, the parameters and buffers, and those of one batch."""
     batch, classes, real = model.batch_size, data.classes, model.precision
+    flat = _flat(model, data)
     rows = []
     for split in paths.SPLITS:
         count = data.counts[split]
         rows.append((f"{split}.inputs", (count, *data.shape), data.dtype, f"{split} split"))
+        rows += [(f"{split}.inputs.flatten(1)", (count, *flat), data.dtype, _FLAT)] * bool(flat)
         rows.append((f"{split}.labels", (count,), "int64", f"{split} split, its classes"))
     trained = dict(_build(model, data).named_parameters())
     for name, tensor in _build(model, data).state_dict().items():
@@ -116,8 +119,11 @@ def tensors(model: Described, data: _Data) -> list[dict[str, str]]:
         kind = real if tensor.is_floating_point() else str(tensor.dtype).removeprefix("torch.")
         rows.append((name, tuple(tensor.shape), kind, what))
     rows += [
+        *[("head.bias.expand(1, -1).sum(0)", (classes,), real, _SUM)] * ("head.bias" in trained),
         ("batch.inputs", (batch, *data.shape), real, "a batch, normalised"),
+        *[("batch.inputs.flatten(1)", (batch, *flat), real, _FLAT)] * bool(flat),
         ("batch.outputs", (batch, classes), real, "what the network makes of it"),
+        ("batch.outputs.argmax(1)", (batch,), "int64", "the predicted classes"),
         *_targets(model.loss, batch, classes, real),
         ("batch.losses", (batch,), real, f"{model.loss} of each image"),
     ]
@@ -130,12 +136,32 @@ def tensors(model: Described, data: _Data) -> list[dict[str, str]]:
 def _targets(loss: str, batch: int, classes: int, real: str) -> list[tuple[str, tuple, str, str]]:
     """Return the rows of a batch's targets, and of the gradient of its loss by the outputs."""
     if loss == "cross-entropy":
-        targets = ("batch.labels", (batch,), "int64", "their classes")
+        targets = [("batch.labels", (batch,), "int64", "their classes")]
         slope = "softmax(outputs) - onehot(labels)"
     else:
-        targets = ("batch.targets", (batch, classes), real, "their classes, one-hot")
+        targets = [("batch.targets", (batch, classes), real, "their classes, one-hot")]
+        targets += [("batch.targets.argmax(1)", (batch,), "int64", "their classes")]
         slope = "outputs - targets"
-    return [targets, ("batch.gradient", (batch, classes), real, f"{slope}, over the batch size")]
+        if loss == "softmax-squared-error":
+            slope = "p * (p - targets - sum(p * (p - targets))), p = softmax(outputs)"
+    return [
+        *targets,
+        ("batch.gradient", (batch, classes), real, f"{slope}, over the batch size"),
+        ("batch.gradient.sum(0)", (classes,), real, "the gradient of head.bias"),
+    ]
+
+
+_FLAT = "as the first layer reads them"
+_SUM = "the bias as a matrix of one row, summed over rows"
+
+
+def _flat(model: Described, data: _Data) -> tuple[int, ...]:
+    """Return the shape of an image as a vector, for networks that begin with an affine layer."""
+    modules = _build(model, data).modules()
+    first = next(each for each in modules if list(each.parameters(recurse=False)))
+    whole = math.prod(data.shape)
+    reads_vectors = isinstance(first, nn.Linear) and first.in_features == whole
+    return (whole,) if reads_vectors and len(data.shape) > 1 else ()
 
 
 def _build(model: Described, data: _Data) -> nn.Module:

@@ -7,6 +7,7 @@ optimum.
 
     cross-entropy   L(z, y) = −log softmax(z)_y = log Σ_k exp(z_k) − z_y    (in nats)
     squared error   L(z, y) = ½ ‖z − e_y‖²,    e_y the one-hot target
+    softmax squared error   L(z, y) = ½ ‖softmax(z) − e_y‖², half of Brier's score
 
 θ is what training changes, without frozen parameters. λ₁, ``l1``, is 0 unless it is given. Without
 ``penalize_bias`` the penalty leaves out a network's biases, and without ``penalize_scales`` the
@@ -49,7 +50,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Loss = Literal["cross-entropy", "squared-error"]
+Loss = Literal["cross-entropy", "squared-error", "softmax-squared-error"]
 
 
 def losses(outputs: Tensor, labels: Tensor, loss: Loss = "cross-entropy") -> Tensor:
@@ -57,6 +58,8 @@ def losses(outputs: Tensor, labels: Tensor, loss: Loss = "cross-entropy") -> Ten
     if loss == "cross-entropy":
         return torch.nn.functional.cross_entropy(outputs, labels, reduction="none")
     targets = torch.nn.functional.one_hot(labels, outputs.shape[1])
+    if loss == "softmax-squared-error":
+        outputs = outputs.softmax(1)
     return (outputs - targets).square().sum(1) / 2
 
 

@@ -37,8 +37,8 @@ def scores_test(config: Config, study: str) -> bool:
     return "test" in config.studies[study].evaluate_splits
 
 
-def has_explorer(config: Config, study: str) -> bool:
-    """Tell whether a study gets an explorer: it analyses classes, and has several λ to compare."""
+def has_story(config: Config, study: str) -> bool:
+    """Tell whether a study has a story and an explorer: it analyses classes, of several λ."""
     entry = config.studies[study]
     several = any(len(entry.decays(optimizer)) > 1 for optimizer in entry.optimizers)
     return "classes" in entry.analyses and several

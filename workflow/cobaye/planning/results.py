@@ -9,7 +9,7 @@ from cobaye import kinds, recipes
 from cobaye.config import Config
 from cobaye.errors import nearest
 from cobaye.planning import facts, hyperparameters, runs, stages
-from cobaye.recipes.study import Run
+from cobaye.recipes.study import Run, Study
 from cobaye.storage import table_names
 
 
@@ -62,6 +62,7 @@ def tabulate(config: Config, study: str, maker: str) -> stages.Told:
         "dataset": of_study.dataset,
         "baseline": has_baseline,
         "grid": hyperparameters.of_study(of_study),
+        "confusion": _asked_decays(of_study),
     }
     inputs = stages.of_runs(study, of_study.runs(), "train", "evaluate")
     return stages.Told(
@@ -96,9 +97,14 @@ def analyse(config: Config, study: str, maker: str) -> stages.Told:
     if kinds.constant("analyses", maker, "READS_BASELINE", False):
         recipe |= {"baseline": facts.has_baseline(config, study)}
         inputs += [("evaluate_baseline", {"study": study})] * recipe["baseline"]
+    augment = {}
+    if kinds.constant("analyses", maker, "READS_AUGMENTATIONS", False):
+        augment = {name: list(each.augment) for name, each in of_study.optimizers.items()}
+        recipe |= {"augment": {name: asked for name, asked in augment.items() if asked}}
     # An analysis that names networks builds them.
     built = of_study.models.values() if kinds.constant("analyses", maker, "NETWORKS") else ()
     uses = {("analyses", maker), *(("networks", model.kind) for model in built)}
+    uses |= {("augmentations", each.kind) for asked in augment.values() for each in asked}
     return stages.Told(recipe, uses, inputs)
 
 
@@ -145,6 +151,7 @@ def compare_expected(config: Config, study: str) -> stages.Told:
 
 def tell_story(config: Config, study: str) -> stages.Told:
     """Return the tables that a story is told from."""
+    _refuse_untold(config, study, "a story")
     of_study = config.studies[study]
     told = (table for table in table_names.STORY_TOO if table in of_study.analyses)
     tables = [*table_names.STORY, *told]
@@ -155,10 +162,8 @@ def tell_story(config: Config, study: str) -> stages.Told:
 
 def write_explorer(config: Config, study: str) -> stages.Told:
     """Return what an explorer shows: the data of each model, the runs, and the tables."""
+    _refuse_untold(config, study, "an explorer")
     of_study = config.studies[study]
-    if not facts.has_explorer(config, study):
-        said = "an explorer needs 'classes' there, and two or more weight decays"
-        raise runs.refuse(config, study, "analyses", said)
     shown = (table for table, by in table_names.EXPLORER_TOO.items() if by in of_study.analyses)
     read = of_study.runs()
     recipe = {
@@ -167,6 +172,12 @@ def write_explorer(config: Config, study: str) -> stages.Told:
         "runs": _plain(read),
     }
     return stages.Told(recipe, (), stages.of_runs(study, read, "train", "evaluate"))
+
+
+def _refuse_untold(config: Config, study: str, what: str) -> None:
+    if not facts.has_story(config, study):
+        said = f"{what} needs 'classes' there, and two or more weight decays"
+        raise runs.refuse(config, study, "analyses", said)
 
 
 def plot(config: Config, study: str, figure: str) -> stages.Told:
@@ -181,6 +192,12 @@ def plot(config: Config, study: str, figure: str) -> stages.Told:
         "width": config.studies[study].figure_width,
     }
     return stages.Told(recipe, [("figures", kind.kind)])
+
+
+def _asked_decays(study: Study) -> list[str]:
+    """Return the λ that options of the study's figures name."""
+    named = {figure.options.get("weight_decay") for figure in study.figures.values()}
+    return [label for label in study.weight_decays if label in named]
 
 
 def _plain(read: Iterable[Run]) -> list[dict[str, Any]]:

@@ -116,7 +116,8 @@ def training(config: Config, study: str, run: Run) -> recipes.Training:
     """Return the whole recipe of a run that the config states."""
     of_study = config.studies[study]
     model, optimizer = of_study.models[run.model], of_study.optimizers[run.optimizer]
-    engine = model_keys.engine(of_study.engine, model.kind, model_keys.general(optimizer))
+    general = model_keys.general(optimizer, model.loss)
+    engine = model_keys.engine(of_study.engine, model.kind, general)
     engine = kinds.constant("optimizers", optimizer.algorithm.kind, "ENGINE", engine)
     start = runs.warm_start(of_study, run)
     return recipes.Training(
@@ -149,10 +150,10 @@ def _train_of_grid(config: Config, study: str, run: Run) -> Told:
     entry, place = of_study.derived_runs()[run]
     uses = {("origins", "grid")}
     for name in entry.among:
-        kind = of_study.models[name].kind
+        kind, loss = of_study.models[name].kind, of_study.models[name].loss
         uses.add(("networks", kind))
         for optimizer in of_study.optimizers.values():
-            general = model_keys.general(optimizer)
+            general = model_keys.general(optimizer, loss)
             uses.add(("engines", model_keys.engine(of_study.engine, kind, general)))
             uses.update(optimizer.used())
     recipe = {"origin": "grid", "place": place, "among": entry.among, "epochs": entry.epochs}

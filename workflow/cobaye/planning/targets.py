@@ -30,10 +30,9 @@ def of_study(config: Config, study: str) -> list[str]:
     if entry.expected:
         manifest = paths.manifest("compare_expected", {"study": study})
         files += [f"{paths.TABLES}/{table_names.EXPECTED}", manifest]
-    if "classes" in entry.analyses:
-        files += [f"{paths.STUDY}/story.{suffix}" for suffix in ("md", "json")]
-    if facts.has_explorer(config, study):
-        files += [f"{paths.STUDY}/explorer.{suffix}" for suffix in ("html", "json")]
+    if facts.has_story(config, study):
+        told = ("story.md", "story.json", "explorer.html", "explorer.json")
+        files += [f"{paths.STUDY}/{name}" for name in told]
     for figure in entry.figures:
         files += [f"{paths.FIGURES}/{figure}.{suffix}" for suffix in (*FORMATS, "json")]
     return [file.format(study=study) for file in files]

@@ -17,7 +17,16 @@ from cobaye.storage.jobs import Job
 from cobaye.story import rivals, template, words
 from cobaye.tables import grid_ends, reading, reported_epoch
 
-_LOSSES = {"cross-entropy": "mean cross-entropies in nats", "squared-error": "mean squared errors"}
+_LOSSES = {
+    "cross-entropy": "mean cross-entropies in nats",
+    "squared-error": "mean squared errors",
+    "softmax-squared-error": "mean softmax squared errors",
+}
+_NAMES = {
+    "cross-entropy": "cross-entropy",
+    "squared-error": "squared error",
+    "softmax-squared-error": "softmax squared error",
+}
 
 
 def tell_story(job: Job) -> Path:
@@ -96,6 +105,7 @@ def _values(study: str, test: pd.Series, tables: Mapping[str, pd.DataFrame]) -> 
     ways = ("honest", "shrunk")
     return {
         **{key: test[key] for key in ("model", "optimizer", "seeds")},
+        "loss": _NAMES[runs["loss_name"].iloc[0] if "loss_name" in runs else "cross-entropy"],
         "runs": len(runs),
         "diverged": int((~runs["finite"].astype(bool)).sum()),
         "lambdas": len(tables["class-inference"]),

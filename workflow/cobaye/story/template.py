@@ -26,7 +26,7 @@ test image{{ "s" if one.images != "1" }}{{ " each" if one.classes > 1 }}.
 {{ one.diverged | count("run") }} diverged and {{ "is" if one.diverged == 1 else "are" }} left out.
 {%- endif %}
 The best λ overall is **{{ one.best.weight_decay }}**:
-test loss {{ one.best.test_loss | round_to(3) }},
+test {{ one.loss }} {{ one.best.test_loss | round_to(3) }},
 accuracy {{ (100 * one.best.test_accuracy) | round_to(1) }} %.
 {%- for end in one.ends %}
 {{ end }}
@@ -108,7 +108,10 @@ method over the list.)
 
 {% with ways = {"honest": "each class's lowest loss", "shrunk": "its shrunk curve"},
 gains = one.gains -%}
-**What would a λ per class gain?** Read off the test images themselves it seems to gain
+**What would a λ per class gain?** {% if one.lambdas == 1 -%}
+One λ: there is none to choose.
+{%- else -%}
+Read off the test images themselves it seems to gain
 {{ gains.test.naive | gain }}
 {%- if gains.test["chance, one shape"].gain == gains.test["chance, one shape"].gain %}; noise alone
 would seem to gain {{ gains.test["chance, one shape"] | gain }} if all classes were best at one λ
@@ -131,6 +134,7 @@ Neither way is known to lower the loss
 {%- if one.loses %}; choosing by {{ one.loses | map("extract", ways) | join(" and by ") }} raises it
 {%- endif %}.
 (Each class's loss is read off the run of its λ: side by side, not of one classifier.)
+{%- endif %}
 {%- endwith %}
 
 **Who is worst off?** At the best λ, the lowest accuracy of a class is
@@ -201,7 +205,7 @@ No run stayed finite: there is nothing to tell.
 SUMMARY = """\
 {% for one in configurations -%}
 {{ one.model }} · {{ one.optimizer }}: best λ {{ one.best.weight_decay }},
-test loss {{ one.best.test_loss | round_to(3) }},
+test {{ one.loss }} {{ one.best.test_loss | round_to(3) }},
 accuracy {{ (100 * one.best.test_accuracy) | round_to(1) }} %.
 {% with minima = one.minima %}{% if minima.classes -%}
 {{ minima.away | share(minima.classes) }} of the classes have their lowest test loss at another λ,

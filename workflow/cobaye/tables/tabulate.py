@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ def tabulate(job: Job) -> Path:
     job.identity: {"study", "maker"}: `tables`, of all runs that the config states, or `derived`, of
     those that take their recipe from the table `grid`. job.recipe: {"runs": the identities of the
     runs, in the order of the config}; of `tables` also "dataset", "baseline": whether the study has
-    one, and "grid": the hyperparameters of a grid (see `grid_table`) or None.
+    one, "grid": the hyperparameters of a grid (see `grid_table`) or None, and "confusion": the λ
+    whose confusions are counted beside those at the best λ.
     """
     raw = collected(job)
     made = _derived if job.identity["maker"] == table_names.DERIVED else _tables
@@ -131,6 +132,7 @@ def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     classes = raw["classes"]
     for table in (classes, raw["class_losses"]):
         table.insert(table.columns.get_loc("class") + 1, "name", table["class"].map(names))
+    asked = job.recipe.get("confusion", ())
     final = final_metrics(raw["metrics"], raw["runs"])
     best = best_lambda(final)
     if "epoch" in raw["runs"]:
@@ -141,7 +143,7 @@ def _tables(job: Job, raw: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         "metrics": raw["metrics"],
         "classes": classes,
         "baseline": _baseline(job),
-        "confusion": confusion(raw["predictions"], best),
+        "confusion": confusion(raw["predictions"], raw["runs"], best, asked),
         "best-lambda": best,
         "best-lambda-per-class": best_lambda_per_class(classes, raw["runs"], best),
         "optimality-gap": optimality.gaps(raw["facts"], final, raw["predictions"]),
@@ -232,9 +234,17 @@ def best_lambda_per_class(
     return table.assign(paid=table["overall_test_loss"] - table["test_loss"])
 
 
-def confusion(predictions: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
-    """Return how many test images of each label were given each class, at the best λ, all seeds."""
+def confusion(
+    predictions: pd.DataFrame, runs: pd.DataFrame, best: pd.DataFrame, labels: Sequence[str] = ()
+) -> pd.DataFrame:
+    """Return how many test images of each label were given each class, over the finite seeds.
+
+    Of each configuration at its best λ, and at the λ in `labels`.
+    """
     keys = [*CONFIGURATION, "weight_decay"]
-    test = predictions[predictions["split"] == "test"].merge(best[keys], on=keys)
+    finite = runs[runs["finite"]][KEYS]
+    asked = finite[finite["weight_decay"].isin(labels)]
+    counted = pd.concat([finite.merge(best[keys], on=keys), asked]).drop_duplicates()
+    test = predictions[predictions["split"] == "test"].merge(counted, on=KEYS)
     counts = test.groupby([*keys, "label", "predicted"], sort=False).size()
     return counts.rename("n").reset_index()

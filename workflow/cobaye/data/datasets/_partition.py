@@ -5,7 +5,8 @@ has a rule: ``of`` (a part, or a list of parts that are pooled), and, if not all
 rows or a ``fraction`` drawn with a ``seed``, class by class if ``stratified``. Splits with ``last``
 claim their rows first, then fractions are drawn (test, val, train; each a share of *all* images of
 its parts, from those still free), and a split with neither takes what is left. No image is in two
-splits.
+splits, unless `val` says ``in_train: true``: its share is then drawn from train's images at the
+end, and they stay there.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from cobaye.errors import DataError, nearest
 from cobaye.storage.paths import SPLITS
 
-KEYS = ("of", "last", "fraction", "seed", "stratified")
+KEYS = ("of", "last", "fraction", "seed", "stratified", "in_train")
 # Test first: how much is kept for validation then does not change what is reported on.
 DRAWN = ("test", "val", "train")
 
@@ -42,6 +43,8 @@ def problems(splits: Mapping[str, Mapping[str, Any]], parts: Iterable[str] | Non
     for name in SPLITS:
         if name in splits:
             sentences += [f"splits.{name}.{said}" for said in _rule_problems(splits[name], known)]
+            if name != "val" and splits[name].get("in_train"):
+                sentences.append(f"splits.{name}.in_train: only val may have it")
     return sentences or _shared_rests(splits)
 
 
@@ -73,12 +76,13 @@ def _value_rules(rule: Mapping[str, Any]) -> list[tuple[str, str, bool]]:
     """Return (key, what it must be, whether it is) for the keys beside `of`."""
     last, fraction = rule.get("last"), rule.get("fraction")
     seed, stratified = rule.get("seed"), rule.get("stratified")
-    drawn = "fraction" in rule
+    drawn, in_train = "fraction" in rule, rule.get("in_train")
     return [
         ("last", "a number of images, at least 1", type(last) is int and last >= 1),
         ("fraction", "above 0 and below 1", type(fraction) is float and 0 < fraction < 1),
         ("seed", "an integer of at least 0, beside a fraction", _is_seed(seed) and drawn),
         ("stratified", "true or false, beside a fraction", type(stratified) is bool and drawn),
+        ("in_train", "true or false, beside a fraction", type(in_train) is bool and drawn),
     ]
 
 
@@ -138,18 +142,27 @@ def divide(
         if "last" in splits[name]:
             _claim(owner, name, _last(pools[name], name, splits[name]))
     for name in DRAWN:
-        if "fraction" in splits[name]:
+        if "fraction" in splits[name] and not splits[name].get("in_train"):
             free = owner[pools[name]] == ""
             _claim(owner, name, _drawn(pools[name], free, every, name, splits[name]))
     for name in SPLITS:
         if not {"last", "fraction"} & set(splits[name]):
             _claim(owner, name, pools[name][owner[pools[name]] == ""])
-    return {name: np.flatnonzero(owner == name) for name in SPLITS}
+    rows = {name: np.flatnonzero(owner == name) for name in SPLITS}
+    if splits["val"].get("in_train"):
+        learned = owner[pools["val"]] == "train"
+        rows["val"] = np.sort(_drawn(pools["val"], learned, every, "val", splits["val"]))
+        _refuse_none(rows["val"], "val")
+    return rows
+
+
+def _refuse_none(rows: np.ndarray, name: str) -> None:
+    if len(rows) == 0:
+        raise DataError(f"splits.{name}: no image is left for it")
 
 
 def _claim(owner: np.ndarray, name: str, rows: np.ndarray) -> None:
-    if len(rows) == 0:
-        raise DataError(f"splits.{name}: no image is left for it")
+    _refuse_none(rows, name)
     taken = rows[owner[rows] != ""]
     if len(taken):
         raise DataError(

@@ -22,6 +22,9 @@ class Options:
     test: float = 0.3
     #: Seed of the draw.
     seed: int = 0
+    #: Whether the validation images are trained on too. Validation then tells nothing about new
+    #: images.
+    val_in_train: bool = False
 
     def sizes(self) -> dict[str, object]:
         """Return the size of the data, each split as if it had all images."""
@@ -61,6 +64,8 @@ def prepare(options: Options, progress: Callable[[int, int], None] | None = None
         pieces = np.split(shuffled, [val, val + test])
         for split, piece in zip(("val", "test", "train"), pieces, strict=True):
             rows[split].append(piece)
+    if options.val_in_train:
+        rows["train"] += rows["val"]
     splits = {split: np.sort(np.concatenate(pieces)) for split, pieces in rows.items()}
     return Prepared(
         classes=[{"name": str(digit)} for digit in range(10)],

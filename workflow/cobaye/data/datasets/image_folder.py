@@ -22,8 +22,9 @@ class Options:
     #: Folder with one folder per part, each with one folder of images per class: `train/<class>/…`,
     #: `val/<class>/…`.
     folder: str
-    #: `folder`: names of the folders. `imagenet`: torchvision's words for its 1,000 folders
-    #: `n01440764` …
+    #: What classes are called, in figures and in options that name classes. `folder`: as their
+    #: folders. `imagenet`: torchvision's words for its 1,000 folders, such as `hippopotamus` for
+    #: `n02398521`.
     class_names: Literal["folder", "imagenet"] = "folder"
     #: Images of `train`, `val` and `test`, as pieces of the parts; by default each split is the
     #: part of the same name.

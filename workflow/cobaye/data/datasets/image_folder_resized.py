@@ -39,8 +39,9 @@ class Options:
     #: Images that cannot be decoded. `false`: they stop the job, which lists all of them. `true`:
     #: they are left out and listed in the manifest. Sizes in `splits` count them too.
     skip_unreadable: bool = False
-    #: `folder`: names of the folders. `imagenet`: torchvision's words for its 1,000 folders
-    #: `n01440764` …
+    #: What classes are called, in figures and in options that name classes. `folder`: as their
+    #: folders. `imagenet`: torchvision's words for its 1,000 folders, such as `hippopotamus` for
+    #: `n02398521`.
     class_names: Literal["folder", "imagenet"] = "folder"
     #: Images of `train`, `val` and `test`, as pieces of the parts; by default each split is the
     #: part of the same name.

@@ -87,10 +87,28 @@ def squared_error(outputs: Tensor, labels: np.ndarray) -> Tensor:
     return Tensor(losses, (outputs,), lambda g: (error * g[:, None],))
 
 
+def softmax_squared_error(logits: Tensor, labels: np.ndarray) -> Tensor:
+    """Return each image's ½ ‖p − onehot(y)‖², (B,), with p = softmax(z).
+
+    Its derivative by z is p ⊙ (e − Σₖ eₖ pₖ), with e = p − onehot(y). logits: (B, K); labels: (B,)
+    integers.
+    """
+    shares = softmax(logits.data)
+    error = shares.copy()
+    error[np.arange(len(labels)), labels] -= 1
+    slope = shares * (error - (error * shares).sum(axis=1, keepdims=True))
+    losses = (error**2).sum(axis=1) / 2
+    return Tensor(losses, (logits,), lambda g: (slope * g[:, None],))
+
+
 def mean(x: Tensor) -> Tensor:
     """Return the mean of all values, a scalar."""
     return Tensor(x.data.mean(), (x,), lambda g: (np.full_like(x.data, g / x.data.size),))
 
 
-LOSSES = {"cross-entropy": nll, "squared-error": squared_error}
+LOSSES = {
+    "cross-entropy": nll,
+    "squared-error": squared_error,
+    "softmax-squared-error": softmax_squared_error,
+}
 ACTIVATIONS = {"tanh": tanh, "relu": relu}

@@ -12,7 +12,7 @@ from cobaye.training.scratch.sgd import SGD
 from cobaye.training.scratch.tensor import Tensor
 
 Network = LinearNetwork | DeepNetwork
-Loss = Literal["cross-entropy", "squared-error"]
+Loss = Literal["cross-entropy", "squared-error", "softmax-squared-error"]
 
 
 class Data(NamedTuple):
