@@ -202,7 +202,6 @@ def with_expected(folder, text, study="tiny"):
     [
         ("best-lambda", "best-lamda", "[0].table: no table 'best-lamda': did you mean 'best-l"),
         ("best-lambda", "rivals", "[0].table: the study does not make 'rivals', which needs 'riv"),
-        ("best-lambda", "best", "[0].table: the study does not make 'best': known: runs, "),
         ("best-lambda", "derived", "[0].table: the study does not make 'derived': known: runs, "),
         ("tolerance: 9", "tolerance: -1", "[0]: tolerance must be at least 0, not -1"),
         ("tolerance: 9", "tolerance: .nan", "[0].tolerance: nan: input should be a finite number"),

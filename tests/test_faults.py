@@ -203,10 +203,11 @@ def test_every_write_fails_once(states, tmp_path, number, crash):
     assert fault > 10
 
 
-# Who opens a file for writing, or names one, but for `files` itself: the lock of a run holds no
-# result, the log of a rule is text for people, and what a journal names is known by its sha256.
-# What was parsed of sources is no result; it is sealed, written beside its place and moved there.
-WRITERS = {("resume.py", "os.open"), ("_worker.py", "open")}
+# Who opens a file for writing, or names one, but for `files` itself: the locks of a run and of a
+# download hold no result, the log of a rule is text for people, and what a journal names is known
+# by its sha256. What was parsed of sources is no result; it is sealed, written beside its place and
+# moved there.
+WRITERS = {(file, "os.open") for file in ("resume.py", "downloads.py")} | {("_worker.py", "open")}
 WRITERS |= {("parsed_sources.py", call) for call in ("os.replace", "temporary.write_bytes")}
 WRITERS |= {("journal.py", call) for call in ("open", "os.open", "path.write_bytes")}
 MAKES_FILES = {
@@ -232,7 +233,11 @@ MAKES_FILES = {
 }
 METHODS = {"write_text", "write_bytes", "touch", "to_csv", "to_parquet", "tofile", "open"}
 # Into memory: a text that `files` then writes, a buffer; and files that are read.
-IN_MEMORY = {("writing.py", "table.to_csv"), ("image_files.py", "Image.open")}
+IN_MEMORY = {
+    ("writing.py", "table.to_csv"),
+    ("image_files.py", "Image.open"),
+    ("publishing.py", "np.save"),
+}
 
 
 def writing_calls(file):

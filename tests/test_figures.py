@@ -53,7 +53,8 @@ def names(kind):
 
 
 def test_the_made_tables_are_all_there_are():
-    assert set(everything()) == set(table_names.makers())
+    drawn_from = set(table_names.makers()) - {"classes-while-training"}
+    assert set(everything()) == drawn_from
 
 
 @pytest.fixture(scope="module")

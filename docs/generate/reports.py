@@ -65,8 +65,8 @@ def _target(config: Config, study: str, shown: str) -> str:
         return f"results/{shown}"
     if "/" in shown:
         return f"results/{study}/{shown}"
-    if shown.endswith(".csv"):
-        return str(table_names.place(shown.removesuffix(".csv"), study))
+    if shown.endswith((".csv", ".parquet")):
+        return str(table_names.place(shown.rpartition(".")[0], study))
     return f"results/{study}/figures/{shown}.pdf"
 
 
