@@ -532,6 +532,7 @@ def changed(table, column, value):
         ("null-best-lambda", "observed", 19.95, "< 1 % of the classes have their lowest test"),
         ("null-best-lambda", "observed", 0, "100 % of the classes have their lowest test loss"),
         ("null-best-lambda", "classes", 19, "of the 19 classes with two or more test images have"),
+        ("null-best-lambda", "classes", 501, "14 % of simulated studies of 1,000 classes"),
         ("null-best-lambda", "shape_low", -1, "that they differ in which λ is best is not known"),
         ("null-best-lambda", "low", -1, "That is no more than noise alone makes"),
         ("helped-harmed", "surely", "neither", "surely helps none and surely harms none."),
@@ -559,6 +560,7 @@ def test_no_sentence_is_false_at_none_one_or_all(table, column, value, said):
     assert said in text
     assert "nan" not in text
     assert "-" not in re.sub(r"1e-\d|split-half|cross-entropy", "", text.partition("##")[2])
+    assert ("simulated studies" in text) == ((column, value) == ("classes", 501))
     assert ("Most confused" in text) == ((table, value) != ("worst-pairs", 0.0))
 
 
