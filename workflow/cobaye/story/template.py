@@ -51,7 +51,8 @@ that they differ in which λ is best is not known.
 That is no more than noise alone makes.
 {%- endif %}
 {%- if minima.classes > 500 and minima.away > minima.curve[2] %}
-(With long-tailed noise and no effect of λ, this was said of 14 % of simulated studies of 1,000 classes.)
+(With long-tailed noise and no effect of λ, this was said of 14 % of simulated studies of 1,000
+classes.)
 {%- endif %}
 {%- else -%}
 No class has two test images: what noise does cannot be told.
