@@ -266,7 +266,7 @@ def test_the_stage_writes_what_its_manifest_says(built):
     folder = built.path("results/tiny/tables")
     identity = {"study": "tiny", "maker": "classes"}
     manifest = manifests.read_manifest(folder / "classes.json", "analyse", identity)
-    assert set(manifest.files) == set(classes.TABLES.values())
+    assert set(manifest.files) == {*classes.TABLES.values(), "classes.html"}
     story = job("tell_story", {"study": "tiny"}, {}, built.folder)
     frames = reading.read_tables(story, classes.TABLES)
     assert set(story.inputs) == {"results/tiny/tables/classes.json"}
