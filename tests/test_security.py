@@ -211,7 +211,7 @@ def test_hostile_class_names_through_the_workflow_and_its_report(fresh):
     fresh.run(*asked)
     fresh.run("--report", "report.html", *asked)
     report = fresh.path("report.html").read_text(encoding="utf-8")
-    assert "results/tiny-images/tables/classes.csv" in report
+    assert "results/tiny-images/tables/tables.html" in report
     for bad in ("<script>alert", "onload='alert", "\u202e"):
         assert bad not in report
     after = {path.name for path in fresh.folder.iterdir()}
