@@ -174,9 +174,12 @@ def frame(ax: Axes, quantity: Quantity, bottom: float, top: float) -> None:
 
 
 def plot(ax: Axes, one: Curve, style: Mapping[str, Any]) -> None:
-    """Draw a curve and its range over seeds, cut at the axis; a cross ends a run that diverged."""
+    """Draw a curve and its range over seeds; a cross ends a run that diverged.
+
+    What lies beyond the axis leaves it: a curve along its edge would look like a constant.
+    """
     bottom, top = ax.get_ylim()
-    mean, low, high = (np.clip(part, bottom, top) for part in (one.mean, one.low, one.high))
+    mean, low, high = (_near(part, ax) for part in (one.mean, one.low, one.high))
     marker = "o" if len(mean) == 1 else None
     ax.plot(one.epochs, mean, marker=marker, markersize=3.5, **style)
     if np.any(high > low):
@@ -188,6 +191,14 @@ def plot(ax: Axes, one: Curve, style: Mapping[str, Any]) -> None:
     for epoch, value in one.reported:
         place = min(max(value, bottom), top)
         ax.plot([epoch], [place], color=style["color"], zorder=4, **REPORTED)
+
+
+def _near(values: np.ndarray, ax: Axes) -> np.ndarray:
+    """Return values cut a thousand heights of the axis away, where files still hold them."""
+    bottom, top = ax.get_ylim()
+    if ax.get_yscale() == "log":
+        return np.clip(values, bottom / 1e6, top * 1e6)
+    return np.clip(values, bottom - 1e3 * (top - bottom), top + 1e3 * (top - bottom))
 
 
 def limits(curves: Sequence[Curve], log: bool, level: float | None = None) -> tuple[float, float]:
