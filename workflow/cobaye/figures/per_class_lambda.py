@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from cobaye.figures import _lambda_axis, _panels, _style
-from cobaye.tables import grid_ends
+from cobaye.tables import grid_ends, rival_names
 
 NAMES = {"per-class-lambda": {}}
 TABLES = ("per-class-lambda",)
@@ -22,10 +25,18 @@ OPTIONAL_TABLES = ("rivals",)
 
 # Column, axis title, factor.
 _TRAITS = (
-    ("n_train", "its training images", 1),
-    ("accuracy", "its test accuracy (%)", 100),
-    ("weight_norm", "norm of its weights", 1),
+    ("n_train", "training images", 1),
+    ("accuracy", "test accuracy (%)", 100),
+    ("weight_norm", "weight norm", 1),
 )
+_DOT: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 2.6,
+    "markerfacecolor": _style.INK,
+    "markeredgewidth": 0,
+    "alpha": 0.45,
+}
 _GAP = 0.12  # between λ = 0 and the others, as a share of theirs
 
 
@@ -42,38 +53,64 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw a row per configuration and way that tells classes apart.
+    """Draw the panels of each configuration and way that tells classes apart.
 
-    All rows of one configuration share the axis of λ.
+    A row is a way; of several configurations a row is two ways, so that the figure fits a page. All
+    panels of one configuration share the axis of λ.
     """
     table = tables["per-class-lambda"]
     configurations = _panels.configurations(table)
+    abreast = 2 if len(configurations) > 1 else 1
     rows = [
-        (configuration, way)
+        (configuration, ways[place : place + abreast])
         for configuration in configurations
-        for way, chosen in _panels.of(table, configuration).groupby("choice", sort=False)
-        if chosen["weight_decay"].nunique() > 1
+        for ways in [_ways(_panels.of(table, configuration))]
+        for place in range(0, len(ways), abreast)
     ]
     # A trait that is the same for all classes says nothing.
     traits = [one for one in _TRAITS if table[one[0]].nunique() > 1] or [_TRAITS[1]]
-    fig, axes = _panels.grid(len(rows), len(traits), 1.75, legend=0.2)
-    for row, (configuration, way) in zip(axes, rows, strict=False):
-        choices = _panels.of(table, configuration)
-        heights = _heights(choices["weight_decay"])
-        limits = _padded(heights, 0.06)
-        chosen = choices["choice"] == way
-        best = _heights(choices["best"], foot=heights.min())[0]
-        for ax, trait in zip(row, traits, strict=True):
-            _dots(ax, choices[chosen], heights[chosen.to_numpy()], trait, options.spread)
-            ax.axhline(best, zorder=0.5, **_panels.BEST_LINE)
-            ax.set_ylim(limits)
-            _ticks(ax, limits, choices)
-        row[0].set_ylabel(f"λ chosen by\n{way}")
-        said = _gain(tables, configuration, way)
-        _panels.title(row[0], said, configuration, len(configurations) > 1)
+    fig, axes = _panels.grid(len(rows), abreast * len(traits), 1.7 + 0.12 * abreast, legend=0.2)
+    for row, (configuration, ways) in zip(axes, rows, strict=False):
+        for number, part in enumerate(np.split(row, abreast)):
+            if number >= len(ways):
+                for ax in part:
+                    ax.set_axis_off()
+                continue
+            _way(part, _panels.of(table, configuration), ways[number], traits, options.spread)
+            said = _gain(tables, configuration, ways[number])
+            said = said if abreast > 1 else said.replace("\n", " ")
+            _panels.title(part[0], said, None if number else configuration, abreast > 1)
     if rows:
-        fig.legend(handles=[_panels.best_handle()], loc="outside lower center")
+        handles = [Line2D([], [], label="a class", **_DOT), _panels.best_handle()]
+        fig.legend(handles=handles, loc="outside lower center", ncols=2)
     return fig
+
+
+def _ways(table: pd.DataFrame) -> list[str]:
+    """Return the ways of one configuration that tell classes apart."""
+    chosen = table.groupby("choice", sort=False)["weight_decay"].nunique()
+    return list(chosen.index[chosen > 1])
+
+
+def _way(
+    axes: Sequence[Axes],
+    choices: pd.DataFrame,
+    way: str,
+    traits: Sequence[tuple[str, str, float]],
+    spread: float,
+) -> None:
+    """Draw the λ that one way chose against each trait. choices: by all ways."""
+    heights = _heights(choices["weight_decay"])
+    limits = _padded(heights, 0.06)
+    chosen = choices["choice"] == way
+    best = _heights(choices["best"], foot=heights.min())[0]
+    for ax, trait in zip(axes, traits, strict=True):
+        _dots(ax, choices[chosen], heights[chosen.to_numpy()], trait, spread)
+        ax.axhline(best, zorder=0.5, **_panels.BEST_LINE)
+        ax.set_ylim(limits)
+        _ticks(ax, limits, choices)
+        ax.tick_params(labelleft=ax is axes[0])
+    axes[0].set_ylabel(textwrap.fill(rival_names.NAMES.get(way, way), 16))
 
 
 def _heights(labels: pd.Series, foot: float | None = None) -> np.ndarray:
@@ -89,7 +126,7 @@ def _heights(labels: pd.Series, foot: float | None = None) -> np.ndarray:
 def _padded(values: np.ndarray, share: float) -> tuple[float, float]:
     room = max(share * np.ptp(values), 0.05)
     # The correlation is written above the dots.
-    return values.min() - room, values.max() + 3 * room
+    return values.min() - room, values.max() + 4 * room
 
 
 def _dots(
@@ -107,18 +144,9 @@ def _dots(
     # The same places each time: what is random in a figure changes its bytes.
     shift = 2 * (np.arange(len(places)) * 0.6180339887 % 1) - 1
     shift = shift * (0.3 if same else spread * np.ptp(places))
-    ax.plot(
-        places + shift,
-        heights,
-        linestyle="none",
-        marker="o",
-        markersize=2.6,
-        markerfacecolor=_style.INK,
-        markeredgewidth=0,
-        alpha=0.45,
-    )
+    ax.plot(places + shift, heights, **_DOT)
     ax.set_xlabel(title)
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=column == "n_train"))
+    ax.xaxis.set_major_locator(MaxNLocator("auto", integer=column == "n_train"))
     text = _correlation(places, heights)
     ax.text(0.98, 0.97, text, transform=ax.transAxes, ha="right", va="top", fontsize=6.5)
     if same and len(places):
@@ -162,4 +190,4 @@ def _gain(
     if pd.isna(one["loss_difference"]):
         return "no run stayed finite"
     mean, low, high = (f"{one[f'loss_{end}']:+.4f}" for end in ("difference", "low", "high"))
-    return f"test loss {mean} ({low} to {high})".replace("-", "−")
+    return f"change of test loss\n{mean} ({low} to {high})".replace("-", "−")
