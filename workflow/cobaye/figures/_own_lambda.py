@@ -41,17 +41,20 @@ def lines(ax: Axes, places: np.ndarray, rows: np.ndarray, side: np.ndarray) -> n
     return np.array(means)
 
 
-def handles(counts: Sequence[int] = ()) -> list[Line2D]:
-    """Return the legend entries of the means; counts: of the classes of each group, if wanted."""
+def handles(counts: Sequence[int], *, named: bool = True) -> list[Line2D]:
+    """Return the legend entries of the means. counts: classes of each group, in its name if named.
+
+    A group of no class has no entry.
+    """
     return [
         Line2D(
             [],
             [],
-            label=f"own λ {name} the best" + (f": {counts[number]}" if len(counts) else ""),
+            label=f"own λ {name} the best" + (f": {counts[number]}" if named else ""),
             color=colour,
             linestyle=dashes,
             linewidth=_WIDTH,
         )
         for number, (name, colour, dashes) in enumerate(GROUPS)
-        if not len(counts) or counts[number]
+        if counts[number]
     ]

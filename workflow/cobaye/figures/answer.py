@@ -41,10 +41,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for configuration in configurations
     ]
     fig, axes = _grid([len(_rivals(of)) for of in parts])
+    groups = np.zeros(len(_own_lambda.GROUPS), int)
     for row, configuration, of in zip(axes, configurations, parts, strict=True):
         test = of["class-tests"].iloc[0]
         axis = LambdaAxis(tuple(order(of["shrunk-curves"]["weight_decay"])))
-        _curves(row[0], axis, of, test)
+        groups += _curves(row[0], axis, of, test)
         _minima(row[1], axis, of["null-best-lambda"], test)
         own = of["class-gains"]["shrunk"].tolist()
         _lambda_axis.note_ends(row[1], grid_ends.ends(test["best"], own, axis.labels))
@@ -57,7 +58,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             textcoords="offset points",
             fontweight="bold",
         )
-    fig.legend(handles=_handles(), loc="outside lower center", ncols=4, handlelength=2)
+    fig.legend(handles=_handles(groups), loc="outside lower center", ncols=4, handlelength=2)
     return fig
 
 
@@ -79,8 +80,13 @@ def _rivals(of: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return rows.sort_values("loss_difference", kind="stable")
 
 
-def _curves(ax: Axes, axis: LambdaAxis, of: Mapping[str, pd.DataFrame], test: pd.Series) -> None:
-    """Draw each class's difference from the best λ on test, coloured by its own λ, from val."""
+def _curves(
+    ax: Axes, axis: LambdaAxis, of: Mapping[str, pd.DataFrame], test: pd.Series
+) -> np.ndarray:
+    """Draw each class's difference from the best λ on test, coloured by its own λ, from val.
+
+    Return the number of classes of each group.
+    """
     curves = of["shrunk-curves"].query("split == 'test'")
     seen = curves.pivot(index="class", columns="weight_decay", values="seen")[list(axis.labels)]
     seen = seen.dropna()
@@ -95,6 +101,7 @@ def _curves(ax: Axes, axis: LambdaAxis, of: Mapping[str, pd.DataFrame], test: pd
     said = "λ acts unequally on classes" if unequal else "no unequal effect is known"
     ax.set_title(f"a   {said}", loc="left")
     axis.dress(ax)
+    return np.bincount(side.astype(int), minlength=len(_own_lambda.GROUPS))
 
 
 def _limits(seen: np.ndarray, means: np.ndarray) -> tuple[float, float]:
@@ -162,9 +169,9 @@ def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _handles() -> list[Line2D | Patch]:
+def _handles(groups: np.ndarray) -> list[Line2D | Patch]:
     return [
-        *_own_lambda.handles(),
+        *_own_lambda.handles(groups, named=False),
         _panels.best_handle(),
         Patch(color=_BAR, label="observed"),
         *_null_counts.handles(),
