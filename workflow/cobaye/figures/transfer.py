@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from cobaye.figures import _lambda_axis, _panels, _style
@@ -41,13 +42,15 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     fig, axes = _panels.grid(len(configurations), 2, 2.5, legend=0.7)
     for row, configuration in zip(axes, configurations, strict=False):
         shares = _panels.of(tables["variance-shares"], configuration)
-        _matrix(row[0], _panels.of(table, configuration))
-        _panels.title(row[0], f"λ by {options.choice}", configuration, len(axes) > 1)
+        unit = "backbone" if (shares["source"] == "backbone").any() else "seed"
+        _matrix(row[0], _panels.of(table, configuration), unit)
+        _panels.title(row[0], "gain on test (0.001 nats)", configuration, len(axes) > 1)
         _stacked(row[1], shares)
     if configurations:
         sources = tables["variance-shares"]["source"].drop_duplicates()
         looks = _looks(sources)
         handles = [Patch(label=name, **looks[name]) for name in sources]
+        handles.append(Line2D([], [], label="best λ of all", **_panels.BEST_LINE))
         _panels.legend(fig, handles, loc="outside lower center", ncols=4)
     return fig
 
@@ -58,7 +61,8 @@ def matrix(table: pd.DataFrame) -> pd.DataFrame:
     return table.pivot(index="chosen_on", columns="judged_on", values="gain").loc[names, names]
 
 
-def _matrix(ax: Axes, table: pd.DataFrame) -> None:
+def _matrix(ax: Axes, table: pd.DataFrame, unit: str) -> None:
+    """Draw the gains of one configuration. unit: what rows and columns are."""
     gains = 1000 * matrix(table)
     reach = max(float(np.abs(gains.to_numpy()).max()), 1e-3)
     # The lightest is the largest gain, so a loss is dark in grey too.
@@ -75,8 +79,8 @@ def _matrix(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_yticks(range(len(names)), names)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    ax.set_xlabel("judged on\ngain on test, 0.001 nats")
-    ax.set_ylabel("λ per class chosen on")
+    ax.set_xlabel(f"judged with {unit}")
+    ax.set_ylabel(f"λ per class chosen with {unit}")
 
 
 def _cell(place: int) -> tuple[list[float], list[float]]:
@@ -105,7 +109,7 @@ def _stacked(ax: Axes, shares: pd.DataFrame) -> None:
         ax.bar(places, table[name], width, bottom=below, **looks[name])
         below = below + table[name].to_numpy()
     ax.set_ylim(0, 100)
-    ax.set_ylabel("share of the variance (%)")
+    ax.set_ylabel("share of the variance\nof the effect of λ (%)")
     axis.dress(ax)
     ax.set_xlim(places[0] - 0.75 * width, places[-1] + 0.75 * width)
     _panels.mark_best(ax, axis.place(shares["reference"].iloc[0]))
