@@ -29,7 +29,7 @@ from cobaye.figures import (
     three_classes,
 )
 from cobaye.storage import table_names
-from cobaye.tables import reading, writing
+from cobaye.tables import reading, rival_names, writing
 from tests.drawing import FIGURES, drawn, lines, render, svg, texts
 from tests.figure_tables import LAMBDAS, everything, study
 
@@ -254,6 +254,32 @@ def test_a_diverged_seed_leaves_the_mean_to_the_others():
     assert not never.whole
 
 
+@pytest.mark.parametrize("log", [False, True])
+def test_early_epochs_and_ends_beyond_the_axis_leave_it(log):
+    """A curve along the edge of its panel would look like a constant."""
+    values = pd.DataFrame({0: [1e29, 50.0, *[2.0, 1.0] * 9]})
+    one = _epoch_curves.curve(values, bad=set())
+    _, ax = plt.subplots()
+    bottom, top = _epoch_curves.limits([one], log)
+    _epoch_curves.frame(ax, _epoch_curves.Quantity("loss", "loss", log=log), bottom, top)
+    _epoch_curves.plot(ax, one, {"color": _style.INK})
+    first, second, *others = ax.lines[0].get_ydata()
+    assert first > second == 50 > top > max(others)
+    ax.figure.draw_without_rendering()  # warns where numbers overflow
+
+
+def test_the_answer_names_the_groups_of_classes_that_it_draws():
+    tables = dict(study(LAMBDAS, classes=50, epochs=1))
+    gains = tables["class-gains"]
+    best = tables["class-tests"]["best"].iloc[0]
+    for own, named in ((best, ["at"]), (["0", best] * 25, ["below", "at"])):
+        changed = tables | {"class-gains": gains.assign(shrunk=own)}
+        legend = texts(drawn("answer", changed).legends[0])
+        assert [text for text in legend if "own λ" in text] == [
+            f"own λ {name} the best" for name in named
+        ]
+
+
 def test_confusion_rates_are_of_all_images_of_the_true_class():
     table = pd.DataFrame({"label": [0, 0, 1, 3], "predicted": [0, 3, 1, 0], "n": [6, 2, 5, 1]})
     matrix = confusion.rates(table, range(0, 3))
@@ -466,7 +492,10 @@ def test_measures_have_a_line_each_with_its_band():
             ends = [rows["between_sd_low"].min(), rows["between_sd_high"].max()]
             heights = band.get_paths()[0].vertices[:, 1]
             np.testing.assert_allclose([heights.min(), heights.max()], ends)
-    assert {"loss after one temperature", "0/1 error"} <= set(texts(figure))
+    assert {"loss after one temperature T", "0/1 error"} <= set(texts(figure))
+    first = table[table["weight_decay"] == LAMBDAS[0]]["between_sd"]
+    said = f"loss {first['loss']:.2g}, after T {first['scaled_loss']:.2g}"
+    assert figure.axes[0].get_title("left") == f"at λ = {LAMBDAS[0]}: {said}"
 
 
 def test_calibration_is_in_points_beside_chance_and_temperature():
@@ -505,7 +534,7 @@ def test_gains_above_and_below_zero_have_their_colours_and_counts():
     }
     colours = {which: to_rgba(colour, 0.8) for which, colour in class_gain._COLOURS.items()}
     assert shown == {colours[True]: [0, 1, 2], colours[False]: [5], colours[None]: [3, 4]}
-    assert said == "3 intervals > 0, 1 < 0"
+    assert said == "3 above 0, 1 below"
 
 
 def test_the_most_helped_and_harmed_classes_are_shown_with_their_images():
@@ -647,5 +676,32 @@ def test_the_lambda_of_each_class_stands_over_what_the_class_is_like():
             level = next(line for line in ax.lines if line.get_linestyle() == "--")
             assert level.get_ydata()[0] == pytest.approx(np.log10(best))
     written = " ".join(texts(figure))
-    assert "test loss +0.0100 (−0.0100 to +0.0300)" in written
+    assert "change of test loss +0.0100 (−0.0100 to +0.0300)" in written
     assert "no run stayed finite" in written
+    # A way has the name that it has among its rivals.
+    ways = [axes[0].get_ylabel().replace("\n", " ") for axes in rows]
+    expected = [rival_names.NAMES[way] for way in ("val", "shrunk", "hypergradient")]
+    assert ways == expected
+
+
+def test_ways_of_several_configurations_stand_abreast_so_that_the_figure_fits_a_page():
+    groups = tuple((f"model-{number}", "sgd") for number in range(5))
+    tables = dict(study(("1e-4", "1e-3"), 5, 1, groups=groups))
+    for name, column in (("per-class-lambda", "choice"), ("rivals", "rival")):
+        tables[name] = tables[name][tables[name][column] != "hypergradient"]
+    figure = drawn("per-class-lambda", tables)
+    assert figure.get_figheight() < 11
+    rows = np.reshape(figure.axes, (5, 4))
+    assert [ax.get_ylabel().split("\n")[-1] for ax in rows[0]] == [
+        "lowest on val",
+        "",
+        "shrunk",
+        "",
+    ]
+    for number, row in enumerate(rows):
+        assert f"model-{number} · sgd" in texts(row[0])
+        mine = tables["per-class-lambda"].query("model == @groups[@number][0]")
+        for way, ax in zip(("val", "shrunk"), row[::2], strict=True):
+            dots = next(line for line in ax.lines if line.get_marker() == "o").get_ydata()
+            own = mine[mine["choice"] == way]["weight_decay"].to_numpy()
+            np.testing.assert_allclose(dots[own > 0], np.log10(own[own > 0]))

@@ -33,7 +33,7 @@ def _ticked(ratio: float) -> tuple[int, ...]:
 
 def _log_tick(value: float, _: int) -> str:
     mantissa, exponent = f"{value:.0e}".split("e")
-    if abs(int(exponent)) < 3:
+    if abs(int(exponent)) < 4:
         return f"{value:g}"
     power = _style.power_of_ten(int(exponent))
     return power if mantissa == "1" else f"{mantissa}·{power}"

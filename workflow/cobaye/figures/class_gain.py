@@ -112,7 +112,7 @@ def _ranked(ax: Axes, table: pd.DataFrame, way: str) -> str:
     ax.plot(places, gain, zorder=4, **_GAIN)
     _mark_beyond(ax, places, low, high)
     ax.axhline(0, color=_style.INK, linewidth=0.6)
-    return f"{surely[True].sum()} intervals > 0, {surely[False].sum()} < 0"
+    return f"{surely[True].sum()} above 0, {surely[False].sum()} below"
 
 
 def _mark_beyond(ax: Axes, places: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:

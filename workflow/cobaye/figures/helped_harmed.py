@@ -39,7 +39,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     ranked = tables["helped-harmed"]
     configurations = _panels.configurations(ranked)
     columns = options.classes
-    fig, axes = _panels.grid(2 * len(configurations), columns, 1.95, legend=0.3)
+    fig, axes = _panels.grid(2 * len(configurations), columns, 1.95, legend=0.45)
     for number, configuration in enumerate(configurations):
         classes = _panels.of(ranked, configuration).sort_values("rank", kind="stable")
         half = min(columns, max(1, len(classes) // 2))
@@ -55,7 +55,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             Line2D([], [], label="shrunk, with its 95 % band", **_CURVE),
             _panels.best_handle(),
         ]
-        _panels.legend(fig, handles, loc="outside lower center", ncols=3)
+        against = ", ".join(ranked["against"].astype(str).unique())
+        said = f"titles: change from λ = {against} to the best, and P that it has this sign"
+        _panels.legend(fig, handles, title=said, loc="outside lower center", ncols=3)
     return fig
 
 

@@ -19,7 +19,7 @@ TABLES = ("measures", "runs")
 _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     "loss": ("loss", {"color": _style.INK, "marker": "o"}),
     "scaled_loss": (
-        "loss after one temperature",
+        "loss after one temperature T",
         {"color": "#c9641d", "marker": "s", "linestyle": (0, (5, 1.5))},
     ),
     "brier": ("Brier score (0 to 2)", {"color": "#0b62a4", "marker": "D"}),
@@ -29,6 +29,7 @@ _LOOKS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 _PANELS = (("loss", "scaled_loss"), ("brier", "error"))
+_SHORT = {"loss": "loss", "scaled_loss": "after T", "brier": "Brier", "error": "0/1"}
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ def _said(effects: pd.DataFrame, names: tuple[str, ...]) -> str:
     """Return the standard deviations at the smallest λ, in words."""
     label = _lambda_axis.order(effects["weight_decay"])[0]
     at = effects[effects["weight_decay"] == label].set_index("measure")["between_sd"]
-    return f"at λ = {label}: " + ", ".join(f"{at[name]:.2g}" for name in names if name in at)
+    return f"at λ = {label}: " + ", ".join(
+        f"{_SHORT[name]} {at[name]:.2g}" for name in names if name in at
+    )
 
 
 def _look(name: str) -> dict[str, Any]:

@@ -64,5 +64,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     ax.set(xlabel="trials drawn at random", ylabel="accuracy on val (%)")
     _panels.legend(ax, ax.get_legend_handles_labels()[0], loc="lower right", bbox_to_anchor=(1, 0))
     enough = int(np.argmax(mean >= accuracy.max() - 1)) + 1
-    _panels.title(ax, f"{enough} of {len(n)} trials come within 1 point of the best, on average")
+    drawn = "1 trial" if enough == 1 else f"{enough} trials"
+    said = f"on average, {drawn} drawn at random come within 1 point of the best of {len(n)}"
+    _panels.title(ax, said)
     return fig
