@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,12 +16,11 @@ from matplotlib.lines import Line2D
 
 from cobaye.figures import _lambda_axis, _log_axis, _panels, _style
 
-# Epochs that the y axis need not hold: this share, from the first on.
-_EARLY = 0.1
+_EARLY = 0.1  # share of the epochs, from the first on, that the y axis need not hold
 _LEGEND_COLUMNS = 5
+_LONGEST = 25  # letters of a line of an axis title
 _WIDTH, _BEST_WIDTH = 1.1, 2.2
-# Far above any loss worth reading; past it, matplotlib's own arithmetic overflows.
-_HUGE = 1e30
+_HUGE = 1e30  # far above any loss; past it, matplotlib's own arithmetic overflows
 # The epoch that stands for a run, where that is not the last.
 REPORTED = {"marker": "D", "markersize": 4.2, "markerfacecolor": "white", "linestyle": "none"}
 
@@ -134,8 +134,7 @@ def _ending(
     ended = [one for label, one in curves.items() if not several or _lambda_axis.same(label, best)]
     if not ended or not ended[0].whole or not len(ended[0].mean):
         return ""
-    value = quantity.ends.format(ended[0].mean[-1])
-    return f"best λ: {value}" if several else f"at the end: {value}"
+    return ("best λ: " if several else "at the end: ") + quantity.ends.format(ended[0].mean[-1])
 
 
 def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -167,7 +166,7 @@ def _draw(
 
 def frame(ax: Axes, quantity: Quantity, bottom: float, top: float) -> None:
     """Name and limit the axes of a quantity against epochs."""
-    ax.set(xlabel="epoch", ylabel=quantity.title, ylim=(bottom, top))
+    ax.set(xlabel="epoch", ylabel=textwrap.fill(quantity.title, _LONGEST), ylim=(bottom, top))
     if quantity.log:
         _log_axis.scale(ax, top / bottom)
     ax.xaxis.get_major_locator().set_params(integer=True)

@@ -13,6 +13,8 @@ from matplotlib.lines import Line2D
 
 from cobaye.figures import _lambda_axis, _style
 
+_PAGE = 10.0  # inches: of A4 without its margins
+_LOWEST = 0.7  # share of a row's wanted height
 DIVERGED = {"marker": "x", "markersize": 5.5, "markeredgewidth": 1.3, "linestyle": "none"}
 
 
@@ -84,10 +86,13 @@ def grid(
 ) -> tuple[Figure, np.ndarray]:
     """Return a figure and its axes [row, column].
 
-    height: of one row; legend: of what stands below all rows; both in inches. Without any row, the
-    one panel says so.
+    height: of one row; legend: of what stands below all rows; both in inches. Several rows that are
+    higher than a page together are as low as that takes, or as `_LOWEST` lets them be. Without any
+    row, the one panel says so.
     """
     count = max(rows, 1)
+    if count > 1:
+        height = max(min(height, (_PAGE - legend) / count), _LOWEST * height)
     figure = _style.figure(height * count + legend)
     axes = figure.subplots(count, columns, squeeze=False)
     if not rows:

@@ -29,7 +29,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     log = options.log_loss
     quantities = [
         _epoch_curves.Quantity("accuracy", "accuracy on train (%)", 100, ends="{:.1f} %"),
-        _epoch_curves.Quantity("loss", "mean {loss}\non train{unit}", log=log),
+        _epoch_curves.Quantity("loss", "mean {loss} on train{unit}", log=log),
         _epoch_curves.Quantity("objective", "objective on train{unit}", log=log),
     ]
     history = tables["history"]
