@@ -175,7 +175,9 @@ def test_heat_maps_hold_every_network_once():
     assert (two.index.name, two.columns.name) == ("width_1", "width_2")
     assert found["3 hidden layers: 2 × rows × columns"].loc[3, 5] == 32
     figure = drawn("deep-widths", {"grid": pd.DataFrame(rows)})
-    assert [ax.get_title("left") for ax in figure.axes] == list(found)
+    assert [ax.get_title("left").replace("\n", " ") for ax in figure.axes] == list(found)
+    ends = [ax._left_title.get_window_extent() for ax in figure.axes]
+    assert ends[0].x1 < ends[1].x0 < ends[1].x1 < ends[2].x0 < ends[2].x1 < figure.bbox.x1
     cells = {text.get_position(): text.get_text() for text in figure.axes[0].texts}
     assert cells == {(0, 0): "3100.0", (1, 0): "4100.0", (0, 1): "3200.0", (1, 1): "4200.0"}
 

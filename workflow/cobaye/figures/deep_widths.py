@@ -47,7 +47,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     by_title = maps(table) if len(table) else {}
     columns = min(len(by_title), 3) or 1
     lines = -(-len(by_title) // columns)
-    fig, axes = _panels.grid(lines, columns, min(4.8 / columns + 0.5, 2.6))
+    fig, axes = _panels.grid(lines, columns, min(4.8 / columns + 0.6, 2.7), legend=0.2)
+    if by_title:
+        fig.suptitle("accuracy on val (%)", x=0.01, ha="left", fontsize=8)
     for ax in axes.flat[len(by_title) :]:
         ax.set_axis_off()
     depths = {title: title.split(":")[0] for title in by_title}
@@ -66,7 +68,7 @@ def _map(ax: Axes, title: str, values: pd.DataFrame, limits: tuple[float, float]
             bright = value > low + 0.6 * (high - low)
             style = {"color": "black" if bright else "white", "fontsize": 6}
             ax.text(column, row, f"{value:.1f}", ha="center", va="center", **style)
-    ax.set_title(title, loc="left")
+    ax.set_title(title.replace(": ", ":\n"), loc="left")
     ax.set_xticks(range(values.shape[1]), map(_grid_words.text, values.columns))
     ax.set_yticks(range(values.shape[0]), map(_grid_words.text, values.index))
     ax.set(xlabel=_grid_words.name(values.columns.name), ylabel=_grid_words.name(values.index.name))
