@@ -20,6 +20,7 @@ from cobaye.figures import (
     _class_losses,
     _epoch_curves,
     _lambda_axis,
+    _panels,
     _style,
     best_lambda,
     class_gain,
@@ -252,6 +253,22 @@ def test_a_diverged_seed_leaves_the_mean_to_the_others():
     never = _epoch_curves.curve(pd.DataFrame({0: [nan, np.inf]}), bad={0})
     assert never.ends == [(1, np.inf)]
     assert not never.whole
+
+
+def test_numbers_of_small_matrices_are_no_wider_than_their_cells():
+    groups = tuple((f"m{number}", "sgd") for number in range(6))
+    figure = drawn("confusion", study(("1e-4",), 10, 1, groups=groups))
+    for ax in figure.axes[:6]:
+        cell = ax.get_window_extent().width / 10
+        assert ax.texts
+        for text in ax.texts:
+            assert text.get_window_extent().width <= 1.05 * cell, text.get_text()
+
+
+def test_many_rows_are_lower_so_that_they_fit_a_page():
+    heights = [_panels.grid(rows, 1, 2.3, legend=0.5)[0].get_figheight() for rows in (1, 4, 5, 20)]
+    plt.close("all")
+    np.testing.assert_allclose(heights, [2.8, 9.7, 10, 20 * 0.7 * 2.3 + 0.5])
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -27,7 +27,7 @@ _MOST_NUMBERS = 12
 _COLUMNS = 3
 _LONGEST = 20  # letters of a name above one of several matrices
 _MATRIX = 3.9  # width in inches, about
-_SIZE, _LINE = 6, 7.5  # of a class's name, in points
+_SIZE, _LINE = 6, 7.5  # of a class's name or a number, in points
 _TICKS = (0.0, 0.02, 0.1, 0.25, 0.5, 1.0)
 
 
@@ -110,7 +110,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             interpolation="nearest",
         )
         if len(shown) <= _MOST_NUMBERS:
-            _numbers(ax, matrix, shown)
+            _numbers(ax, matrix, shown, columns)
         _ticks(ax, shown, names if options.class_names else {}, columns)
         ax.set(xlabel="predicted class", ylabel="true class")
         said = [f"λ = {options.weight_decay}"] * bool(options.weight_decay)
@@ -162,24 +162,35 @@ def _said(counts: pd.DataFrame, shown: range, names: Mapping[int, object]) -> st
     return f"most frequent: {most['n']} of {of} images of “{true}” are taken for “{taken}”"
 
 
-def _numbers(ax: Axes, matrix: np.ndarray, shown: Sequence[int]) -> None:
-    """Write the shares in %, where they are not 0."""
+def _numbers(ax: Axes, matrix: np.ndarray, shown: Sequence[int], columns: int) -> None:
+    """Write the shares in %, where they are not 0 and no wider than their cell."""
     for (row, column), share in np.ndenumerate(matrix):
-        if np.isfinite(share) and round(100 * share):
+        text = f"{100 * share:.0f}"
+        if np.isfinite(share) and text != "0" and _wide(text) <= _room(shown, columns):
             ink = "white" if share > 0.3 else _style.INK
-            middle = {"ha": "center", "va": "center", "fontsize": 6, "color": ink}
-            ax.text(shown[column], shown[row], f"{100 * share:.0f}", **middle)
+            middle = {"ha": "center", "va": "center", "fontsize": _SIZE, "color": ink}
+            ax.text(shown[column], shown[row], text, **middle)
+
+
+def _room(shown: Sequence[int], columns: int) -> float:
+    """Return the width of a cell, in points."""
+    return 72 * _MATRIX / columns / len(shown)
+
+
+def _wide(text: str) -> float:
+    """Return the width of a name or number on a matrix, in points, about."""
+    return 0.65 * _SIZE * len(text)
 
 
 def _ticks(ax: Axes, shown: Sequence[int], names: Mapping[int, object], columns: int) -> None:
     """Name as many of the classes as there is room for, or number them."""
     ax.spines[:].set_visible(True)
-    room = 72 * _MATRIX / columns / len(shown)
+    room = _room(shown, columns)
     every = shown[:: math.ceil(_LINE / room)]
     texts = [
         _style.class_name(names[one], one, limit=18) if one in names else str(one) for one in every
     ]
-    turn = 0 if max(map(len, texts)) * 0.65 * _SIZE <= room * len(shown) / len(every) else 90
+    turn = 0 if max(map(_wide, texts)) <= room * len(shown) / len(every) else 90
     ax.set_xticks(every, texts, fontsize=_SIZE, rotation=turn)
     ax.set_yticks(every, texts, fontsize=_SIZE)
     ax.tick_params(length=1.5, pad=2)
