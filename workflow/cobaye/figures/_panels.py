@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from cobaye.figures import _lambda_axis, _style
@@ -170,8 +171,20 @@ def diverged_handle() -> Line2D:
 
 
 def legend(owner: Axes | Figure, handles: Sequence[Any], **options: Any) -> None:
-    """Put a legend right of a panel, or outside all panels, where it covers nothing."""
+    """Put a legend right of a panel, or outside all panels, where it covers nothing.
+
+    One of a figure has fewer columns than `ncols` where the figure is too narrow.
+    """
     where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
     if isinstance(owner, Figure):
         where = {"loc": "outside right upper"}
-    owner.legend(handles=handles, **{**where, "alignment": "left", **options})
+    look = {"alignment": "left", "ncols": 1, **where, **options}
+    made = owner.legend(handles=handles, **look)
+    while isinstance(owner, Figure) and look["ncols"] > 1 and _is_wider(made, owner):
+        made.remove()
+        look["ncols"] -= 1
+        made = owner.legend(handles=handles, **look)
+
+
+def _is_wider(made: Legend, figure: Figure) -> bool:
+    return made.get_window_extent().width > figure.bbox.width

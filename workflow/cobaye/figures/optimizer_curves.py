@@ -32,7 +32,8 @@ class Options:
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     """Draw train above the held-out split, accuracy left of loss."""
     configurations = _panels.configurations(tables["runs"])
-    fig, axes = _panels.grid(2 * bool(configurations), 2, 1.8, legend=0.8)
+    legend = max(0.8, 0.15 + 0.07 * len(configurations))
+    fig, axes = _panels.grid(2 * bool(configurations), 2, 1.8, legend)
     if not configurations:
         return fig
     history, metrics = (
