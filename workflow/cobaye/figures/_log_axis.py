@@ -20,7 +20,7 @@ def ticks(ax: Axes, ratio: float | None = None) -> None:
         low, high = ax.get_ylim()
         ratio = high / low
     ax.yaxis.set_major_locator(LogLocator(subs=_ticked(ratio)))
-    ax.yaxis.set_major_formatter(FuncFormatter(_log_tick))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _log_tick(value, *ax.get_ylim())))
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
@@ -31,9 +31,10 @@ def _ticked(ratio: float) -> tuple[int, ...]:
     return (1, 2, 5) if ratio > 10 else (1, 2, 3, 4, 5, 7)
 
 
-def _log_tick(value: float, _: int) -> str:
-    mantissa, exponent = f"{value:.0e}".split("e")
-    if abs(int(exponent)) < 4:
+def _log_tick(value: float, low: float, high: float) -> str:
+    """Return the name of a tick: one notation for all of an axis from low to high."""
+    if low > 9e-5 and high < 9e4:
         return f"{value:g}"
+    mantissa, exponent = f"{value:.0e}".split("e")
     power = _style.power_of_ten(int(exponent))
     return power if mantissa == "1" else f"{mantissa}·{power}"

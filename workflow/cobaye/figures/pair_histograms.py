@@ -52,6 +52,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for column, (_, line) in MEANS.items():
             ax.axvline(of_layer[column].mean(), **line)
         ax.set_xlim(0, 1)
+        ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])  # short: panels stand close
     if columns:
         _layer_histograms.label(
             figure, "normalised mutual information of a pair", "layer: share of its pairs (%)"
