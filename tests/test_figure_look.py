@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from cobaye import figures, kinds
-from cobaye.figures import _configuration_curves, _panels, _style
+from cobaye.figures import _configuration_curves, _log_axis, _panels, _style
 from tests.colour_vision import VIEWS, distance, seen
 from tests.drawing import FIGURES, drawn, render, texts
 from tests.figure_tables import everything, study
@@ -126,6 +126,31 @@ def test_one_lambda_is_neither_the_best_nor_in_a_legend(name):
     made = drawn(name, one)
     assert not [text for text in texts(made) if "best" in text or "5e-4" in text]
     assert made.findobj(Legend) == []
+
+
+def test_a_legend_of_many_long_names_is_no_wider_than_its_figure():
+    groups = tuple(
+        (f"dropout-{share}", f"rate-{rate}-batch-{size}")
+        for share, rate, size in itertools.product((0, 20, 50), (0.05, 0.2, 1), (16, 64))
+    )
+    made = drawn("optimizer-curves", study(("1e-4",), classes=3, epochs=3, groups=groups))
+    box = made.legends[0].get_window_extent()
+    assert len(made.legends) == 1
+    assert made.bbox.x0 <= box.x0 < box.x1 <= made.bbox.x1
+
+
+def test_ticks_of_one_logarithmic_axis_have_one_notation():
+    for low, high, shown in ((0.0004, 0.3, "0.001"), (1500, 16000, "5000"), (1e-5, 9, "10⁻³")):
+        with _style.house():
+            made = _style.figure(2.0)
+            ax = made.subplots()
+            ax.set_ylim(low, high)
+            _log_axis.scale(ax, high / low)
+            made.draw_without_rendering()
+        ticks = [text for text in visible(made) if text in ax.get_yticklabels()]
+        named = [text.get_text() for text in ticks]
+        assert shown in named
+        assert len({bool(set("⁰¹²³⁴⁵⁶⁷⁸⁹") & set(text)) for text in named}) == 1, named
 
 
 def test_lambda_is_written_in_one_way():

@@ -115,7 +115,7 @@ def test_a_loss_far_above_the_others_does_not_stretch_the_axis():
     given["metrics"] = metrics.assign(loss=metrics["loss"].where(~far, 1e12))
     top = drawn("optimizer-curves", given).axes[3].get_ylim()[1]
     assert top < 10
-    assert lines(drawn("optimizer-curves", given).axes[3])[1][1, 1] == top
+    assert lines(drawn("optimizer-curves", given).axes[3])[1][1, 1] > top
 
 
 @pytest.mark.parametrize("figure", ["optimizer-curves", "schedules"])
@@ -185,5 +185,5 @@ def test_runs_of_several_losses_are_not_called_by_one():
         given["runs"]["model"] == "dropout", "squared-error", "cross-entropy"
     )
     labels = [ax.get_ylabel() for ax in drawn("optimizer-curves", given).axes]
-    assert labels[1] == "mean loss\non train"
+    assert labels[1] == "mean loss on train"
     assert _configuration_curves.weight_decay(given, _panels.Configuration(*PAIRS[0])) == "0"
