@@ -140,7 +140,13 @@ def test_a_legend_of_many_long_names_is_no_wider_than_its_figure():
 
 
 def test_ticks_of_one_logarithmic_axis_have_one_notation():
-    for low, high, shown in ((0.0004, 0.3, "0.001"), (1500, 16000, "5000"), (1e-5, 9, "10⁻³")):
+    for low, high, shown in (
+        (0.0004, 0.3, "0.001"),
+        (1500, 16000, "5000"),
+        (85, 190, "120"),
+        (2e5, 4e5, "2.5·10⁵"),
+        (1e-5, 9, "10⁻³"),
+    ):
         with _style.house():
             made = _style.figure(2.0)
             ax = made.subplots()

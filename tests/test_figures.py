@@ -666,7 +666,7 @@ def test_rivals_stand_from_the_lowest_loss_down_and_the_far_ones_are_written():
     )
     np.testing.assert_allclose(images[0], [-0.07, -0.03])
     np.testing.assert_allclose(classes[0], [-0.09, -0.01])
-    assert "best λ: 70.0 %" in texts(accuracy)
+    assert "at best λ: 70.0 %" in texts(accuracy)
 
 
 def test_the_lambda_of_each_class_stands_over_what_the_class_is_like():

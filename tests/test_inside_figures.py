@@ -276,6 +276,7 @@ def test_families_are_read_off_the_names_of_optimizers():
 
 
 def test_labels_say_what_tells_runs_apart():
+    assert list(families(["l1-1e-4", "l1-1e-3", "sgd-0-1"])) == ["l1", "sgd-0"]
     (own,) = families(["sgd"], lambdas=("0", "1e-3")).values()
     assert [each.label for each in own] == ["sgd, λ = 0", "sgd, λ = 1e-3"]
     assert list(families(["sgd-0"], models=("a", "b"))) == ["a · sgd", "b · sgd"]

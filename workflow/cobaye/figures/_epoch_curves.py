@@ -134,7 +134,7 @@ def _ending(
     ended = [one for label, one in curves.items() if not several or _lambda_axis.same(label, best)]
     if not ended or not ended[0].whole or not len(ended[0].mean):
         return ""
-    return ("best λ: " if several else "at the end: ") + quantity.ends.format(ended[0].mean[-1])
+    return ("at best λ: " if several else "at the end: ") + quantity.ends.format(ended[0].mean[-1])
 
 
 def _by_seed(runs: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Families: runs by optimizer family (colour) and by level within the family (dashes).
 
-An optimizer named ``layca-2`` is level 2 of the family ``layca``; one without such an ending is a
-family of its own. The levels of a family are ordered as the config lists them.
+An optimizer named ``layca-2`` is level 2 of the family ``layca``, and ``l1-1e-4`` level 1e-4 of
+``l1``. One without such an ending is a family of its own. The levels of a family are ordered as the
+config lists them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from matplotlib.lines import Line2D
 from cobaye.figures import _style
 
 RUN = ["model", "optimizer", "weight_decay"]
-LEVEL = re.compile(r"(.+)-\d+")
+LEVEL = re.compile(r"(.+?)-(?:\d+e-)?\d+")
 _COLOURS = _style.COLOURS[1:]
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 INITIAL = {"color": _style.GREY, "linestyle": (0, (2, 1.2)), "linewidth": 1.3}

@@ -24,17 +24,19 @@ def ticks(ax: Axes, ratio: float | None = None) -> None:
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _ticked(ratio: float) -> tuple[int, ...]:
+def _ticked(ratio: float) -> tuple[float, ...]:
     """Return the digits that have a tick in each power of ten of an axis from 1 to a ratio."""
     if ratio > 1000:
         return (1,)
-    return (1, 2, 5) if ratio > 10 else (1, 2, 3, 4, 5, 7)
+    if ratio > 10:
+        return (1, 2, 5)
+    return (1, 2, 3, 4, 5, 7) if ratio > 3 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
 
 
 def _log_tick(value: float, low: float, high: float) -> str:
     """Return the name of a tick: one notation for all of an axis from low to high."""
     if low > 9e-5 and high < 9e4:
         return f"{value:g}"
-    mantissa, exponent = f"{value:.0e}".split("e")
+    mantissa, exponent = f"{value:.1e}".replace(".0e", "e").split("e")
     power = _style.power_of_ten(int(exponent))
     return power if mantissa == "1" else f"{mantissa}·{power}"

@@ -43,7 +43,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for ax, (measure, title, factor, better) in zip(row, _PANELS, strict=True):
             _forest.draw(ax, rivals, measure, factor, better)
             value = f"{100 * one[measure]:.1f} %" if factor > 1 else f"{one[measure]:.4f}"
-            ax.set_title(f"best λ: {value}", loc="left")
+            ax.set_title(f"at best λ: {value}", loc="left")
             ax.set_xlabel(title)
             ax.xaxis.set_major_locator(MaxNLocator(3))
             ax.set_yticks(places, [""] * len(places))
