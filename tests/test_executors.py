@@ -136,6 +136,7 @@ def test_another_executor_runs_it(built, tmp_path):
     executor = ("--executor", "cluster-generic", "--cluster-generic-submit-cmd", command)
     project.run(*executor, "--jobs", "4", "--seconds-between-status-checks", "1", "tiny-images")
     # A dataset, a training, its evaluation, the best run.
-    assert project.path("submitted").read_text().splitlines() == ["1 CPU, 1600 MB, 10 min"] * 4
+    asked = ["1 CPU, 1600 MB, 10 min"] * 3 + ["1 CPU, 1500 MB, 5 min"]
+    assert project.path("submitted").read_text().splitlines() == asked
     for folder in ("results/tiny-images", "resources/datasets/tiny-digits"):
         assert project.files(folder) == built.files(folder)

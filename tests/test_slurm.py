@@ -117,6 +117,7 @@ def test_cancelled_and_out_of_time_a_study_ends_as_it_does_here(cluster, project
     jobs = cluster.states(before)
     assert jobs.pop("cache_features") == ["COMPLETED"]
     assert jobs.pop("evaluate") == ["COMPLETED"] * 2
+    assert jobs.pop("evaluate_best") == ["COMPLETED"]
     assert sorted(jobs.pop("train")) == ["CANCELLED", "COMPLETED", "COMPLETED", "TIMEOUT"]
     assert jobs == {}
     assert "Tabulating the runs of tiny" in said
