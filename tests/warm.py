@@ -29,7 +29,10 @@ PATIENCE = 600
 seconds = 0.0
 
 # Imported once for all jobs; what a script imports beside them, it imports itself.
-FOR_JOBS = ("matplotlib.figure", "pandas", "psutil", "pyarrow.parquet", "torch", "torchvision")
+FOR_JOBS = (
+    *("matplotlib.figure", "pandas", "psutil", "pyarrow.parquet", "torch", "torchvision"),
+    "tqdm.std",
+)
 # In the place of Python for a call of Snakemake: a script goes to the program, all else to Python.
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
@@ -155,6 +158,9 @@ def _serve(asked: socket.socket, seconds_of: Path) -> int:
             os.dup2(stream, number)
         script, folder, environment = json.loads(told)
         _be_in(folder, environment)
+        # tqdm read its variable when it was imported. Not given, it is what `_worker` sets.
+        interval = float(environment.get("TQDM_MININTERVAL", 10))
+        vars(sys.modules["tqdm.std"].tqdm)["__init__"].keywords["mininterval"] = interval
         sys.argv, sys.path[0] = [script], str(Path(script).parent)
         sys.path[1:1] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
         return _run(script)
