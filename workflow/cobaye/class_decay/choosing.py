@@ -64,11 +64,8 @@ def choose_weight_decay(job: Job) -> Path:
         info[label] = {**choice.info, "parameters": choice.parameters or len(names)}
     columns = [*reading.CONFIGURATION, "class", "name", "weight_decay"]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
-    path = job.root / paths.CHOSEN.format(**job.identity)
-    entries = {path.name: writing.write_csv(path, table[columns])}
-    shown, title = path.with_suffix(".html"), f"{job.identity['study']}: {path.stem}"
-    entries[shown.name] = writing.write_page(shown, title, {path.stem: table[columns]})
-    return job.publish(entries, info)
+    name = Path(paths.CHOSEN.format(**job.identity)).stem
+    return job.publish(writing.write_with_page(job, name, {name: table[columns]}), info)
 
 
 def _images(loaded: dict[str, splits.Split], recipe: recipes.Training, split: str) -> Images:

@@ -14,7 +14,7 @@ from cobaye.storage.jobs import Job
 from cobaye.storage.manifests import trained_model
 from cobaye.tables import grid_table
 from cobaye.tables.reading import KEYS, read_tables
-from cobaye.tables.writing import write_csv, write_page
+from cobaye.tables.writing import write_with_page
 
 CHOSEN_ON = "highest val accuracy of {count}; ties: lower val loss"
 MEASURES = ("loss", "accuracy", "top5")
@@ -40,10 +40,7 @@ def evaluate_best(job: Job) -> Path:
             scores = _score(job, chosen, recipe["data"])
     row = row.assign(chosen_on=CHOSEN_ON.format(count=int(table["finite"].sum())))
     row = row.assign(**{f"test_{measure}": value for measure, value in scores.items()})
-    entries = {"best.csv": write_csv(job.folder / "best.csv", row)}
-    path = job.folder / "best.html"
-    entries[path.name] = write_page(path, f"{job.identity['study']}: best", {"best": row})
-    return job.publish(entries)
+    return job.publish(write_with_page(job, "best", {"best": row}))
 
 
 def _competitors(

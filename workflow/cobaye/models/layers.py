@@ -54,17 +54,15 @@ def describe_models(job: Job) -> Path:
     """
     data = _read(recipes.parse(recipes.Data, job.recipe["data"]), job)
     models = {name: recipes.parse(Described, each) for name, each in job.recipe["models"].items()}
-    made, shown = {}, {}
+    made = {}
     for name, table in zip(table_names.DESCRIPTIONS, (layers, tensors), strict=True):
         frames = [
             pd.DataFrame(table(model, data)).assign(model=label) for label, model in models.items()
         ]
         frame = pd.concat(frames, ignore_index=True)
         frame.insert(0, "model", frame.pop("model"))
-        made[name], shown[Path(name).stem] = writing.write_csv(job.folder / name, frame), frame
-    path = job.folder / "layers.html"
-    made[path.name] = writing.write_page(path, f"{job.identity['study']}: layers", shown)
-    return job.publish(made)
+        made[Path(name).stem] = frame
+    return job.publish(writing.write_with_page(job, "layers", made))
 
 
 def layers(model: Described, data: _Data) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from cobaye.recipes.expected_value import ExpectedValue
 from cobaye.storage import table_names
 from cobaye.storage.jobs import Job
 from cobaye.tables import reading
-from cobaye.tables.writing import write_csv, write_page
+from cobaye.tables.writing import write_with_page
 
 NOT_THERE = "not there"
 # Of rounding, in the numbers of the config and in a difference of two.
@@ -31,9 +31,7 @@ def compare_expected(job: Job) -> Path:
     values = [recipes.parse(ExpectedValue, each) for each in job.recipe["expected"]]
     frames = {table: _read(job, table) for table in dict.fromkeys(each.table for each in values)}
     table = comparison(values, frames)
-    entries = {table_names.EXPECTED: write_csv(job.folder / table_names.EXPECTED, table)}
-    path = job.folder / "expected.html"
-    entries[path.name] = write_page(path, f"{job.identity['study']}: expected", {"expected": table})
+    entries = write_with_page(job, "expected", {"expected": table})
     return job.publish(entries, {"summary": summary(table)})
 
 

@@ -35,10 +35,14 @@ def write_parquet(path: Path, table: pa.Table) -> dict[str, Any]:
     return manifests.describe(path, files.write_bytes(path, sink.getvalue().to_pybytes()))
 
 
-def write_page(path: Path, title: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
-    """Write tables as one page of HTML; return its manifest entry."""
-    data = html_page.page(title, tables).encode()
-    return manifests.describe(path, files.write_bytes(path, data))
+def write_with_page(
+    job: Job, name: str, tables: Mapping[str, pd.DataFrame]
+) -> dict[str, dict[str, Any]]:
+    """Write tables as CSV into a job's folder, and a page of all; return their manifest entries."""
+    entries = {f"{t}.csv": write_csv(job.folder / f"{t}.csv", tables[t]) for t in tables}
+    path = job.folder / f"{name}.html"
+    data = html_page.page(f"{job.identity['study']}: {name}", tables).encode()
+    return {**entries, path.name: manifests.describe(path, files.write_bytes(path, data))}
 
 
 def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
@@ -50,8 +54,10 @@ def write_tables(job: Job, tables: Mapping[str, pd.DataFrame]) -> Path:
     names = table_names.made_by(maker)
     if set(tables) != set(names):
         raise ValueError(f"{maker!r} states the tables {sorted(names)}, and made {sorted(tables)}")
-    entries = {file: write(job.folder / file, tables[name]) for name, file in names.items()}
-    shown = {name: tables[name] for name, file in names.items() if file.endswith(".csv")}
-    path = job.folder / f"{maker}.html"
-    entries[path.name] = write_page(path, f"{job.identity['study']}: {maker}", shown)
-    return job.publish(entries)
+    shown = {name: tables[name] for name, file in names.items() if file == f"{name}.csv"}
+    entries = {
+        file: write(job.folder / file, tables[name])
+        for name, file in names.items()
+        if name not in shown
+    }
+    return job.publish(entries | write_with_page(job, maker, shown))
