@@ -24,7 +24,7 @@ from cobaye.data.datasets import digits
 from cobaye.data.normalization import normalization_of
 from cobaye.models import networks
 from cobaye.training import loop
-from cobaye.training.engines.batched import BatchedEngine
+from cobaye.training.engines import batched
 
 WIDTHS, RATES, EPOCHS = (10, 25, 50, 100), (0.1, 0.01, 0.001, 0.0001), (10, 20, 50, 100)
 PREFIX = sum(EPOCHS) / max(EPOCHS)
@@ -72,7 +72,7 @@ def plain(
                 total += loss.detach() * len(rows)
 
 
-def ours(engine: BatchedEngine, epochs: int):
+def ours(engine: batched.Engine, epochs: int):
     """Train them all at once."""
     for epoch in range(1, epochs + 1):
         order = loop.batch_order(0, epoch, len(engine.split.labels))
@@ -101,7 +101,7 @@ def main() -> None:
     print("|---|---|---|---|")
     for batch in asked.batches:
         group = members(batch)
-        engine = BatchedEngine(group, [build(each) for each in group], split, normalization, "cpu")
+        engine = batched.Engine(group, [build(each) for each in group], split, normalization, "cpu")
         pairs = [(each, build(each)) for each in group]
         times = interleave(
             {

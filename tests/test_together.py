@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cobaye import figures, recipes
+from cobaye import figures, kinds, recipes
 from cobaye.config import Config
 from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization
@@ -23,7 +23,7 @@ from cobaye.planning.plan import Plan
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
 from cobaye.storage.jobs import Job
 from cobaye.training import engines, loop, together
-from cobaye.training.engines.batched import BatchedEngine
+from cobaye.training.engines import batched
 from tests import archives
 from tests.conftest import ROOT
 from tests.jobs import job
@@ -56,7 +56,13 @@ def member(widths, rate, momentum=0.0, weight_decay=0.0, **more):
 def engine_of(members, split):
     normalization = fit_normalization(split, members[0].optimizer)
     made = [networks.build(r.model, (1, SIZE, SIZE), CLASSES, r.seed) for r in members]
-    return BatchedEngine(members, made, split, normalization, "cpu")
+    make = kinds.load("engines", kind_of(members)).build_together
+    return make(members, made, split, normalization, "cpu")
+
+
+def kind_of(members):
+    """Return the engine that trains a group."""
+    return "linear-path" if members[0].model.kind == "linear" else "batched"
 
 
 LAST = {"weight_decay": "0", "seed": 0}
@@ -73,7 +79,11 @@ GROUPS = {
         member((5, 4), 0.05, 0.9, activation="tanh", nesterov=True),
     ],
     "three hidden layers": [member((5, 4, 3), 0.1), member((5, 2, 3), 0.1)],
-    "linear": [member((), 0.1), member((), 0.3, 0.9, 0.1)],
+    "linear": [member((), 0.1), member((), 0.3, 0.9, 0.1), member((), 0.1, 0.9)],
+    "linear, free biases, Nesterov": [
+        member((), 0.1, 0.9, 0.1, nesterov=True, penalize_bias=False),
+        member((), 0.3, 0.5, 0.01, nesterov=True, penalize_bias=False),
+    ],
     "one": [member((4,), 0.3, batch_size=90)],
     "batches of one": [member((4,), 0.05, batch_size=1), member((3,), 0.01, batch_size=1)],
 }
@@ -87,7 +97,7 @@ def test_each_network_learns_as_if_alone(root, name, precision, monkeypatch):  #
     In float64 to 1e-12 of the largest weight, in float32 to 1e-5: rounding.
     """
     # Chunks of a few batches, so that there are several in an epoch.
-    monkeypatch.setattr(engines.batched, "HELD", 3 * 16 * SIZE * SIZE)
+    monkeypatch.setattr(batched, "HELD", 3 * 16 * SIZE * SIZE)
     tolerance = {"float64": 1e-12, "float32": 1e-5}[precision]
     members = [dataclasses.replace(each, precision=precision) for each in GROUPS[name]]
     split = splits.load(TRAINING.data, "train", root)
@@ -119,17 +129,19 @@ def test_each_network_learns_as_if_alone(root, name, precision, monkeypatch):  #
                 assert torch.allclose(own[key], tensor, rtol=0, atol=tolerance * scale), key
 
 
-def test_networks_do_not_touch_each_other(root):  # noqa: F811
+@pytest.mark.parametrize("widths", [(7,), ()], ids=["hidden", "linear"])
+def test_networks_do_not_touch_each_other(root, widths):  # noqa: F811
     """One that diverges leaves the bytes of the others as they are; so does its place."""
     split = splits.load(TRAINING.data, "train", root)
     order = loop.batch_order(0, 1, len(split.labels))
-    wild, calm = member((7,), 1e30), member((7,), 0.1)
+    wild, calm = member(widths, 3e38), member(widths, 0.1)
     beside_wild, beside_calm = engine_of([wild, calm], split), engine_of([calm, calm], split)
     for _ in range(2):
-        first = beside_wild.epoch(order, [1e30, 0.1])
+        first = beside_wild.epoch(order, [3e38, 0.1])
         second = beside_calm.epoch(order, [0.1, 0.1])
     assert not math.isfinite(first[0].loss)
-    assert first[1] == second[1] == second[0]
+    for key in ("loss", "penalty", "accuracy"):
+        assert getattr(first[1], key) == getattr(second[1], key) == getattr(second[0], key)
     for name, tensor in beside_wild.tensors(1).items():
         assert torch.equal(tensor, beside_calm.tensors(1)[name])
         assert torch.equal(tensor, beside_calm.tensors(0)[name])
@@ -140,7 +152,7 @@ def told(members):
     return [
         {
             "identity": {"study": "s", "model": f"m{i}", "optimizer": "o", **LAST},
-            "recipe": recipes.plain(dataclasses.replace(each, engine="batched")),
+            "recipe": recipes.plain(dataclasses.replace(each, engine=kind_of(members))),
             "code": f"code{i}",
         }
         for i, each in enumerate(members)
@@ -161,7 +173,7 @@ def products(folders):
     }
 
 
-@pytest.mark.parametrize("name", ["penalties", "deep, tanh, Nesterov"])
+@pytest.mark.parametrize("name", ["penalties", "deep, tanh, Nesterov", "linear"])
 def test_the_files_are_those_of_runs_trained_alone(root, name):  # noqa: F811
     members = GROUPS[name]
     made = train(members, root)
@@ -284,7 +296,7 @@ def test_a_group_of_other_runs_starts_anew(root, monkeypatch, capfd):  # noqa: F
 
 def test_a_finished_group_that_is_trained_again_costs_nothing(root, monkeypatch):  # noqa: F811
     first = products(p.parent for p in train(MIXED, root))
-    monkeypatch.setattr(BatchedEngine, "epoch", None)
+    monkeypatch.setattr(batched.Engine, "epoch", None)
     again = products(p.parent for p in train(MIXED, root))
     assert again == first
 

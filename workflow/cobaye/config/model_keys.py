@@ -152,6 +152,18 @@ def refuse_together(study: Study, file: Path) -> None:
             raise ConfigError(f"{where}: together: true does not read val during training")
 
 
+def refuse_bfloat16(study: Study, file: Path) -> None:
+    """Raise ConfigError for `precision: bfloat16` of what no engine of linear models trains."""
+    if study.precision != "bfloat16":
+        return
+    where = f"{file}: precision: bfloat16: a last layer (kind: linear) can be trained in it"
+    if study.engine != "auto":
+        raise ConfigError(f"{where}, with engine: auto; engine: {study.engine}")
+    for name, model in study.models.items():
+        if model.kind != "linear":
+            raise ConfigError(f"{where}; models.{name} is of kind {model.kind!r}")
+
+
 # The constant by which a kind states that an engine supports it (option → supported values, {} for
 # all), and how a study chooses that engine.
 SCRATCH = ("SCRATCH", "engine: numpy")

@@ -168,7 +168,8 @@ class StudyFile(Strict):
     #: Checkpoints that are evaluated on the training split: every one, or that of the last epoch
     #: (with `choose_epoch: best-val`, of the chosen one). With `every`, the training split is half
     #: the work of `evaluate`. With `last`, each class's mean train loss is recorded while an epoch
-    #: is trained instead, unless runs are trained `together`: table `classes-while-training`.
+    #: is trained instead, unless hidden layers are trained `together`: table
+    #: `classes-while-training`.
     train_epochs: recipes.TrainEpochs = "every"
     #: The epoch whose weights stand for a run in tables, figures and choices. `best-val`: that of
     #: lowest mean loss on val among the trained ones, the earliest of equals; test has no part in
@@ -192,6 +193,8 @@ class StudyFile(Strict):
     #: three start at the same weights and visit the images in the same order.
     engine: Engine = "auto"
     #: Precision of parameters, inputs and steps in training. Evaluation computes in `float32`.
+    #: `bfloat16`: a last layer's matrix products take features, weights and residuals as bfloat16;
+    #: weights, momentum and losses stay float32. It needs a processor or GPU with such products.
     precision: recipes.Precision = "float32"
     #: Train a random sample of the (model, optimizer) pairs. A hash of seed and names draws it, so
     #: it is the same on any machine, and a larger count adds to it.
@@ -201,7 +204,8 @@ class StudyFile(Strict):
     #: it. In every study, `results/<study>/best/best.csv` has this run and its scores on test.
     evaluate_splits: list[recipes.Split] = Field(default=["train", "val", "test"])
     #: Whether runs are trained side by side. One job then trains a group of runs of equal depth,
-    #: activation, batch size, epochs and seed.
+    #: activation, batch size, epochs and seed. Features on a disk are then read once per epoch for
+    #: all runs of a group.
     together: bool = False
     #: Runs that repeat the best of the study's grid: name → how many, of which models, for how many
     #: epochs.

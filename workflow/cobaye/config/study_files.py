@@ -129,6 +129,7 @@ class _Reader:
         output_keys.refuse_one_unit(study, self.file)
         model_keys.refuse_numpy(study, self.file)
         model_keys.refuse_together(study, self.file)
+        model_keys.refuse_bfloat16(study, self.file)
         grids.refuse_readings(study, self.file)
         checkpoint_keys.refuse(study, self.file)
         expected_keys.refuse(study, self.file)

@@ -119,10 +119,12 @@ def training(config: Config, study: str, run: Run) -> recipes.Training:
     general = model_keys.general(optimizer, model.loss)
     engine = model_keys.engine(of_study.engine, model.kind, general)
     engine = kinds.constant("optimizers", optimizer.algorithm.kind, "ENGINE", engine)
+    if of_study.together:
+        engine = "linear-path" if model.kind == "linear" else "batched"
     start = runs.warm_start(of_study, run)
     return recipes.Training(
         data=of_study.data_of(run.model),
-        engine="batched" if of_study.together else engine,
+        engine=engine,
         model=model.network,
         optimizer=optimizer,
         weight_decay=float(run.weight_decay),
@@ -135,7 +137,7 @@ def training(config: Config, study: str, run: Run) -> recipes.Training:
         precision=of_study.precision,
         warm_start=start and start.weight_decay,
         keep=of_study.keep,
-        class_losses=of_study.train_epochs == "last" and not of_study.together,
+        class_losses=of_study.train_epochs == "last" and engine != "batched",
     )
 
 

@@ -15,7 +15,7 @@ from cobaye.recipes.plain_values import OMITTED, parse, plain
 __all__ = ["OMITTED", "parse", "plain"]
 
 Loss = Literal["cross-entropy", "squared-error", "softmax-squared-error"]
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "bfloat16"]
 Split = Literal["train", "val", "test"]
 # Columns of history.csv that a stopping rule or a schedule may watch.
 Quantity = Literal["val_loss", "val_accuracy", "loss", "accuracy"]

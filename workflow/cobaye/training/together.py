@@ -1,6 +1,7 @@
 """Runs trained together in one process; each leaves the files that it would leave alone.
 
-They share their batches: equal data, seed, batch size, epochs, depth, activation. What a killed
+They share their batches: equal data, seed, batch size, epochs, depth, activation. Features on a
+disk are then read once per epoch for all of them. What a killed
 process needs to go on lies in ``results/<study>/together/<group>/.resume/``: each run's
 checkpoints, and a `journal` with a line per epoch. Those are written without fsync, which would
 cost more than the training; the published files get theirs, all at once, before the manifest of
@@ -15,18 +16,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from tqdm import tqdm
 
-from cobaye import objective, recipes
+from cobaye import kinds, objective, recipes
 from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization, without_normalization
-from cobaye.models import networks
+from cobaye.models import networks, scoring
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
 from cobaye.storage.jobs import Job
 from cobaye.training import engines, history, phases, publishing, stopping
-from cobaye.training.engines.batched import BatchedEngine, Means
 from cobaye.training.loop import batch_order, say
 
 
@@ -50,7 +51,12 @@ def train_together(job: Job) -> list[Path]:
             journal.sync(sorted((trained.folder / resume.CHECKPOINTS).iterdir()))
             published.append(
                 publishing.publish(
-                    alone, trained.folder, trained.progress, circumstances, trained.penalty()
+                    alone,
+                    trained.folder,
+                    trained.progress,
+                    circumstances,
+                    trained.penalty(),
+                    class_losses=np.array(trained.class_losses),
                 )
             )
         return published
@@ -63,15 +69,22 @@ class _Run:
         self.recipe, self.folder = recipe, folder
         self.progress = resume.Progress()
         self.history: list[history.Row] = []
+        # A row per epoch, (K,) each, from an engine that tells the loss of each image.
+        self.class_losses: list[np.ndarray] = []
 
     def line(
-        self, epoch: int, means: Means | None, rate: float, tensors: Mapping[str, torch.Tensor]
+        self,
+        epoch: int,
+        means: engines.Epoch | None,
+        rate: float,
+        tensors: Mapping[str, torch.Tensor],
     ) -> str:
         """Return the row of history.csv of an epoch."""
         l1, l2 = engines.norms(tensors.values())
         row = {"epoch": epoch, "learning_rate": rate, "weight_l1": l1, "weight_l2": l2}
         if means is not None:
-            row |= dataclasses.asdict(means) | {"objective": means.loss + means.penalty}
+            row |= {key: getattr(means, key) for key in ("loss", "penalty", "accuracy")}
+            row["objective"] = means.loss + means.penalty
         return history.line(row)
 
     def add(self, epoch: int, seconds: float, entry: Mapping[str, Any]) -> None:
@@ -81,6 +94,8 @@ class _Run:
         self.progress.checkpoints[paths.checkpoint(epoch)] = entry["checkpoint"]
         if epoch > 0:
             self.progress.seconds.append(seconds)
+            if "class_losses" in entry:
+                self.class_losses.append(np.frombuffer(bytes.fromhex(entry["class_losses"])))
             self.history += history.parsed([entry["row"]])
             self.progress.stopped = stopping.reason(self.recipe.optimizer, self.history)
 
@@ -109,12 +124,14 @@ class _Loop:
         folder: Path,
     ):
         self.folder, self.images = folder, len(split.labels)
+        self.labels, self.classes = split.labels.numpy(), split.classes
         self.runs = [_Run(recipe, folder / f"run-{i:03d}") for i, recipe in enumerate(training)]
         normalization = fit_normalization(split, training[0].optimizer)
         self.constants = normalization.tensors() if normalization else {}
         shape = tuple(split.inputs.shape[1:])
         built = [networks.build(each.model, shape, split.classes, each.seed) for each in training]
-        self.engine = BatchedEngine(training, built, split, normalization, device)
+        make = kinds.load("engines", training[0].engine).build_together
+        self.engine = make(training, built, split, normalization, device)
 
     def run(self, log: journal.Journal) -> None:
         """Bring every run to its end."""
@@ -161,7 +178,7 @@ class _Loop:
         log: journal.Journal,
         epoch: int,
         seconds: float,
-        means: Sequence[Means | None],
+        means: Sequence[engines.Epoch | None],
         rates: Sequence[float],
     ) -> None:
         """Write the checkpoint of each run that goes on, then the line that names them."""
@@ -172,6 +189,7 @@ class _Loop:
                 record["runs"][str(number)] = {
                     "row": run.line(epoch, means[number], rates[number], tensors),
                     "checkpoint": _write(run.place(epoch), {**tensors, **self.constants}),
+                    **self._class_losses(run.recipe, means[number]),
                 }
         if state := self.engine.state():
             record["state"] = _write(self.folder / _state(epoch), state)
@@ -179,6 +197,15 @@ class _Loop:
             (self.folder / _state(epoch - 3)).unlink(missing_ok=True)
         log.append(record)
         self._take_in(record)
+
+    def _class_losses(
+        self, recipe: recipes.Training, means: engines.Epoch | None
+    ) -> dict[str, str]:
+        """Return the mean loss of each class in an epoch as the journal keeps it, exactly."""
+        if not recipe.class_losses or means is None or means.losses is None:
+            return {}
+        each = scoring.per_class(self.labels, means.losses.numpy(), self.classes)
+        return {"class_losses": each.tobytes().hex()}
 
     def _take_in(self, record: journal.Record) -> None:
         for number, entry in record["runs"].items():

@@ -5,7 +5,8 @@ the weights after it.
 
 An engine is a file here with ``build(recipe, network, split, normalization, device)``, an `Engine`
 at the network's weights. ``SUPPORTS`` names those of `l1`, `max_norm`, `augment` and `phases` that
-it carries out. ``DEVICE``, if stated, is the only device that it computes on.
+it carries out. ``DEVICE``, if stated, is the only device that it computes on. An engine of runs
+trained together has ``build_together(recipes, networks, split, normalization, device)`` instead.
 """
 
 from __future__ import annotations

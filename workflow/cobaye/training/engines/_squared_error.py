@@ -10,31 +10,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cobaye.training.engines._cross_entropy import Batch, CrossEntropy, _Buffers
+from cobaye.training.engines._cross_entropy import CrossEntropy, _Buffers
 
 
 class SquaredError(CrossEntropy):
-    """The mean squared error of every batch of an epoch; used as `CrossEntropy` is.
-
-    The rows of a batch's record are its images' losses, outputs for the label, and largest others.
-    """
+    """The mean squared error of every batch of an epoch; used as `CrossEntropy` is, of one head."""
 
     def losses(self, order: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the losses (N,) of a finished epoch, by image, and its accuracy, a scalar."""
-        each, label_output, rival, _ = self.records
-        losses = torch.full_like(each, torch.nan)
-        losses[order.to(self.device)] = each
-        return losses, (label_output > rival).mean(dtype=torch.float64)
+        """Return a finished epoch's losses (1, N), by image, and its accuracies (1,)."""
+        each, label_output, rival, *_ = self._by_head()
+        return self._in_place(each, order), self._share(label_output > rival)
 
-    def _forward(self, batch: Batch, buffers: _Buffers, weight: Tensor, bias: Tensor) -> None:
-        """Leave (Z − Y)ᵀ / B in ``buffers.residual``."""
-        loss, label_output, rival, _ = batch.record
-        outputs, residual = self._outputs(buffers, weight, bias), buffers.residual
-        torch.index_select(outputs.view(-1), 0, batch.where, out=label_output)
-        residual.copy_(outputs).view(-1).index_fill_(0, batch.where, -torch.inf)
-        torch.amax(residual, 0, out=rival)
-
-        residual.copy_(outputs).view(-1).index_add_(0, batch.where, buffers.minus_one)
-        torch.sum(torch.square(residual, out=buffers.logits), 0, out=loss)
+    def _residual(
+        self, outputs: Tensor, where: Tensor, record: Tensor, buffers: _Buffers
+    ) -> Tensor:
+        """Return (Z − Y)ᵀ / B in the memory of `outputs`, (K, B)."""
+        loss, label_output, rival, *_ = record
+        flat = outputs.view(-1)
+        torch.index_select(flat, 0, where, out=label_output)
+        flat.index_fill_(0, where, -torch.inf)
+        torch.amax(outputs, 0, out=rival)
+        flat.index_copy_(0, where, label_output - 1)
+        torch.sum(torch.square(outputs), 0, out=loss)
         loss.div_(2)
-        residual.mul_(1 / len(batch.images))
+        return outputs.mul_(1 / outputs.shape[1])

@@ -10,13 +10,10 @@ networks of equal depth and activation share their batches, in the columns of X 
 Nothing is padded. All parameters lie in one array, so that a step of SGD, with a learning rate, a
 momentum and a λ for each network, is a few calls. Losses are computed from the stored outputs of
 many batches at once. A network trained so differs from one trained alone by rounding only.
-
-This engine is none of `engines.build`: it takes many recipes (`training.together`).
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -26,22 +23,14 @@ from cobaye import objective, recipes
 from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
 from cobaye.storage.mapped_rows import take
+from cobaye.training.engines import Epoch
 from cobaye.training.engines._stacked import Buffers, Stack, copy, matching
 
 # Outputs and inputs of so many batches are held at once: about 32 MiB of each.
 HELD = 8_000_000
 
 
-@dataclasses.dataclass(frozen=True)
-class Means:
-    """What an epoch saw of one network (see `engines.Epoch`)."""
-
-    loss: float
-    penalty: float
-    accuracy: float
-
-
-class BatchedEngine:
+class Engine:
     """Mini-batch SGD on the cross-entropy of networks of linear layers, all at once.
 
     Parameters
@@ -100,7 +89,7 @@ class BatchedEngine:
         copy(state, self.state())
 
     @torch.no_grad()
-    def epoch(self, order: Tensor, learning_rates: Sequence[float]) -> list[Means]:
+    def epoch(self, order: Tensor, learning_rates: Sequence[float]) -> list[Epoch]:
         """Visit every image once, in `order` (N,) int64; return what was seen, network by network.
 
         learning_rates: one per network. A network that diverges does not disturb the others.
@@ -121,7 +110,7 @@ class BatchedEngine:
                 self._step(inputs[batch], target, outputs[number])
             sums[:2] += self._seen(outputs, labels)
         means = (sums / images)[:, torch.tensor(self.stack.order).argsort()].T.tolist()
-        return [Means(loss, penalty, accuracy) for loss, accuracy, penalty in means]
+        return [Epoch(loss, penalty, accuracy, None) for loss, accuracy, penalty in means]
 
     def _chunks(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield numbers, inputs (n, D) and labels of images, as many batches as HELD allows."""
@@ -211,3 +200,6 @@ class BatchedEngine:
         losses = -rows.log_softmax(2).gather(2, index)[:, :, 0]
         hits = (rows < rows.gather(2, index)).sum(2) == self.classes - 1
         return torch.stack([losses.sum(1, dtype=torch.float64), hits.sum(1).double()])
+
+
+build_together = Engine

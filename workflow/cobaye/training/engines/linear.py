@@ -24,10 +24,9 @@ from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
 from cobaye.objective.regularization import clip_norms
 from cobaye.training import engines, optimizers
-from cobaye.training.engines import Epoch, decay_of
+from cobaye.training.engines import Epoch, _tensors, decay_of
 from cobaye.training.engines._cross_entropy import CrossEntropy
 from cobaye.training.engines._squared_error import SquaredError
-from cobaye.training.engines._tensors import copy_named, decay_of_each, flat_inputs, split_theta
 
 # Keys of a recipe that an engine may not know (see `engines.build`).
 SUPPORTS = ("l1", "max_norm")
@@ -67,6 +66,8 @@ class Engine(engines.Engine):
         what is minimised beside the penalty
     dtype
         of the parameters and the steps, if not as above
+    mixed
+        whether products take inputs, weights and residuals as bfloat16
 
     On CPU, the same calls at the same number of threads give the same bytes.
     Raises ValueError for shapes, dtypes or labels other than these.
@@ -88,10 +89,11 @@ class Engine(engines.Engine):
         optimizer: OptimizerFactory | None = None,
         loss: objective.Loss = "cross-entropy",
         dtype: torch.dtype | None = None,
+        mixed: bool = False,
     ):
         if optimizer and momentum:
             raise ValueError(f"momentum is {momentum}, but the optimizer given has its own")
-        self.loss = LOSSES[loss](inputs, labels, classes, batch_size, device, dtype)
+        self.loss = LOSSES[loss](inputs, labels, classes, batch_size, device, dtype, mixed=mixed)
         self.weight_decay, self.momentum = decay_of(weight_decay), float(momentum)
         self.l1, self.max_norm = float(l1), max_norm
         self.penalize_bias, self.make_optimizer = penalize_bias, optimizer
@@ -100,11 +102,11 @@ class Engine(engines.Engine):
         weight_size = classes * inputs.shape[1]
         self.theta = torch.zeros(weight_size + classes, **kind)
         self.velocity = torch.zeros_like(self.theta)
-        self.weight, self.bias = split_theta(self.theta, classes)
-        self.velocities = split_theta(self.velocity, classes)
+        self.weight, self.bias = _tensors.split_theta(self.theta, classes)
+        self.velocities = _tensors.split_theta(self.velocity, classes)
         penalised = slice(None if penalize_bias else weight_size)
-        self.penalised, self.decaying = self.theta[penalised], self.velocity[penalised]
-        self.each = decay_of_each(self.weight_decay, self.weight, len(self.penalised))
+        self.penalised = self.theta[penalised]
+        self.each = _tensors.decay_of_each(self.weight_decay, self.weight, len(self.penalised))
         if optimizer and self.each is not None:
             raise ValueError("a λ per class takes SGD as it is, without another optimizer")
 
@@ -147,7 +149,7 @@ class Engine(engines.Engine):
 
         Raises ValueError for parameters or velocities of other names or shapes.
         """
-        copy_named(tensors, self.tensors())
+        _tensors.copy_named(tensors, self.tensors())
         if self.optimizer:
             self.optimizer = self.make_optimizer(self._groups())
             content = self.optimizer.state_dict()
@@ -158,7 +160,7 @@ class Engine(engines.Engine):
             # torch knows which of these belong on the parameters' device, and which do not.
             self.optimizer.load_state_dict(content)
         elif state:
-            copy_named(state, self.state())
+            _tensors.copy_named(state, self.state())
         else:
             self.velocity.zero_()
 
@@ -180,7 +182,7 @@ class Engine(engines.Engine):
             if self.max_norm is not None:
                 clip_norms(self.weight, self.max_norm)
 
-        losses, accuracy = self.loss.losses(order)
+        (losses,), (accuracy,) = self.loss.losses(order)
         loss, accuracy = torch.stack((losses.mean(dtype=torch.float64), accuracy)).tolist()
         sizes = torch.tensor(self.loss.sizes, dtype=torch.float64)
         mean_square = torch.dot(self.squared_norms.double().cpu(), sizes).item() / len(losses)
@@ -195,14 +197,16 @@ class Engine(engines.Engine):
             bias_gradient.add_(self.bias.sign(), alpha=self.l1)
 
     def _sgd_step(self, weight_gradient: Tensor, bias_gradient: Tensor, rate: float) -> None:
-        weight_velocity, bias_velocity = self.velocities
-        torch.add(weight_gradient, weight_velocity, alpha=self.momentum, out=weight_velocity)
-        torch.add(bias_gradient, bias_velocity, alpha=self.momentum, out=bias_velocity)
+        gradients, decay = (weight_gradient, bias_gradient), self.weight_decay
         if self.each is not None:
-            self.decaying.addcmul_(self.penalised, self.each)
-        elif self.weight_decay:
-            self.decaying.add_(self.penalised, alpha=self.weight_decay)
-        self.theta.add_(self.velocity, alpha=-rate)
+            # Of W and, where it is penalised, of b.
+            each_of = self.each.split(self.weight.numel())
+            for gradient, theta, each in zip(gradients, self.parameters(), each_of, strict=False):
+                gradient.addcmul_(theta, each.view_as(theta))
+            decay = 0.0
+        decays = (decay, decay * self.penalize_bias)
+        parameters, velocities = self.parameters(), self.velocities
+        _tensors.sgd_step(parameters, gradients, velocities, decays, self.momentum, rate)
 
     def _torch_step(self, weight_gradient: Tensor, bias_gradient: Tensor, rate: float) -> None:
         self.weight.grad, self.bias.grad = weight_gradient, bias_gradient
@@ -228,7 +232,7 @@ def build(
     algorithm, rate = recipe.optimizer.algorithm, recipe.optimizer.learning_rate
     fused = algorithm.kind == "sgd" and not algorithm.options["nesterov"]
     engine = Engine(
-        flat_inputs(split, normalization, device),
+        _tensors.flat_inputs(split, normalization, device),
         split.labels,
         split.classes,
         weight_decay=recipe.weight_decay,
@@ -240,7 +244,7 @@ def build(
         device=device,
         optimizer=None if fused else lambda groups: optimizers.build(algorithm, groups, rate),
         loss=recipe.loss,
-        dtype=getattr(torch, recipe.precision),
+        **_tensors.precision_of(recipe, split, device),
     )
     engine.restore(network.state_dict(), {})
     return engine
