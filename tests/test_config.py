@@ -267,6 +267,18 @@ CASES = [
     (STUDY, "  sgd:\n", '  sgd:\n    weight_decays: ["0"]\n', ["'1e-2'", "no optimizer is"]),
     (STUDY, "  sgd:\n", "  sgd:\n    weight_decays: []\n", ["sgd.weight_decays", "at least 1"]),
     (STUDY, "    algorithm: {kind: sgd, momentum: 0.9}\n", "", ["sgd.algorithm: missing"]),
+    (
+        STUDY,
+        "dataset:",
+        "precision: bfloat16\nengine: torch\ndataset:",
+        ["precision: bfloat16", "engine: auto", "engine: torch"],
+    ),
+    (
+        STUDY,
+        "{kind: linear}",
+        "{kind: mlp, widths: [3]}\nprecision: bfloat16",
+        ["precision: bfloat16", "kind: linear", "is of kind 'mlp'"],
+    ),
     (STUDY, "  sgd:\n", "  sgd:\n    models: []\n", ["optimizers.sgd.models", "at least 1 item"]),
     (STUDY, "dataset:", "analyses: [clases]\ndataset:", ["analyses", "'clases'", "'classes'"]),
     (

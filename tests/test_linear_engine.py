@@ -1,5 +1,6 @@
 """The linear engine trains as torch.optim does and reaches scikit-learn's optimum."""
 
+import dataclasses
 import functools
 
 import pytest
@@ -8,9 +9,13 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional
 
 from cobaye import objective
-from cobaye.training.engines import _cross_entropy
+from cobaye.data.splits import Split
+from cobaye.errors import ConfigError
+from cobaye.objective import matmul
+from cobaye.training.engines import _cross_entropy, _tensors
 from cobaye.training.engines.linear import Engine
 from tests.reference import value
+from tests.test_training import TRAINING
 
 N, D, K, BATCH = 75, 6, 4, 32  # batches of 32, 32 and 11
 RATE = 0.3
@@ -77,7 +82,7 @@ def reference(inputs, labels, order, make_optimizer, decay, penalize_bias=True, 
 
 @pytest.fixture(params=["mkl", "onednn"])
 def product(request, monkeypatch):
-    """Each of the two ways to multiply, whatever the size."""
+    """Each of the two ways to multiply in float32, whatever the size."""
     monkeypatch.setattr(_cross_entropy, "LARGE_PRODUCT", 0 if request.param == "onednn" else 1e18)
     return request.param
 
@@ -163,10 +168,10 @@ def test_converges_to_scikit_learn():
     assert predicted.tolist() == theirs.predict(inputs.numpy()).tolist()
 
 
-def test_restored_midway_equals_uninterrupted_byte_for_byte(product):
+@pytest.mark.parametrize("mixed", [False, True], ids=["float32", "bfloat16"])
+def test_restored_midway_equals_uninterrupted_byte_for_byte(product, mixed):
     inputs, labels = data(dtype=torch.float32)
-    whole = make(inputs, labels)
-    first, second = make(inputs, labels), make(inputs, labels)
+    whole, first, second = (make(inputs, labels, mixed=mixed) for _ in range(3))
     epochs = [whole.epoch(order, RATE) for order in orders(4)]
     for order in orders(4)[:2]:
         first.epoch(order, RATE)
@@ -299,3 +304,47 @@ def test_steps_allocate_nothing_by_torch_mm(monkeypatch):
     monkeypatch.setattr(_cross_entropy, "LARGE_PRODUCT", 1e18)
     few, many = (sum(n for n in memory_events(size) if n > 0) for size in (256, 16))
     assert many - few <= 64 * (512 // 16)  # one number per step: its penalty
+
+
+def rounded(tensor):
+    """Return a tensor's values as bfloat16 has them, in float64."""
+    return tensor.bfloat16().double()
+
+
+def test_a_mixed_step_is_that_of_rounded_factors():
+    """Against float64: inputs, weights, residuals and, on CPU, sums are rounded; nothing else."""
+    inputs, labels = data(BATCH, dtype=torch.float32)
+    engine = make(inputs, labels, weight_decay=0.0, momentum=0.0, mixed=True)
+    weight, bias = (tensor.clone() for tensor in engine.parameters())
+    epoch = engine.epoch(torch.arange(BATCH), RATE)
+
+    x = rounded(inputs)
+    logits = rounded(x @ rounded(weight).T) + bias
+    losses = functional.cross_entropy(logits, labels, reduction="none")
+    residual = (logits.softmax(1) - functional.one_hot(labels, K)) / BATCH
+    torch.testing.assert_close(epoch.losses.double(), losses, rtol=0, atol=1e-6)
+    # A sum in another order may be rounded to the next bfloat16: 2⁻⁸ of it.
+    step = RATE * (rounded(residual).T @ x)
+    torch.testing.assert_close((weight - engine.weight).double(), step, rtol=2**-7, atol=1e-6)
+    expected = RATE * residual.sum(0)
+    torch.testing.assert_close((bias - engine.bias).double(), expected, rtol=0, atol=1e-6)
+    assert engine.weight.dtype == torch.float32
+
+
+def test_mixed_losses_stay_near_those_of_float32():
+    inputs, labels = data(2_000, width=64, classes=20, dtype=torch.float32)
+    exact, mixed = (make(inputs, labels, 20, mixed=mixed) for mixed in (False, True))
+    for order in orders(10, 2_000):
+        found, expected = mixed.epoch(order, 0.1), exact.epoch(order, 0.1)
+    assert found.loss == pytest.approx(expected.loss, rel=3e-3)
+    assert found.accuracy == pytest.approx(expected.accuracy, abs=5e-3)
+
+
+@pytest.mark.parametrize("images", [4, 512])
+def test_bfloat16_is_refused_where_it_gains_nothing(monkeypatch, images):
+    recipe = dataclasses.replace(TRAINING, precision="bfloat16")
+    split = Split(torch.zeros(images, 512), torch.zeros(images, dtype=torch.int64), 100, {})
+    monkeypatch.setattr(matmul, "has_bfloat16", lambda device: images == 4)
+    message = "batches of 4 images of 512 features" if images == 4 else "multiplies no bfloat16"
+    with pytest.raises(ConfigError, match=f"precision: 'bfloat16': .*{message}"):
+        _tensors.precision_of(recipe, split, "cpu")

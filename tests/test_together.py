@@ -22,8 +22,9 @@ from cobaye.planning import runs
 from cobaye.planning.plan import Plan
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
 from cobaye.storage.jobs import Job
+from cobaye.storage.mapped_rows import MappedRows
 from cobaye.training import engines, loop, together
-from cobaye.training.engines import batched
+from cobaye.training.engines import batched, linear_path
 from tests import archives
 from tests.conftest import ROOT
 from tests.jobs import job
@@ -145,6 +146,26 @@ def test_networks_do_not_touch_each_other(root, widths):  # noqa: F811
     for name, tensor in beside_wild.tensors(1).items():
         assert torch.equal(tensor, beside_calm.tensors(1)[name])
         assert torch.equal(tensor, beside_calm.tensors(0)[name])
+
+
+def test_features_on_a_disk_are_read_once_for_all_models(tmp_path, monkeypatch):
+    rows = torch.randn(70, 9, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(70) % CLASSES
+    for number, shard in enumerate(rows.split(40)):
+        np.save(tmp_path / f"{number}.npy", shard.numpy())
+    mapped = MappedRows([tmp_path / "0.npy", tmp_path / "1.npy"])
+    read = []
+    take = MappedRows.take
+    monkeypatch.setattr(
+        MappedRows, "take", lambda self, rows, out: (read.extend(rows), take(self, rows, out))
+    )
+    options = {"weight_decays": [0.0, 0.1, 0.2], "momenta": [0.9] * 3, "batch_size": 16}
+    both = [linear_path.Engine(each, labels, CLASSES, **options) for each in (rows, mapped)]
+    order = torch.randperm(70, generator=torch.Generator().manual_seed(1))
+    first, second = (engine.epoch(order, [0.1] * 3) for engine in both)
+    assert torch.equal(torch.stack(read), order)
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one.losses, other.losses)
 
 
 def told(members):
