@@ -2,7 +2,7 @@
 
     python benchmarks/head_training.py --threads 1 2 --repeats 7
 
-Four tasks take turns on the same random data, at two sizes of data set:
+Six tasks take turns on the same random data, at two sizes of data set:
 
     plain     the loop that most people write: DataLoader, autograd, per-class loss by a second
               call of the cross-entropy, .item() at every step
@@ -10,14 +10,19 @@ Four tasks take turns on the same random data, at two sizes of data set:
     products  nothing but the two matrix products of every batch, by torch.mm into memory made
               before, on consecutive slices
     oneDNN    the same two products by the operator that the engine calls where it pays
+    bfloat16  cobaye's engine with products in bfloat16, where the device has them
+    products in bfloat16: the two products of that engine, by torch.mm
 
+cobaye/least is the time of cobaye over that of the faster float32 products of its turn.
 The last line is all of it as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import math
 from collections.abc import Callable
 
 import torch
@@ -26,6 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
+from cobaye.objective import matmul
 from cobaye.training.engines.linear import Engine
 
 # images, features, classes, batch size
@@ -61,7 +67,9 @@ def plain_epoch(inputs: Tensor, labels: Tensor, classes: int, batch: int) -> Cal
     return epoch
 
 
-def cobaye_epoch(inputs: Tensor, labels: Tensor, classes: int, batch: int) -> Callable[[], Tensor]:
+def cobaye_epoch(
+    inputs: Tensor, labels: Tensor, classes: int, batch: int, *, mixed: bool = False
+) -> Callable[[], Tensor]:
     engine = Engine(
         inputs,
         labels,
@@ -70,6 +78,7 @@ def cobaye_epoch(inputs: Tensor, labels: Tensor, classes: int, batch: int) -> Ca
         momentum=MOMENTUM,
         batch_size=batch,
         device=inputs.device,
+        mixed=mixed,
     )
 
     labels = labels.cpu()
@@ -94,6 +103,12 @@ def products(inputs: Tensor, labels: Tensor, classes: int, batch: int) -> Callab
     return epoch
 
 
+def bfloat16_products(
+    inputs: Tensor, labels: Tensor, classes: int, batch: int
+) -> Callable[[], None]:
+    return products(inputs.bfloat16(), labels, classes, batch)
+
+
 def onednn_products(inputs: Tensor, labels: Tensor, classes: int, batch: int) -> Callable[[], None]:
     product = torch.ops.mkldnn._linear_pointwise.default
     weight = inputs.new_full((classes, inputs.shape[1]), 0.01)
@@ -115,13 +130,21 @@ def measure(size: tuple[int, ...], threads: int, repeats: int, device: str) -> d
     makers = {"plain": plain_epoch, "cobaye": cobaye_epoch, "products": products}
     if device == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
         makers["oneDNN"] = onednn_products
+    if matmul.has_bfloat16(inputs.device):
+        makers["bfloat16"] = functools.partial(cobaye_epoch, mixed=True)
+        makers["products in bfloat16"] = bfloat16_products
     tasks = {name: make(inputs, labels, classes, batch) for name, make in makers.items()}
     times = interleave(tasks, repeats, device)
+    least = [
+        min(pair)
+        for pair in zip(times["products"], times.get("oneDNN", times["products"]), strict=True)
+    ]
     return {
         "size": dict(zip(("images", "features", "classes", "batch"), size, strict=True)),
         "threads": threads,
         "seconds": {name: spread(values) for name, values in times.items()},
-        "cobaye/products": ratio(times["cobaye"], times["products"]),
+        "cobaye/least": ratio(times["cobaye"], least),
+        "cobaye/bfloat16": ratio(times["cobaye"], times.get("bfloat16", [math.nan] * repeats)),
         "plain/cobaye": ratio(times["plain"], times["cobaye"]),
     }
 
@@ -143,12 +166,13 @@ def main() -> None:
     print(", ".join(f"{key}: {value}" for key, value in where.items()))
     print(f"device: {args.device}; ms per epoch, median (min–max) of {args.repeats} turns\n")
     names = list(results[0]["seconds"])
-    rows = [["N × D, K, B", "threads", *names, "cobaye/products", "plain/cobaye"]]
+    rows = [["N × D, K, B", "threads", *names, "cobaye/least", "cobaye/bfloat16", "plain/cobaye"]]
     for result in results:
         images, features, classes, batch = result["size"].values()
         cells = [f"{images} × {features}, {classes}, {batch}", str(result["threads"])]
         cells += [show(result["seconds"][name], unit=1e-3, digits=1) for name in names]
-        rows.append([*cells, show(result["cobaye/products"]), show(result["plain/cobaye"])])
+        ratios = ("cobaye/least", "cobaye/bfloat16", "plain/cobaye")
+        rows.append([*cells, *(show(result[name]) for name in ratios)])
     print(table(rows), end="\n\n")
     print(json.dumps({"machine": where, "repeats": args.repeats, "results": results}))
 

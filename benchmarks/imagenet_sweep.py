@@ -1,167 +1,167 @@
-"""The sweep of S0 at ImageNet's own size, timed on one λ and scaled.
+"""An epoch of the sweep of S0 at ImageNet's width: all λ in one pass, beside one run at a time.
 
-    python benchmarks/imagenet_sweep.py
+    python benchmarks/imagenet_sweep.py                       # 20,000 images on a processor
+    python benchmarks/imagenet_sweep.py --images 1281167 --disk /tmp --ways "together, bfloat16"
 
-1,281,167 generated features of 2,048 values, 1,000 classes, batches of 256, 90 epochs, 11 λ, one
-process per λ, one after another, as the workflow runs them on one GPU. Timed: a process that
-starts, brings the features from this machine's memory to where they are trained on, and trains some
-whole epochs (the first, which also warms up, is told apart). Not timed: reading 10.5 GB from disk,
-and evaluation. Scaled: λ × (start + move + epochs × the median epoch).
+Generated float16 features of 2,048 values, 1,000 classes, batches of 256, 11 λ. The ways take
+turns, after a turn that is not timed:
 
-The limit of an epoch, measured in the same process: the two products of each batch at the same
-precision, and beside it the bytes of weights, momentum and gradient that a step must move (each
-read, and weights and momentum written) at the speed of a large copy. The larger of the two is the
-least that an epoch could take if all else were free. The last line is all of it as JSON.
+    alone       one λ by the linear engine; the sweep would do this once per λ
+    together    all λ by the stacked engine: each batch is gathered once, one product for all
+    products    nothing but the two products of every batch of one λ, at the same precision, on
+                consecutive slices: the least that a λ could take
+
+With --disk, the features lie in a file there, read by memory map; else in memory. Scaled, not
+timed: a sweep of 90 epochs at the number of images given. The last line is all of it as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import subprocess
-import sys
-import time
-from typing import Any
+import resource
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 
-import psutil
+import numpy as np
 import torch
-from _common import machine, table
+from _common import interleave, machine, show, spread, table
 
-from cobaye.training.engines.linear import Engine
+from cobaye.storage.mapped_rows import MappedRows
+from cobaye.training.engines import linear, linear_path
 from cobaye.training.loop import batch_order
 
-RATE, MOMENTUM, WEIGHT_DECAY = 0.1, 0.9, 1e-4
+RATE, MOMENTUM, EPOCHS = 0.1, 0.9, 90
+DECAYS = [0.0, *(10 ** (-half / 2) for half in range(13, 3, -1))]
+IMAGES = {"cpu": 20_000, "cuda": 1_281_167}
+PRECISIONS = ("float32", "bfloat16")
 
 
-def features(images: int, width: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return features (N, D) around one centre per class, in this machine's memory, and labels."""
+def write_features(path: Path, labels: torch.Tensor, args: argparse.Namespace) -> None:
+    """Write features (N, D), float16, around one centre per class."""
     generator = torch.Generator().manual_seed(0)
-    centres = torch.randn(classes, width, generator=generator)
-    labels = torch.randint(classes, (images,), generator=generator)
-    inputs = torch.empty(images, width)
-    for rows in torch.arange(images).split(8192):
-        noise = torch.randn(len(rows), width, generator=generator)
-        torch.add(noise, centres[labels[rows]], out=inputs[rows[0] : rows[-1] + 1])
-    return inputs, labels
+    centres = torch.randn(args.classes, args.features, generator=generator)
+    shape = (len(labels), args.features)
+    rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    for part in torch.arange(len(labels)).split(8192):
+        noise = torch.randn(len(part), args.features, generator=generator)
+        rows[part[0] : part[-1] + 1] = noise.add_(centres[labels[part]]).numpy()
+    rows.flush()
 
 
-def elapsed(work: Any, device: str) -> float:
-    """Return the seconds that a call takes, the device's work included."""
-    start = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def alone(inputs, labels, mixed: bool, args: argparse.Namespace) -> Callable[[], object]:
+    engine = linear.Engine(
+        inputs,
+        labels,
+        args.classes,
+        weight_decay=1e-4,
+        momentum=MOMENTUM,
+        batch_size=args.batch,
+        device=args.device,
+        mixed=mixed,
+    )
+    return lambda: engine.epoch(batch_order(0, 1, len(labels), args.shuffle), RATE)
 
 
-def products(inputs: torch.Tensor, classes: int, batch: int) -> None:
-    """Compute the two products of every batch of an epoch."""
-    weight = inputs.new_full((classes, inputs.shape[1]), 0.01)
-    logits = inputs.new_full((classes, batch), 0.01)
+def together(inputs, labels, mixed: bool, args: argparse.Namespace) -> Callable[[], object]:
+    engine = linear_path.Engine(
+        inputs,
+        labels,
+        args.classes,
+        weight_decays=DECAYS,
+        momenta=[MOMENTUM] * len(DECAYS),
+        batch_size=args.batch,
+        device=args.device,
+        mixed=mixed,
+    )
+    rates = [RATE] * len(DECAYS)
+    return lambda: engine.epoch(batch_order(0, 1, len(labels), args.shuffle), rates)
+
+
+def products(inputs, labels, mixed: bool, args: argparse.Namespace) -> Callable[[], object]:
+    dtype = torch.bfloat16 if mixed else torch.float32
+    kind = {"dtype": dtype, "device": args.device}
+    x = torch.randn(args.batch, args.features).to(**kind)
+    weight = torch.full((args.classes, args.features), 0.01, **kind)
+    logits = torch.empty(args.classes, args.batch, **kind)
     gradient = torch.empty_like(weight)
-    for x in inputs.split(batch):
-        torch.mm(weight, x.T, out=logits[:, : len(x)])
-        torch.mm(logits[:, : len(x)], x, out=gradient)
+
+    def epoch() -> None:
+        for _ in range(-(-len(labels) // args.batch)):
+            torch.mm(weight, x.T, out=logits)
+            torch.mm(logits, x, out=gradient)
+
+    return epoch
 
 
-def bytes_per_second(device: str) -> float:
-    """Return how fast a large copy moves bytes, reads and writes counted."""
-    source = torch.ones(64_000_000, device=device)
-    target = torch.empty_like(source)
-    seconds = min(elapsed(lambda: target.copy_(source), device) for _ in range(5))
-    return 2 * source.nbytes / seconds
-
-
-def one(args: argparse.Namespace) -> dict[str, Any]:
-    """Train one λ for some epochs in this process; return its times in seconds."""
-    device = args.device
-    torch.zeros(1, device=device)
-    started = time.time() - psutil.Process().create_time()
-    inputs, labels = features(args.images, args.features, args.classes)
-    resident: list[Engine] = []
-
-    def move() -> None:
-        resident.append(
-            Engine(
-                inputs.to(device),
-                labels,
-                args.classes,
-                weight_decay=WEIGHT_DECAY,
-                momentum=MOMENTUM,
-                batch_size=args.batch,
-                device=device,
-            )
-        )
-
-    moved = elapsed(move, device)
-    engine = resident[0]
-
-    def epoch(number: int) -> None:
-        engine.epoch(batch_order(0, number, args.images), RATE)
-
-    epochs = [elapsed(lambda i=i: epoch(i), device) for i in range(1, args.timed + 2)]
-    on_device = inputs.to(device)
-    products(on_device[: 4 * args.batch], args.classes, args.batch)
-    least = [
-        elapsed(lambda: products(on_device, args.classes, args.batch), device) for _ in range(3)
-    ]
-    steps = -(-args.images // args.batch)
-    moves = 5 * 4 * args.classes * (args.features + 1) * steps
-    return {
-        "start": started,
-        "move": moved,
-        "first_epoch": epochs[0],
-        "epochs": epochs[1:],
-        "products": statistics.median(least),
-        "bytes": moves / bytes_per_second(device),
-        "matmul_precision": torch.get_float32_matmul_precision(),
-        "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if device == "cuda" else None,
+def measure(path: Path, args: argparse.Namespace) -> list[dict]:
+    """Return the times of each way, in seconds per epoch and λ."""
+    labels = torch.arange(args.images) % args.classes
+    write_features(path, labels, args)
+    mapped = MappedRows([path])
+    inputs = mapped if args.disk else torch.cat(list(mapped.split(8192))).to(args.device)
+    makers = {"alone": alone, "together": together, "products": products}
+    ways = [way.strip().split(", ") for way in args.ways.split(";")]
+    tasks = {
+        f"{name}, {precision}": makers[name](inputs, labels, precision == "bfloat16", args)
+        for name, precision in ways
     }
+    times = interleave(tasks, args.repeats, args.device)
+    counts = {way: len(DECAYS) if way.startswith("together") else 1 for way in times}
+    read = inputs.shape[1] * 2 * len(labels)
+    return [
+        {
+            "way": way,
+            "seconds per epoch and λ": spread([each / counts[way] for each in values]),
+            "hours per sweep": spread([each / counts[way] for each in values])["median"]
+            * len(DECAYS)
+            * EPOCHS
+            / 3600,
+            "GB gathered per epoch of the sweep": read * len(DECAYS) / counts[way] / 1e9,
+        }
+        for way, values in times.items()
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=1_281_167)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=["cpu", "cuda"], default=device)
+    parser.add_argument("--images", type=int)
     parser.add_argument("--features", type=int, default=2_048)
     parser.add_argument("--classes", type=int, default=1_000)
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=90)
-    parser.add_argument("--lambdas", type=int, default=11)
-    parser.add_argument("--timed", type=int, default=3, help="whole epochs, after the first")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=["cpu", "cuda"], default=device)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--disk", type=Path, help="a folder: features are read from a file there")
+    every = [f"{n}, {p}" for p in PRECISIONS for n in ("products", "alone", "together")]
+    parser.add_argument("--ways", default="; ".join(every))
     args = parser.parse_args()
-    if args.one:
-        print(json.dumps(one(args)))
-        return
-    command = [sys.executable, __file__, *sys.argv[1:], "--one"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    result = json.loads(done.stdout.splitlines()[-1])
-    epoch = statistics.median(result["epochs"])
-    limit = max(result["products"], result["bytes"])
-    sweep = args.lambdas * (result["start"] + result["move"] + args.epochs * epoch)
-    spread = f"{epoch:.3f} ({min(result['epochs']):.3f}–{max(result['epochs']):.3f})"
-    rows = [
-        ["what", "seconds"],
-        ["start of a process", f"{result['start']:.2f}"],
-        ["features to the device", f"{result['move']:.2f}"],
-        ["first epoch", f"{result['first_epoch']:.3f}"],
-        [f"an epoch, median (min–max) of {args.timed}", spread],
-        ["its two products alone", f"{result['products']:.3f}"],
-        ["its bytes of weights, momentum, gradient", f"{result['bytes']:.3f}"],
-        ["limit / epoch", f"{limit / epoch:.2f}"],
-        [f"the sweep: {args.lambdas} λ × {args.epochs} epochs", f"{sweep:.0f}"],
-    ]
+    args.images = args.images or IMAGES[args.device]
+    args.shuffle = "blocks" if args.disk else "full"
+    torch.set_num_threads(args.threads)
+
+    with tempfile.TemporaryDirectory(dir=args.disk) as folder:
+        results = measure(Path(folder) / "features.npy", args)
+    where = machine(args.device)
+    print(", ".join(f"{key}: {value}" for key, value in where.items()))
     print(
         f"N = {args.images}, D = {args.features}, K = {args.classes}, B = {args.batch}, "
-        f"{args.device}, float32 products at {result['matmul_precision']!r} precision\n"
+        f"{len(DECAYS)} λ, {args.device}, {args.threads} threads, {args.repeats} turns\n"
     )
-    print(table(rows) + "\n")
-    result |= {"machine": machine(args.device), "arguments": vars(args), "sweep": sweep}
+    rows = [["way", "s per epoch and λ", f"h per sweep of {EPOCHS} epochs, scaled", "GB gathered"]]
+    for result in results:
+        _, seconds, hours, gathered = result.values()
+        made = "–" if result["way"].startswith("products") else f"{gathered:.2f}"
+        rows.append([result["way"], show(seconds, digits=3), f"{hours:.2f}", made])
+    print(table(rows))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"\npeak memory of the process, all ways: {peak:.2f} GiB\n")
+    arguments = {key: str(value) for key, value in vars(args).items()}
+    result = {"machine": where, "arguments": arguments, "peak GiB": peak, "ways": results}
     print(json.dumps(result))
 
 
