@@ -8,7 +8,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _sweeps, backbones, measures
+from cobaye.analyses import _sweeps, backbones, how_many, measures
 from cobaye.analyses import classes as analysis
 from cobaye.figures import _class_losses, _lambda_axis
 from cobaye.tables import grid_table
@@ -103,7 +103,7 @@ def study(
 
 
 def _analysed(tables, groups, lambdas, seeds, names, diverged):
-    """What `classes` and `measures` make of four images per class and split, about as hard."""
+    """What analyses make of four images per class and split, about as hard."""
     rng = np.random.default_rng(1)
     labels = np.repeat(np.arange(len(names)), 4)
     finite = [label for label in lambdas if label not in diverged]
@@ -145,6 +145,7 @@ def _analysed(tables, groups, lambdas, seeds, names, diverged):
         **tables,
         **backbones.tables(twice, names, backbones.Options(halvings=1)),
         **measures.tables(sweeps, names, measures.Options(draws=100), temperatures),
+        **how_many.tables(sweeps, names, how_many.Options(draws=100, halvings=2)),
     }
 
 

@@ -7,7 +7,8 @@ at the overall best λ less the loss at the chosen one: positive where choosing 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -68,56 +69,86 @@ def procedure_errors(
         return {drawn: dict.fromkeys(PROCEDURES, np.nan) for drawn in ("val and test", "classes")}
     val, test = val.selected(some), test.selected(some)
     worlds = {
-        "val and test": _other_images(val, test, reference, draws, rng),
-        "classes": _other_classes(val, test, draws, rng),
+        "val and test": other_images(val, test, reference, draws, rng),
+        "classes": other_classes(val, test, draws, rng),
     }
     fixed = shrinkage.moments_of(val.relative_to(reference), reference)
-    return {drawn: _errors(world, val, test, fixed, reference) for drawn, world in worlds.items()}
+    chosen: dict[str, Procedure] = {
+        "naive": lambda world: lowest(world[1]),
+        "honest": lambda world: lowest(world[0]),
+        "shrunk": lambda world: lowest(shrunk_curves(fixed, reference, world[0], world[2])),
+    }
+    found = {drawn: gains_of(world, val, test, chosen) for drawn, world in worlds.items()}
+    return {
+        drawn: {name: float(gains.std(ddof=1)) for name, gains in by_name.items()}
+        for drawn, by_name in found.items()
+    }
 
 
+# Class means of val and of test, (b, K, M) each, and how often each class counts, (b, K).
 World = tuple[np.ndarray, np.ndarray, np.ndarray]
+# From a world to each class's λ, (b, K).
+Procedure = Callable[[World], np.ndarray]
+Name = TypeVar("Name", bound=Hashable)
 
 
-def _errors(
-    world: Iterator[World],
-    val: Sample,
-    test: Sample,
-    fixed: shrinkage.Moments,
-    reference: int,
-) -> dict[str, float]:
-    """Return the standard deviation of each procedure's gain over blocks of draws.
+def gains_of(
+    worlds: Iterator[World], val: Sample, test: Sample, procedures: Mapping[Name, Procedure]
+) -> dict[Name, np.ndarray]:
+    """Return each procedure's mean gain over the images of test, (draws,), in worlds drawn anew.
 
-    A block: class means of val and of test, (b, K, M) each, and how often each class counts (b, K).
+    A procedure that has several names is run once.
     """
-    others = np.arange(val.values.shape[1]) != reference
-    mean_gains: dict[str, list[np.ndarray]] = {name: [] for name in PROCEDURES}
-    for chooser, judge, weights in world:
+    mean_gains: dict[Name, list[np.ndarray]] = {name: [] for name in procedures}
+    for world in worlds:
+        chooser, judge, weights = world
         overall = lowest(np.einsum("bkm,bk->bm", chooser, weights * val.counts))[:, None]
-        means = chooser[:, :, others] - chooser[:, :, [reference]]
-        fitted = shrinkage.fit(dataclasses.replace(fixed, means=means), weights)
-        curves = fitted.curves(means, fixed.sizes[1])
-        shrunk = np.insert(curves, reference, 0, axis=2)
         share = weights * test.counts / (weights @ test.counts)[:, None]
         at_best = np.take_along_axis(judge, overall[:, :, None], axis=2)[:, :, 0]
-        for name, curve in zip(PROCEDURES, (judge, chooser, shrunk), strict=True):
-            best = lowest(curve)
-            gains = at_best - np.take_along_axis(judge, best[:, :, None], axis=2)[:, :, 0]
-            mean_gains[name].append((gains * share).sum(axis=1))
-    return {name: float(np.concatenate(drawn).std(ddof=1)) for name, drawn in mean_gains.items()}
+        once: dict[Procedure, np.ndarray] = {}
+        for name, procedure in procedures.items():
+            if procedure not in once:
+                best = procedure(world)
+                gains = at_best - np.take_along_axis(judge, best[:, :, None], axis=2)[:, :, 0]
+                once[procedure] = (gains * share).sum(axis=1)
+            mean_gains[name].append(once[procedure])
+    return {name: np.concatenate(drawn) for name, drawn in mean_gains.items()}
 
 
-def _other_images(
-    val: Sample, test: Sample, reference: int, draws: int, rng: np.random.Generator
+def shrunk_curves(
+    fixed: shrinkage.Moments, reference: int, means: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return shrunk curves of drawn class means, (b, K, M), μ, T and P fitted anew.
+
+    fixed: what does not change with the draw. means: (b, K, M). weights: (b, K).
+    """
+    others = np.arange(means.shape[2]) != reference
+    differences = means[:, :, others] - means[:, :, [reference]]
+    fitted = shrinkage.fit(dataclasses.replace(fixed, means=differences), weights)
+    return np.insert(fitted.curves(differences, fixed.sizes[1]), reference, 0, axis=2)
+
+
+def other_images(
+    val: Sample,
+    test: Sample,
+    reference: int,
+    draws: int,
+    rng: np.random.Generator,
+    *,
+    one_curve: bool = False,
 ) -> Iterator[World]:
     """Yield draws of other images of the same classes, block by block.
 
     Resampled images would stand about the class means that were seen, which vary more between
     classes than the true ones. So each class's images are moved to `shrinkage.spread_as_true` of
     both splits together, and stretched about it by √(n/(n − 1)), as a bootstrap of n is too narrow
-    by as much.
+    by as much. one_curve: they are moved to the mean curve, so that any gain is noise.
     """
     both = val.joined(test).relative_to(reference)
-    centres = shrinkage.spread_as_true(both, reference)
+    if one_curve:
+        centres = np.broadcast_to(both.means.mean(axis=0), both.means.shape)
+    else:
+        centres = shrinkage.spread_as_true(both, reference)
     moved = [sample.relative_to(reference).centred_on(centres) for sample in (val, test)]
     block = max(1, BLOCK // max(len(val.values), len(test.values), 1))
     for start in range(0, draws, block):
@@ -126,7 +157,7 @@ def _other_images(
         yield *means, np.ones((number, len(val.counts)))
 
 
-def _other_classes(
+def other_classes(
     val: Sample, test: Sample, draws: int, rng: np.random.Generator
 ) -> Iterator[World]:
     """Yield draws of classes, with all their images, block by block."""
@@ -164,3 +195,8 @@ def students(estimate: float, error: float, number: int, level: float = 0.95) ->
         return Interval(estimate, np.nan, np.nan)
     reach = stats.t.ppf((1 + level) / 2, number - 1) * np.sqrt(number / (number - 1)) * error
     return Interval(estimate, estimate - reach, estimate + reach)
+
+
+def detectable(error: float, level: float = 0.95, power: float = 0.8) -> float:
+    """Return the true gain whose interval, of this standard error, lies above 0 with `power`."""
+    return float((stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power)) * error)

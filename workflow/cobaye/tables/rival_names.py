@@ -12,6 +12,8 @@ NAMES = {
     "shrunk": "λ per class: shrunk",
     "hypergradient": "λ per class: hypergradient",
     "groups": "λ per group of classes",
+    "clustered": "λ per cluster of classes",
+    "predicted": "λ per class: predicted",
     "refit": "one λ on train and val",
     "baseline": "the backbone's own head",
 }

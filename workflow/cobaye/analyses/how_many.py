@@ -1,0 +1,245 @@
+"""How many λ? The gain on test of one λ per group of classes, and of λ predicted from traits.
+
+Losses are read off the runs of one λ each: the loss of a class is that in the run of its group's λ.
+No single classifier has these losses; `class_decay.ways` trains some that have the same λ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cobaye.analyses import _sweeps
+from cobaye.analyses._sweep_view import View
+from cobaye.data import datasets
+from cobaye.errors import DataError
+from cobaye.statistics import choices, groups, traits
+from cobaye.statistics.choices import Procedure
+from cobaye.statistics.effects import Interval
+from cobaye.statistics.sample import Sample
+from cobaye.storage.jobs import Job
+
+READS_RUNS = ("predictions.parquet",)
+TABLES = {"how-many": "how-many.csv", "grouped-lambda": "grouped-lambda.csv"}
+# A grouping's name and its number of groups.
+Key = tuple[str, int]
+# Classes that a half must have, for a curve to be fitted to it.
+_FEWEST = 4
+
+
+@dataclass(frozen=True)
+class Options:
+    """The draws, the intervals, the halves, and groups that are given."""
+
+    #: Draws of each bootstrap.
+    draws: int = 300
+    #: Random halvings of the classes: λ is predicted for one half from the other, both ways.
+    halvings: int = 10
+    #: Level of all intervals and bands.
+    level: float = 0.95
+    #: Seed of all draws.
+    seed: int = 0
+    #: Groups that are known beforehand: name → list of classes. Classes in none are one more group.
+    superclasses: dict[str, object] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.draws < 100 or self.halvings < 1:
+            raise ValueError("draws: at least 100; halvings: at least 1")
+        if not 0.5 <= self.level < 1:
+            raise ValueError(f"level: {self.level} is not in [0.5, 1)")
+        if self.seed < 0:
+            raise ValueError("seed: not below 0")
+        if not all(isinstance(members, list) for members in self.superclasses.values()):
+            raise ValueError("superclasses: each has a list of classes")
+
+
+def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
+    """Return the tables of a study."""
+    dataset = job.recipe["data"]["dataset"]
+    job.read("prepare_dataset", {"dataset": dataset})
+    return tables(_sweeps.sweeps(job), datasets.names(dataset, job.root), options)
+
+
+def tables(
+    sweeps: Sequence[_sweeps.Sweep], names: Sequence[str], options: Options
+) -> dict[str, pd.DataFrame]:
+    """Return both tables. A configuration of one λ, or with fewer than two classes, has no rows."""
+    given = superclasses(options.superclasses, names)
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for sweep in sweeps:
+        view = View(sweep, list(names), options.draws, 0, options.level, options.seed)
+        known = (view.losses["val"].counts > 0) & (view.losses["test"].counts > 0)
+        if known.sum() < 2 or len(sweep.labels) < 2:
+            continue
+        procedures = _procedures(view, known, given, options.halvings)
+        chosen = _chosen(view, known, procedures)
+        parts["how-many"].append(view.frame(_gains(view, known, procedures, chosen)))
+        parts["grouped-lambda"].append(view.frame(_of_classes(view, known, chosen)))
+    empty = pd.DataFrame({"model": [], "optimizer": []})
+    return {
+        name: pd.concat(frames, ignore_index=True) if frames else empty
+        for name, frames in parts.items()
+    }
+
+
+def superclasses(given: Mapping[str, Any], names: Sequence[str]) -> np.ndarray | None:
+    """Return each class's group, (K,); None if none are given.
+
+    Raises DataError for a class that the dataset has not, or that stands in two groups.
+    """
+    if not given:
+        return None
+    group = np.full(len(names), len(given))
+    place = {name: label for label, name in enumerate(names)}
+    for number, (title, members) in enumerate(given.items()):
+        for name in map(str, members):
+            where = f"analyses.how-many.superclasses.{title}: {name!r}"
+            if name not in place:
+                raise DataError(f"{where} is no class of the dataset")
+            if group[place[name]] < len(given):
+                raise DataError(f"{where} is in another superclass too")
+            group[place[name]] = number
+    return group
+
+
+def _procedures(
+    view: View, known: np.ndarray, given: np.ndarray | None, halvings: int
+) -> dict[Key, Procedure]:
+    """Return every way of choosing, for the classes that are known in val and test."""
+    val, reference, count = view.losses["val"].selected(known), view.reference, int(known.sum())
+    train = view.losses["train"].selected(known)
+    orders = {
+        "confusion": groups.by_confusion(_confusion(view)[np.ix_(known, known)]),
+        "random": view.rng("random groups").permutation(count),
+    }
+    if train.counts.all():
+        hard = train.means[:, reference]
+        orders = {"difficulty": np.argsort(hard, kind="stable"), **orders}
+    numbers = groups.numbers(count)
+    curves = {number: groups.by_curves(val, reference, number) for number in numbers}
+    curves |= {number: curves[count] for number in numbers if number >= len(view.sweep.labels)}
+    found: dict[Key, Procedure] = {("curves", number): curves[number] for number in numbers}
+    for name, order in orders.items():
+        # With one group, and with a group per class, all groupings are one.
+        found |= {(name, number): curves[number] for number in (1, count)}
+        for number in numbers[1:-1]:
+            group = groups.blocks(order, number)
+            found[name, number] = groups.by_groups(val, group, reference)
+    if given is not None:
+        group = np.unique(given[known], return_inverse=True)[1]
+        found["superclasses", int(group.max()) + 1] = groups.by_groups(val, group, reference)
+    if train.counts.all() and count >= 2 * _FEWEST:
+        halves = traits.halvings(count, halvings, view.rng("halvings"))
+        found["predicted", count] = traits.by_traits(val, _traits(train), halves)
+    return found
+
+
+def _traits(train: Sample) -> np.ndarray:
+    """Return, per class, the log of its number of images, and its margin at the smallest λ."""
+    return np.column_stack(
+        [np.log(train.counts), traits.margins(train.with_values(train.values[:, :1]))]
+    )
+
+
+def _confusion(view: View) -> np.ndarray:
+    """Return how many val images of each class are given each class at the best λ, all seeds."""
+    val, counts = view.sweep.splits["val"], np.zeros((view.classes, view.classes))
+    for seed in np.flatnonzero(val.finite[:, view.reference]):
+        np.add.at(counts, (val.labels, val.predicted[seed, view.reference]), 1)
+    return counts
+
+
+def _chosen(
+    view: View, known: np.ndarray, procedures: Mapping[Key, Procedure]
+) -> dict[Key, np.ndarray]:
+    """Return the λ of each known class, by way; what was seen is the only draw."""
+    means = [view.losses[split].selected(known).means[None] for split in ("val", "test")]
+    world = (*means, np.ones((1, int(known.sum()))))
+    return {key: procedure(world)[0] for key, procedure in procedures.items()}
+
+
+def _drawn(
+    view: View, val: Sample, test: Sample, procedures: Mapping[Key, Procedure]
+) -> dict[str, dict[Key, np.ndarray]]:
+    """Return the gains, (draws,), of every way: with other images, other classes, noise alone."""
+    draws, reference = min(view.draws_of(val), view.draws_of(test)), view.reference
+    images, classes, noise = (
+        view.rng(f"how many, {name}") for name in ("images", "classes", "noise")
+    )
+    worlds = {
+        "images": choices.other_images(val, test, reference, draws, images),
+        "classes": choices.other_classes(val, test, draws, classes),
+        "noise": choices.other_images(val, test, reference, draws, noise, one_curve=True),
+    }
+    return {name: choices.gains_of(world, val, test, procedures) for name, world in worlds.items()}
+
+
+def _gains(
+    view: View,
+    known: np.ndarray,
+    procedures: Mapping[Key, Procedure],
+    chosen: Mapping[Key, np.ndarray],
+) -> dict[str, Any]:
+    """Return the columns of the table `how-many`."""
+    val, test = (view.losses[split].selected(known) for split in ("val", "test"))
+    drawn = _drawn(view, val, test, procedures)
+    gains = {
+        key: choices.gain(test, view.reference, places, view.level)
+        for key, places in chosen.items()
+    }
+    rows, own = [], ("curves", int(known.sum()))
+    for (grouping, number), places in chosen.items():
+        key = grouping, number
+        short = gains[own].estimate - gains[key].estimate
+        apart = drawn["classes"][own] - drawn["classes"][key]
+        rows.append(
+            {
+                "grouping": grouping,
+                "groups": number,
+                "lambdas": len(np.unique(places)),
+                "classes_moved": int((places != view.reference).sum()),
+                **_ends("gain", gains[key]),
+                **_intervals(view, gains[key].estimate, {n: d[key] for n, d in drawn.items()}),
+                **_ends("short", choices.students(short, apart.std(ddof=1), own[1], view.level)),
+                "best": view.best,
+                "draws": len(apart),
+            }
+        )
+    return pd.DataFrame(rows).to_dict("list")
+
+
+def _intervals(view: View, gain: float, drawn: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return what draws say of a gain: intervals, the band of noise, what would be seen."""
+    images, number = drawn["images"].std(ddof=1), view.classes
+    apart = drawn["classes"].std(ddof=1)
+    outside = (1 - view.level) / 2
+    low, high = np.quantile(drawn["noise"], [outside, 1 - outside])
+    return {
+        **_ends("images", choices.normal(gain, images, view.level)),
+        **_ends("classes", choices.students(gain, apart, number, view.level)),
+        "noise_low": low,
+        "noise_high": high,
+        "detectable": choices.detectable(images, view.level),
+    }
+
+
+def _ends(name: str, interval: Interval) -> dict[str, float]:
+    """Return an interval as columns; the estimate of `gain` and `short` has a column too."""
+    ends = {f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
+    return {name: float(interval.estimate), **ends} if name in ("gain", "short") else ends
+
+
+def _of_classes(view: View, known: np.ndarray, chosen: Mapping[Key, np.ndarray]) -> dict[str, Any]:
+    """Return the columns of `grouped-lambda`; a class that is not known gets the best λ overall."""
+    labels, classes = np.array(view.sweep.labels, dtype=object), np.arange(view.classes)
+    rows = []
+    for (grouping, number), places in chosen.items():
+        whole = np.full(view.classes, view.reference)
+        whole[known] = places
+        columns = {"class": classes, "name": view.names, "weight_decay": labels[whole]}
+        rows.append(pd.DataFrame({"grouping": grouping, "groups": number, **columns}))
+    return pd.concat(rows).to_dict("list")
