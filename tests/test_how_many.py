@@ -87,15 +87,16 @@ def test_a_group_of_each_class_is_the_shrunk_choice_and_one_group_the_best_lambd
         assert set(chosen(procedure, val)) == {overall}
 
 
-def test_a_group_of_few_images_is_drawn_to_the_others():
-    """Twelve groups of one curve: the one of two images, lucky at the first λ, takes the second."""
+def test_groups_of_one_curve_are_drawn_together():
+    """Thirty groups of few images: noise spreads the λ of lowest mean, and not these."""
     rng = np.random.default_rng(2)
-    labels = np.repeat(np.arange(12), [*[200] * 11, 2])
-    losses = rng.standard_normal((5, len(labels))) + 0.3 * np.abs(np.arange(5) - 1)[:, None]
-    losses[0, -2:] = -1
-    val = by_class(losses, labels, 12)
-    assert reliability.lowest(val.means)[11] == 0
-    assert chosen(groups.by_groups(val, np.arange(12), 1), val)[11] == 1
+    val = simulated(rng, np.full(60, 1), images=4, depth=0.1)
+    group = np.arange(60) // 2
+    pooled = by_class(val.values.T, group[val.labels], 30)
+    seen = reliability.lowest(pooled.means)
+    own = chosen(groups.by_groups(val, group, 1), val)
+    assert (seen == 1).mean() < 0.7
+    assert (own == 1).mean() > 0.9
 
 
 def test_the_columns_left_are_those_of_single_steps_by_hand():
@@ -229,6 +230,7 @@ def test_tables_have_a_row_for_each_grouping_and_a_lambda_for_each_class():
     even = {"odd": NAMES[1::2]}
     found = tables(sweep(OPTIMA), superclasses=even)
     rows = found["how-many"].set_index(["grouping", "groups"])
+    assert list(rows.loc["random"].index) == [1, 2, 4, 8, 12]
     tried = itertools.product(("curves", "confusion", "difficulty", "random"), (1, 2, 4, 8, 12))
     assert sorted(rows.index) == sorted([*tried, ("superclasses", 2), ("predicted", 12)])
     two = rows.loc["curves", 2]

@@ -16,7 +16,7 @@ import pandas as pd
 from cobaye.analyses import _sweeps
 from cobaye.analyses._sweep_view import View
 from cobaye.data import datasets
-from cobaye.errors import DataError
+from cobaye.errors import DataError, nearest
 from cobaye.statistics import choices, groups, traits
 from cobaye.statistics.choices import Procedure
 from cobaye.statistics.effects import Interval
@@ -24,6 +24,8 @@ from cobaye.statistics.sample import Sample
 from cobaye.storage.jobs import Job
 
 READS_RUNS = ("predictions.parquet",)
+# A margin is read off it.
+LOSS = "cross-entropy"
 TABLES = {"how-many": "how-many.csv", "grouped-lambda": "grouped-lambda.csv"}
 # A grouping's name and its number of groups.
 Key = tuple[str, int]
@@ -99,7 +101,7 @@ def superclasses(given: Mapping[str, Any], names: Sequence[str]) -> np.ndarray |
         for name in map(str, members):
             where = f"analyses.how-many.superclasses.{title}: {name!r}"
             if name not in place:
-                raise DataError(f"{where} is no class of the dataset")
+                raise DataError(f"{where} is no class of the dataset: {nearest(name, names)}")
             if group[place[name]] < len(given):
                 raise DataError(f"{where} is in another superclass too")
             group[place[name]] = number
@@ -124,11 +126,12 @@ def _procedures(
     curves |= {number: curves[count] for number in numbers if number >= len(view.sweep.labels)}
     found: dict[Key, Procedure] = {("curves", number): curves[number] for number in numbers}
     for name, order in orders.items():
-        # With one group, and with a group per class, all groupings are one.
-        found |= {(name, number): curves[number] for number in (1, count)}
-        for number in numbers[1:-1]:
+        for number in numbers:
             group = groups.blocks(order, number)
-            found[name, number] = groups.by_groups(val, group, reference)
+            # With one group, and with a group per class, all groupings are one.
+            shared = number in (1, count)
+            own = curves[number] if shared else groups.by_groups(val, group, reference)
+            found[name, number] = own
     if given is not None:
         group = np.unique(given[known], return_inverse=True)[1]
         found["superclasses", int(group.max()) + 1] = groups.by_groups(val, group, reference)

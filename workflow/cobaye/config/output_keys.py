@@ -32,6 +32,7 @@ LAST_LAYER_FIGURES = (
     "measures",
     "calibration",
     "class-gain",
+    "how-many",
     "helped-harmed",
     "worst-classes",
     "rivals",
@@ -46,6 +47,7 @@ OVER_LAMBDA = (
     "measures",
     "calibration",
     "class-gain",
+    "how-many",
     "helped-harmed",
     "worst-classes",
 )
