@@ -135,6 +135,7 @@ def _analysed(tables, groups, lambdas, seeds, names, diverged):
         for seed in range(seeds)
     }
     tables = analysis.tables(sweeps, names, options, lambda row: pixels if row % 3 else None)
+    near = {each.group: rng.lognormal(size=len(names)) for each in sweeps}
     # The same runs on two backbones, the second by other images.
     twice = [
         _sweeps.Sweep((f"{each.group[0]}@{name}", each.group[1]), *_shuffled(each, order))
@@ -145,7 +146,7 @@ def _analysed(tables, groups, lambdas, seeds, names, diverged):
         **tables,
         **backbones.tables(twice, names, backbones.Options(halvings=1)),
         **measures.tables(sweeps, names, measures.Options(draws=100), temperatures),
-        **how_many.tables(sweeps, names, how_many.Options(draws=100, halvings=2)),
+        **how_many.tables(sweeps, names, how_many.Options(draws=100, halvings=2), near),
     }
 
 

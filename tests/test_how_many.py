@@ -8,11 +8,13 @@ import types
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import special, stats
 
-from cobaye.analyses import how_many
+from cobaye.analyses import _groupings, how_many
 from cobaye.analyses._sweeps import Predictions, Sweep
 from cobaye.class_decay.ways import clustered, predicted
+from cobaye.data.splits import Split
 from cobaye.errors import DataError
 from cobaye.statistics import choices, groups, reliability, shrinkage, traits
 from cobaye.statistics.sample import by_class
@@ -147,7 +149,7 @@ def test_margins_are_those_of_logits():
 def test_a_trait_that_decides_predicts_and_one_that_does_not_gains_nothing():
     val, test, optima = two_kinds()
     halves = traits.halvings(40, 5, np.random.default_rng(5))
-    decisive = np.column_stack([optima, np.full(40, 7.0)])
+    decisive = np.column_stack([optima, np.full(40, 7.0), np.full(40, np.nan)])
     np.testing.assert_array_equal(chosen(traits.by_traits(val, decisive, halves), val), optima)
     idle = np.random.default_rng(6).standard_normal((40, 1))
     assert gain(traits.by_traits(val, idle, halves), val, test).estimate < 0.03
@@ -162,6 +164,26 @@ def test_a_class_does_not_predict_its_own_lambda():
     other = val.with_values(changed)
     procedure = traits.by_traits(val, optima[:, None], halves)
     assert chosen(procedure, other)[7] == chosen(procedure, val)[7] == 1
+
+
+def test_separation_is_that_of_the_nearest_class():
+    """On a line: 0, 1 and 4, variances 1, 3 and 5; one class has no images."""
+    means = np.array([[0.0], [1.0], [np.nan], [4.0]])
+    found = traits.separation(means, np.array([1.0, 3.0, np.nan, 5.0]))
+    np.testing.assert_allclose(found, [4 / 2, 4 / 2, np.nan, 8 / 18])
+
+
+def test_moments_of_classes_are_those_of_all_rows_at_once():
+    rng = np.random.default_rng(8)
+    inputs, labels = rng.standard_normal((5000, 3)), rng.integers(0, 4, 5000)
+    labels[labels == 2] = 1
+    parts = torch.from_numpy(inputs).float(), torch.from_numpy(labels)
+    means, variances = _groupings._moments(Split(*parts, 4, {}))
+    for label in (0, 1, 3):
+        own = inputs[labels == label]
+        np.testing.assert_allclose(means[label], own.mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(variances[label], own.var(axis=0).sum(), rtol=1e-6)
+    assert np.isnan(variances[2])
 
 
 # Intervals.
@@ -223,7 +245,8 @@ NAMES = [f"class {number}" for number in range(12)]
 
 
 def tables(each, **options):
-    return how_many.tables([each], NAMES, how_many.Options(draws=100, **options))
+    own = {each.group: np.where(OPTIMA == 1, 0.1, 2.0)}
+    return how_many.tables([each], NAMES, how_many.Options(draws=100, **options), own)
 
 
 def test_tables_have_a_row_for_each_grouping_and_a_lambda_for_each_class():
@@ -232,7 +255,8 @@ def test_tables_have_a_row_for_each_grouping_and_a_lambda_for_each_class():
     rows = found["how-many"].set_index(["grouping", "groups"])
     assert list(rows.loc["random"].index) == [1, 2, 4, 8, 12]
     tried = itertools.product(("curves", "confusion", "difficulty", "random"), (1, 2, 4, 8, 12))
-    assert sorted(rows.index) == sorted([*tried, ("superclasses", 2), ("predicted", 12)])
+    predictions = ("margin", 12), ("separation", 12)
+    assert sorted(rows.index) == sorted([*tried, ("superclasses", 2), *predictions])
     two = rows.loc["curves", 2]
     assert (two["lambdas"], two["classes_moved"], two["best"]) == (2, 12, "1e-2")
     assert two["classes_low"] > 0
@@ -276,7 +300,7 @@ def test_without_training_losses_nothing_is_made_of_them():
 )
 def test_superclasses_that_cannot_be_are_refused_by_name(given, said):
     with pytest.raises(DataError, match=said):
-        how_many.superclasses(given, NAMES)
+        _groupings.superclasses(given, NAMES)
 
 
 def test_ways_train_what_the_table_says_or_name_what_it_has():
@@ -285,9 +309,10 @@ def test_ways_train_what_the_table_says_or_name_what_it_has():
     found = clustered.choose(given, clustered.Options(groups=2))
     np.testing.assert_array_equal(found.weight_decays, [1e-1, 1e-3] * 6)
     assert found.parameters == 2
-    rows = table[table["grouping"] == "predicted"]
+    rows = table[table["grouping"] == "separation"]
     own = predicted.choose(given, predicted.Options()).weight_decays
     np.testing.assert_array_equal(own, rows["weight_decay"].astype(float))
+    np.testing.assert_array_equal(own, [1e-1, 1e-3] * 6)
     with pytest.raises(DataError, match="3 groups: the table has 1, 2, 4, 8, 12"):
         clustered.choose(given, clustered.Options(groups=3))
 

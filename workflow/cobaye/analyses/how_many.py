@@ -13,24 +13,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _sweeps
+from cobaye.analyses import _groupings, _sweeps
+from cobaye.analyses._groupings import Key
 from cobaye.analyses._sweep_view import View
 from cobaye.data import datasets
-from cobaye.errors import DataError, nearest
-from cobaye.statistics import choices, groups, traits
+from cobaye.statistics import choices
 from cobaye.statistics.choices import Procedure
 from cobaye.statistics.effects import Interval
 from cobaye.statistics.sample import Sample
 from cobaye.storage.jobs import Job
 
 READS_RUNS = ("predictions.parquet",)
+# What the last layer reads, for traits of classes.
+SPLITS = ("train",)
 # A margin is read off it.
 LOSS = "cross-entropy"
 TABLES = {"how-many": "how-many.csv", "grouped-lambda": "grouped-lambda.csv"}
-# A grouping's name and its number of groups.
-Key = tuple[str, int]
-# Classes that a half must have, for a curve to be fitted to it.
-_FEWEST = 4
 
 
 @dataclass(frozen=True)
@@ -63,21 +61,26 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     """Return the tables of a study."""
     dataset = job.recipe["data"]["dataset"]
     job.read("prepare_dataset", {"dataset": dataset})
-    return tables(_sweeps.sweeps(job), datasets.names(dataset, job.root), options)
+    sweeps, names = _sweeps.sweeps(job), datasets.names(dataset, job.root)
+    return tables(sweeps, names, options, _groupings.separations(job, sweeps))
 
 
 def tables(
-    sweeps: Sequence[_sweeps.Sweep], names: Sequence[str], options: Options
+    sweeps: Sequence[_sweeps.Sweep],
+    names: Sequence[str],
+    options: Options,
+    separations: Mapping[_sweeps.Group, np.ndarray],
 ) -> dict[str, pd.DataFrame]:
     """Return both tables. A configuration of one λ, or with fewer than two classes, has no rows."""
-    given = superclasses(options.superclasses, names)
+    given = _groupings.superclasses(options.superclasses, names)
     parts: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
     for sweep in sweeps:
         view = View(sweep, list(names), options.draws, 0, options.level, options.seed)
         known = (view.losses["val"].counts > 0) & (view.losses["test"].counts > 0)
         if known.sum() < 2 or len(sweep.labels) < 2:
             continue
-        procedures = _procedures(view, known, given, options.halvings)
+        separation = separations.get(sweep.group)
+        procedures = _groupings.procedures(view, known, given, separation, options.halvings)
         chosen = _chosen(view, known, procedures)
         parts["how-many"].append(view.frame(_gains(view, known, procedures, chosen)))
         parts["grouped-lambda"].append(view.frame(_of_classes(view, known, chosen)))
@@ -86,74 +89,6 @@ def tables(
         name: pd.concat(frames, ignore_index=True) if frames else empty
         for name, frames in parts.items()
     }
-
-
-def superclasses(given: Mapping[str, Any], names: Sequence[str]) -> np.ndarray | None:
-    """Return each class's group, (K,); None if none are given.
-
-    Raises DataError for a class that the dataset has not, or that stands in two groups.
-    """
-    if not given:
-        return None
-    group = np.full(len(names), len(given))
-    place = {name: label for label, name in enumerate(names)}
-    for number, (title, members) in enumerate(given.items()):
-        for name in map(str, members):
-            where = f"analyses.how-many.superclasses.{title}: {name!r}"
-            if name not in place:
-                raise DataError(f"{where} is no class of the dataset: {nearest(name, names)}")
-            if group[place[name]] < len(given):
-                raise DataError(f"{where} is in another superclass too")
-            group[place[name]] = number
-    return group
-
-
-def _procedures(
-    view: View, known: np.ndarray, given: np.ndarray | None, halvings: int
-) -> dict[Key, Procedure]:
-    """Return every way of choosing, for the classes that are known in val and test."""
-    val, reference, count = view.losses["val"].selected(known), view.reference, int(known.sum())
-    train = view.losses["train"].selected(known)
-    orders = {
-        "confusion": groups.by_confusion(_confusion(view)[np.ix_(known, known)]),
-        "random": view.rng("random groups").permutation(count),
-    }
-    if train.counts.all():
-        hard = train.means[:, reference]
-        orders = {"difficulty": np.argsort(hard, kind="stable"), **orders}
-    numbers = groups.numbers(count)
-    curves = {number: groups.by_curves(val, reference, number) for number in numbers}
-    curves |= {number: curves[count] for number in numbers if number >= len(view.sweep.labels)}
-    found: dict[Key, Procedure] = {("curves", number): curves[number] for number in numbers}
-    for name, order in orders.items():
-        for number in numbers:
-            group = groups.blocks(order, number)
-            # With one group, and with a group per class, all groupings are one.
-            shared = number in (1, count)
-            own = curves[number] if shared else groups.by_groups(val, group, reference)
-            found[name, number] = own
-    if given is not None:
-        group = np.unique(given[known], return_inverse=True)[1]
-        found["superclasses", int(group.max()) + 1] = groups.by_groups(val, group, reference)
-    if train.counts.all() and count >= 2 * _FEWEST:
-        halves = traits.halvings(count, halvings, view.rng("halvings"))
-        found["predicted", count] = traits.by_traits(val, _traits(train), halves)
-    return found
-
-
-def _traits(train: Sample) -> np.ndarray:
-    """Return, per class, the log of its number of images, and its margin at the smallest λ."""
-    return np.column_stack(
-        [np.log(train.counts), traits.margins(train.with_values(train.values[:, :1]))]
-    )
-
-
-def _confusion(view: View) -> np.ndarray:
-    """Return how many val images of each class are given each class at the best λ, all seeds."""
-    val, counts = view.sweep.splits["val"], np.zeros((view.classes, view.classes))
-    for seed in np.flatnonzero(val.finite[:, view.reference]):
-        np.add.at(counts, (val.labels, val.predicted[seed, view.reference]), 1)
-    return counts
 
 
 def _chosen(

@@ -22,7 +22,11 @@ OPTIONAL_TABLES = ("rivals",)
 
 # Grouping → its name, its look and its shift sideways, so that intervals do not cover each other.
 _LOOKS: dict[str, tuple[str, dict[str, Any], float]] = {
-    "curves": ("by validation curves", {"color": _style.INK, "marker": "o"}, -0.06),
+    "curves": (
+        "by validation curves",
+        {"color": _style.INK, "marker": "o", "linestyle": _style.DASHES[0]},
+        -0.06,
+    ),
     "difficulty": (
         "by training loss",
         {"color": _style.COLOURS[1], "marker": "s", "linestyle": _style.DASHES[1]},
@@ -34,7 +38,8 @@ _LOOKS: dict[str, tuple[str, dict[str, Any], float]] = {
         0.0,
     ),
     "superclasses": ("superclasses", {"color": _style.COLOURS[3], "marker": "*"}, 0.12),
-    "predicted": ("predicted", {"color": _style.COLOURS[3], "marker": "D"}, 0.0),
+    "separation": ("predicted: separation", {"color": _style.COLOURS[3], "marker": "D"}, -0.2),
+    "margin": ("predicted: margin", {"color": _style.COLOURS[4], "marker": "P"}, 0.2),
 }
 _RANDOM: dict[str, Any] = {"color": _style.GREY, "linestyle": _style.DASHES[2]}
 _NOISE: dict[str, Any] = {"facecolor": "none", "edgecolor": "#b9b9b9", "hatch": "/////"}
@@ -46,8 +51,9 @@ _TRAINED = {
     "clustered": "curves",
     "shrunk": "curves",
     "groups": "difficulty",
-    "predicted": "predicted",
+    "predicted": "separation",
 }
+_PREDICTED = ("separation", "margin")
 # Beyond the last number of groups, in powers of two.
 _PREDICTED_AT = 1.2
 
@@ -80,7 +86,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 def _groupings(ax: Axes, rows: pd.DataFrame) -> None:
     """Draw the noise level, groups at random, and every grouping with its intervals."""
-    of_groups = rows[rows["grouping"] != "predicted"]
+    of_groups = rows[~rows["grouping"].isin(_PREDICTED)]
     noise = of_groups.groupby("groups").agg({"noise_low": "min", "noise_high": "max"})
     ax.fill_between(np.log2(noise.index), noise["noise_low"], noise["noise_high"], **_NOISE)
     random = rows[rows["grouping"] == "random"]
@@ -91,7 +97,7 @@ def _groupings(ax: Axes, rows: pd.DataFrame) -> None:
     for grouping, (_, look, shift) in _LOOKS.items():
         own = rows[rows["grouping"] == grouping]
         # With one group, and with one per class, all groupings are one: drawn once.
-        shared = own["groups"].isin([1, noise.index.max()]) & (grouping != "predicted")
+        shared = own["groups"].isin([1, noise.index.max()]) & (grouping not in _PREDICTED)
         own = own[~shared | (grouping == "curves")]
         places = _place(own["groups"], grouping, rows) + shift
         for kind, width, alpha in (("classes", 0.8, 1.0), ("images", 2.4, 0.5)):
@@ -103,7 +109,7 @@ def _groupings(ax: Axes, rows: pd.DataFrame) -> None:
 def _place(groups: pd.Series, grouping: str, rows: pd.DataFrame) -> np.ndarray:
     """Return where numbers of groups stand; what is predicted stands right of all."""
     places = np.log2(groups.to_numpy(float))
-    if grouping == "predicted":
+    if grouping in _PREDICTED:
         return np.full(len(places), np.log2(rows["groups"].max()) + _PREDICTED_AT)
     return places
 
@@ -125,7 +131,7 @@ def _mark_trained(ax: Axes, rivals: pd.DataFrame, rows: pd.DataFrame) -> bool:
 def _dress(ax: Axes, rows: pd.DataFrame) -> None:
     numbers = sorted(rows.loc[rows["grouping"] == "curves", "groups"])
     places, names = [*np.log2(numbers)], [f"{number}" for number in numbers]
-    if "predicted" in set(rows["grouping"]):
+    if set(_PREDICTED) & set(rows["grouping"]):
         places.append(places[-1] + _PREDICTED_AT)
         names.append("predicted")
     ax.axhline(0, zorder=0.5, **_panels.BEST_LINE)
@@ -138,9 +144,9 @@ def _dress(ax: Axes, rows: pd.DataFrame) -> None:
 def _handles(groupings: Sequence[str], trained: bool) -> list[Line2D | Patch]:
     """Return the legend entries of what is drawn."""
     handles: list[Line2D | Patch] = [
-        Line2D([], [], label=name, markersize=_SIZE, **look)
+        Line2D([], [], label=name, markersize=_SIZE, **({"linestyle": "none"} | look))
         for grouping, (name, look, _) in _LOOKS.items()
-        if grouping in groupings and grouping != "predicted"
+        if grouping in groupings
     ]
     handles.append(Line2D([], [], label="groups at random", **_RANDOM))
     handles.append(Patch(label="noise alone, 95 %", **_NOISE))

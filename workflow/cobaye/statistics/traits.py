@@ -19,6 +19,22 @@ def margins(losses: Sample, finest: float = 1e-6) -> np.ndarray:
     return losses.with_values(-np.log(np.expm1(clipped))).means[:, 0]
 
 
+def separation(means: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Return each class's distance-normalised variance to the class that is nearest by it, (K,).
+
+    max over other classes k of (v_c + v_k) / (2 ‖μ_c − μ_k‖²), a measure of neural collapse: 0
+    where classes are points (Galanti, György and Hutter 2022, arXiv:2112.15121). means: μ, (K, D).
+    variances: traces of the classes' covariances, (K,). NaN for a class without either.
+    """
+    norms = (means**2).sum(axis=1)
+    apart = np.maximum(norms[:, None] - 2 * means @ means.T + norms, 0)
+    np.fill_diagonal(apart, np.inf)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = (variances[:, None] + variances) / (2 * apart)
+    nearest = np.fmax.reduce(np.where(np.isfinite(ratios), ratios, np.nan), axis=1)
+    return np.where(np.isnan(variances), np.nan, nearest)
+
+
 def halvings(classes: int, number: int, rng: np.random.Generator) -> np.ndarray:
     """Return random halves of the classes, (S, K) bool."""
     return np.argsort(rng.random((number, classes)), axis=1) < classes // 2
@@ -33,7 +49,8 @@ def by_traits(val: Sample, traits: np.ndarray, halves: np.ndarray) -> Procedure:
     squares, a class weighing as its images, with a ridge of one class on standardised traits.
     """
     known = ~np.isnan(traits)
-    centred = np.where(known, traits - np.nanmean(traits, axis=0), 0)
+    mean = np.nansum(traits, axis=0) / np.maximum(known.sum(axis=0), 1)
+    centred = np.where(known, traits - mean, 0)
     deviation = centred.std(axis=0)
     scaled = np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 1e-12)
     design = np.column_stack([np.ones(len(traits)), scaled])
