@@ -40,7 +40,9 @@ def test_the_tiny_config_is_read(folder):
     assert [run.weight_decay for run in study.runs()] == ["0", "1e-2"]
     # Without an analysis, its figure is left out; of few classes, the zoom.
     drawn = [
-        one for one in output_keys.LAST_LAYER_FIGURES if one not in ("rivals", "confusion-zoom")
+        one
+        for one in output_keys.LAST_LAYER_FIGURES
+        if one not in ("how-many", "rivals", "confusion-zoom")
     ]
     assert list(study.figures) == drawn
     assert list(study.analyses) == ["classes", "measures"]
