@@ -22,9 +22,12 @@ per_class:
   shrunk:
   hypergradient: {folds: 2, steps: 1}
   groups:
+  clustered: {groups: 2}
+  predicted: {by: margin}
   refit:
-analyses: {classes: {draws: 100, splits: 20}, per-class: {}, rivals: {draws: 100}}
-figures: [per-class-lambda, rivals]
+analyses: {classes: {draws: 100, splits: 20}, per-class: {}, rivals: {draws: 100},
+  how-many: {draws: 100}}
+figures: [per-class-lambda, rivals, how-many]
 """
 FILE = "config/studies/tiny-per-class.yaml"
 STUDY_FOLDER = "results/tiny-per-class"
@@ -47,9 +50,9 @@ def test_a_lambda_for_each_class(fresh):
     assert fresh.jobs("tiny-per-class") == {}
     table = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/rivals.csv"), dtype={"best": str})
     untrained = ["one", "temperature", "bias", "joint", "mix"]
-    ways = ["val", "shrunk", "hypergradient", "groups", "refit"]
+    ways = ["val", "shrunk", "hypergradient", "groups", "clustered", "predicted", "refit"]
     assert list(table["rival"]) == [*untrained, *ways]
-    assert list(table["seeds"]) == [1] * 10
+    assert list(table["seeds"]) == [1] * 12
     assert list(table["rival"][table["val_loss"].isna()]) == ["refit"]
     for way in ways:
         chosen = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/chosen-{way}.csv"))
@@ -71,11 +74,13 @@ def test_a_lambda_for_each_class(fresh):
     for way, choice in (("val", "honest"), ("shrunk", "shrunk")):
         chosen = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/chosen-{way}.csv"))
         assert list(chosen["weight_decay"]) == list(gains[choice].astype(float))
+    tried = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/how-many.csv"))
+    assert {"curves", "separation", "margin"} <= set(tried["grouping"])
     lambdas = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/per-class-lambda.csv"))
     assert list(lambdas["choice"]) == [way for way in ways for _ in range(10)]
     told = fresh.path(f"{STUDY_FOLDER}/story.md").read_text()
     assert "**Beside one λ.**" in told
-    for figure in ("per-class-lambda", "rivals"):
+    for figure in ("per-class-lambda", "rivals", "how-many"):
         assert fresh.path(f"{STUDY_FOLDER}/figures/{figure}.svg").exists()
     # Options of a way concern that way; the tables that λ are chosen from, none of it.
     fresh.edit(FILE, "steps: 1", "steps: 2")
@@ -87,6 +92,7 @@ def test_a_lambda_for_each_class(fresh):
         "analyse_rivals": 1,
         "tell_story": 1,
         "write_explorer": 1,
+        "plot_how_many": 1,
         "plot_per_class_lambda": 1,
         "plot_rivals": 1,
     }
