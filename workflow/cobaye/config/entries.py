@@ -61,6 +61,9 @@ class DatasetEntry(WithOptions):
 
     #: Number of jobs that cache the features of one split.
     shards: Annotated[int, Field(ge=1, le=99)] = 1
+    #: Thins the training classes to a long tail: in an order of the classes that a seed gives, the
+    #: images per class fall exponentially. `val` and `test` stay as they are.
+    long_tail: recipes.LongTail | None = None
 
 
 class SplitEntry(Strict):
