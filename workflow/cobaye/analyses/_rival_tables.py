@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,14 @@ class Scored:
     val: Mapping[int, float]
     loss: Mapping[int, np.ndarray]
     correct: Mapping[int, np.ndarray]
+
+    def at(self, rows: np.ndarray) -> Scored:
+        """Return the scores on the test images where `rows`, (N,), is true."""
+        loss, correct = (
+            {seed: values[rows] for seed, values in each.items()}
+            for each in (self.loss, self.correct)
+        )
+        return replace(self, loss=loss, correct=correct)
 
 
 def table(
