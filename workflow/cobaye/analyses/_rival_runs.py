@@ -12,11 +12,11 @@ import torch
 
 from cobaye import kinds, recipes
 from cobaye.analyses import _rival_heads, _rival_tables
-from cobaye.analyses._draws import Draws
 from cobaye.analyses._rival_heads import LambdaPath, Rival
 from cobaye.data import splits
 from cobaye.evaluation.baseline import HEAD
 from cobaye.models.scoring import BLOCK, Forward, scores
+from cobaye.recipes.draws import Draws
 from cobaye.recipes.study import per_class_label
 from cobaye.storage import checkpoints, finished_runs, paths
 from cobaye.storage.jobs import Job
@@ -63,20 +63,19 @@ def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else empty
 
 
-@torch.no_grad()
-def judged(
-    job: Job,
-    wanted: Sequence[str],
-    seed: int,
-    untrained: Callable[[LambdaPath, Loaded], list[Rival]],
-) -> Iterator[Judged]:
-    """Yield each configuration's rivals, scored: the untrained, those of `per_class`, the baseline.
+@dataclass(frozen=True)
+class Configuration:
+    """The finite runs of a configuration, the best single λ's label, and the splits they saw."""
 
-    wanted: the splits that are loaded, val and test among them. untrained: from the path of the
-    configuration's runs and these splits; the best single λ first.
-    """
+    group: dict[str, str]
+    best: str
+    path: LambdaPath
+    loaded: Loaded
+
+
+def configurations(job: Job, wanted: Sequence[str], seed: int) -> Iterator[Configuration]:
+    """Yield each configuration of a study. wanted: splits, val among them. seed: of folds."""
     tables = reading.read_tables(job, TABLES)
-    own_head = _baseline(job)
     loaded: dict[recipes.Data, dict[str, splits.Split]] = {}
     for _, best in tables["best-lambda"].iterrows():
         group = {key: best[key] for key in reading.CONFIGURATION}
@@ -89,12 +88,29 @@ def judged(
             loaded = {data: splits.load_for(job, data, wanted)}
         metrics = _of(tables["metrics"], group)
         path = _path(runs, best.weight_decay, metrics, loaded[data]["val"], job.device, seed)
-        rivals = [*untrained(path, loaded[data]), *_trained(job, group)]
+        yield Configuration(group, best.weight_decay, path, loaded[data])
+
+
+@torch.no_grad()
+def judged(
+    job: Job,
+    wanted: Sequence[str],
+    seed: int,
+    untrained: Callable[[LambdaPath, Loaded], list[Rival]],
+) -> Iterator[Judged]:
+    """Yield each configuration's rivals, scored: the untrained, those of `per_class`, the baseline.
+
+    wanted: the splits that are loaded, val and test among them. untrained: from the path of the
+    configuration's runs and these splits; the best single λ first.
+    """
+    own_head = _baseline(job)
+    for each in configurations(job, wanted, seed):
+        rivals = [*untrained(each.path, each.loaded), *_trained(job, each.group)]
         if own_head:
             heads = dict.fromkeys(rivals[0].heads, own_head)
             rivals.append(Rival("baseline", "nothing", 0, heads))
-        scored = [_scored(rival, path.forward, loaded[data]) for rival in rivals]
-        yield Judged(group, best.weight_decay, loaded[data], scored)
+        scored = [_scored(rival, each.path.forward, each.loaded) for rival in rivals]
+        yield Judged(each.group, each.best, each.loaded, scored)
 
 
 def _path(

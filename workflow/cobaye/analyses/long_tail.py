@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from cobaye.analyses import _draws, _long_tail_heads, _rival_heads, _rival_runs
+from cobaye.analyses import _long_tail_heads, _rival_heads, _rival_runs
+from cobaye.recipes import draws
 from cobaye.storage.jobs import Job
 
 READS_TABLES = ("best-lambda", "metrics")
@@ -31,7 +32,7 @@ MANY, FEW = 100, 20
 
 
 @dataclass(frozen=True)
-class Options(_draws.Draws):
+class Options(draws.Draws):
     """Of the draws."""
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cobaye.analyses import _draws, _rival_heads, _rival_runs
+from cobaye.analyses import _rival_heads, _rival_runs
+from cobaye.recipes import draws
 from cobaye.storage.jobs import Job
 
 READS_TABLES = ("best-lambda", "metrics")
@@ -22,7 +23,7 @@ TABLES = {"rivals": "rivals.csv"}
 
 
 @dataclass(frozen=True)
-class Options(_draws.Draws):
+class Options(draws.Draws):
     """Of the draws."""
 
 

@@ -1,4 +1,4 @@
-"""What options of analyses share: the draws and the levels. No torch."""
+"""The draws and levels of an analysis, which several kinds have as options."""
 
 from __future__ import annotations
 
