@@ -10,6 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.path import Path
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator
 
 from cobaye.figures import _forest, _panels, _style
@@ -46,12 +48,11 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
         for ax, (measure, title, factor) in zip(row, _PANELS, strict=True):
             _points(ax, rivals, numbers, measure, factor)
             value = f"{100 * one[measure]:.1f} %" if factor > 1 else f"{one[measure]:.3f}"
-            ax.set(
-                xlabel=title, title=f"at best λ: {value}, worst tenth {100 * one['tenth']:.1f} %"
-            )
+            ax.set_title(f"at best λ: {value}, worst tenth {100 * one['tenth']:.1f} %", loc="left")
+            ax.set_xlabel(title)
             ax.xaxis.set_major_locator(MaxNLocator(5))
         row[0].set_ylabel("change of the worst tenth (points)")
-        _panels.title(row[0], row[0].get_title(), configuration, len(axes) > 1)
+        _panels.title(row[0], row[0].get_title("left"), configuration, len(axes) > 1)
     handles = [
         Line2D([], [], label=rival_names.NAMES.get(name, name), **_look(number))
         for number, name in enumerate(names, start=1)
@@ -63,8 +64,10 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
 
 def _look(number: int) -> dict[str, object]:
     """Return the look of a legend entry: a number, where a dot would stand."""
-    size = 4.5 if number < 10 else 7.0
-    return {"marker": f"${number}$", "markersize": size, "color": _style.INK, "linestyle": "none"}
+    drawn = TextPath((0, 0), str(number), size=10)
+    middle = Path(drawn.vertices - drawn.get_extents().get_points().mean(axis=0), drawn.codes)
+    look = {"color": _style.INK, "linestyle": "none", "markeredgewidth": 0}
+    return {"marker": middle, "markersize": 5.5 if number < 10 else 9.0, **look}
 
 
 def _points(
