@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 
 import numpy as np
@@ -239,6 +240,15 @@ def test_the_verdict_follows_from_the_numbers(difference, verdict):
     assert found.loc[["way", "lost"], "val_loss"].isna().all()
     ends = ["loss_difference", "loss_low", "loss_classes_high", "p"]
     assert found.loc["one", ends].isna().all()
+
+
+def test_what_a_solver_leaves_is_no_difference():
+    """All images a little worse, as at an optimum that another start reached less closely."""
+    one = scored(0, "one")
+    near = dataclasses.replace(one, name="way", loss={0: one.loss[0] * (1 + 5e-6)})
+    found = table(one, near).loc["way"]
+    assert found["p"] < 1e-6
+    assert found["verdict"] == "not known to differ from one λ"
 
 
 def test_over_seeds_only_where_seeds_differ():

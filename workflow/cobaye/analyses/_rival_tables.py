@@ -121,7 +121,7 @@ def verdict(row: Mapping[str, Any], alpha: float) -> str:
         return "no run stayed finite"
     if row["rival"] == "one":
         return "the best single λ, chosen on val"
-    if not row["p"] <= alpha:
+    if not row["p"] <= alpha or abs(row["loss_difference"]) < _RESOLVED:
         return "not known to differ from one λ"
     return "beats one λ" if row["loss_difference"] < 0 else "worse than one λ"
 
