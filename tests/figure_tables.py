@@ -264,7 +264,9 @@ def _per_class(best, names, rng):
     columns = ["model", "optimizer", "best", "choice", "class", "name", "weight_decay"]
     columns += ["n_train", "accuracy", "weight_norm"]
     judged_columns = ["model", "optimizer", "best", *_rivals()[0]]
+    tail = pd.DataFrame(judged, columns=judged_columns)
     return {
+        "long-tail": pd.concat([tail.assign(group=group) for group in ("all", "many", "few")]),
         "per-class-lambda": pd.DataFrame(lambdas, columns=columns),
         "rivals": pd.DataFrame(judged, columns=judged_columns),
     }

@@ -462,6 +462,13 @@ CASES = [
     ("datasets.yaml", "kind: glyphs", "kind: glyph", ["tiny-glyphs.kind", "'glyphs'"]),
     ("datasets.yaml", "train: 12", "trian: 12", ["tiny-glyphs.trian", "unknown key", "'train'"]),
     ("datasets.yaml", "shards: 2", "shards: 0", ["shards", "0"]),
+    ("datasets.yaml", "shards: 2", "long_tail: {imbalance: 1}", ["long_tail", "above 1, not 1"]),
+    (
+        "datasets.yaml",
+        "shards: 2",
+        "long_tail: {imbalance: 9, sed: 3}",
+        ["sed", "unknown key", "'seed'"],
+    ),
     ("backbones.yaml", "study: tiny-backbone", "study: tiny-bakbone", ["run.study", "'tiny-back"]),
     ("backbones.yaml", '"1e-3"', '"1e-4"', ["run.weight_decay", "1e-3"]),
     ("backbones.yaml", "batch_size", "batchsize", ["batchsize", "'batch_size'"]),

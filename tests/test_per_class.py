@@ -15,7 +15,16 @@ from cobaye.analyses import classes, per_class
 from cobaye.analyses._sweeps import Predictions, Sweep
 from cobaye.class_decay import descent
 from cobaye.class_decay.descent import Images
-from cobaye.class_decay.ways import Given, groups, hypergradient, refit, shrunk, val
+from cobaye.class_decay.ways import (
+    Given,
+    class_size,
+    groups,
+    hypergradient,
+    max_norm,
+    refit,
+    shrunk,
+    val,
+)
 from cobaye.errors import DataError
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
@@ -288,6 +297,44 @@ def test_hypergradient_is_the_descent_and_says_how_it_ended(capsys):
         hypergradient.choose(Given({}, "0", K, None, images, False, "cpu"), hypergradient.Options())
 
 
+def test_a_lambda_by_class_size_is_the_best_of_its_neighbours(capsys):
+    """The rare half of the classes has small true weights, and wants a larger λ."""
+    train, held, _ = simulated(3, np.where(np.arange(K) % 2, 5.0, 0.1), train=1500)
+    rare = (train.labels.numpy() % 2 == 0) & (np.arange(1500) % 8 > 0)
+    images = {"train": train.at(~rare), "val": held}
+    options = class_size.Options(step=0.5)
+    found = class_size.choose(given({}, images.__getitem__), options)
+    counts = np.bincount(images["train"].labels, minlength=K)
+    sizes = np.log(counts) - np.log(counts).mean()
+    info = found.info
+    assert info["gamma"] > 0
+    np.testing.assert_allclose(
+        found.weight_decays, info["lambda"] * np.exp(-info["gamma"] * sizes), rtol=1e-12
+    )
+    losses_at = {(a, b): loss for a, b, loss in info["losses"]}
+    place = round(np.log2(info["lambda"] / 1e-2)), round(info["gamma"] / 0.5)
+    around = [(place[0] + a, place[1] + b) for a, b in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+    assert losses_at[place] == min(losses_at[each] for each in (place, *around))
+    # An independent solver agrees on the loss there.
+    theta = fitted(images["train"], torch.from_numpy(found.weight_decays))
+    assert losses(held, theta).mean() == pytest.approx(losses_at[place], abs=2e-3)
+    with pytest.raises(DataError, match="best λ is 0: class-size multiplies it"):
+        class_size.choose(Given({}, "0", K, None, images, False, "cpu"), options)
+
+
+def test_a_cap_on_the_norm_is_a_lambda_for_each_class_beyond_it(capsys):
+    train, held, _ = simulated(3, np.where(np.arange(K) % 2, 5.0, 0.5))
+    images = {"train": train, "val": held}.__getitem__
+    options = max_norm.Options(caps=(0.6,), factors=(1.0,), steps=20)
+    found = max_norm.choose(given({}, images), options)
+    assert abs(found.info["excess"]) < 1e-2
+    norms = fitted(train, torch.from_numpy(found.weight_decays)).norm(dim=1).numpy()
+    capped = found.weight_decays > 1.05e-2
+    assert 2 <= capped.sum() < K
+    np.testing.assert_allclose(norms[capped], found.info["cap"], rtol=2e-2)
+    assert (norms[~capped] <= found.info["cap"] * 1.02).all()
+
+
 @pytest.fixture(scope="module")
 def world():
     """Train, val and the tables of a sweep over three λ, as `tabulate` and `classes` make them."""
@@ -350,7 +397,8 @@ def test_every_way_chooses_a_lambda_per_class_and_never_by_test_images(way, worl
     np.testing.assert_array_equal(*chosen)
     # Half of the classes want more than the others.
     one = choice.parameters == 1
-    assert chosen[0][::2].mean() > 2 * chosen[0][1::2].mean() or one
+    capped = way == "max-norm"  # a larger λ for the others
+    assert chosen[0][::2].mean() > 2 * chosen[0][1::2].mean() or one or capped
     assert len(np.unique(chosen[0])) == 1 or not one
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import types
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from cobaye import recipes
-from cobaye.analyses import _rival_heads, _rival_tables, rivals
+from cobaye.analyses import _long_tail_heads, _rival_heads, _rival_tables, long_tail, rivals
 from cobaye.data.splits import Split
 from cobaye.models.scoring import Forward
 from cobaye.statistics import compared
@@ -135,6 +136,66 @@ def test_each_class_stops_at_its_own_epoch(tmp_path, monkeypatch, truth):
     assert found.chosen == "λ = 1e-3, epochs 1 to 3"
 
 
+# Classes of unequal size.
+
+
+@torch.no_grad()
+def test_logit_adjustment_undoes_the_shares_of_training(truth):
+    """A head whose logits have log shares too much, beside labels drawn without them."""
+    counts = torch.tensor([500, 200, 80, 30, 12, 5])
+    shares = (counts / counts.sum()).double().log()
+    skewed = {**truth, "head.bias": truth["head.bias"] + shares}
+    path = planted({"1e-3": skewed}, truth, images=6000)
+    found = _long_tail_heads.logit_adjustment(path, counts)
+    assert found.chosen.startswith("λ = 1e-3, τ = 1, T = ")
+    np.testing.assert_allclose(found.heads[0]["head.weight"], truth["head.weight"], rtol=0.1)
+    apart = found.heads[0]["head.bias"] - truth["head.bias"]
+    assert np.ptp(apart.numpy()) < 0.3
+    even = _long_tail_heads.logit_adjustment(path, torch.full((K,), 60))
+    assert even.chosen == f"λ = 1e-3, τ = 0, {_rival_heads.joint(path).chosen.split(', ')[1]}"
+
+
+@torch.no_grad()
+def test_tau_normalization_evens_the_norms(truth):
+    norms = truth["head.weight"].norm(dim=1, keepdim=True)
+    even = head(truth["head.weight"] / norms)
+    stretched = head(even["head.weight"] * torch.logspace(-0.5, 0.5, K).double()[:, None], 1.0)
+    path = planted({"1e-3": stretched}, even, images=6000)
+    found = _long_tail_heads.tau_normalized(path)
+    assert "τ = 1, " in found.chosen
+    np.testing.assert_allclose(found.heads[0]["head.weight"], even["head.weight"], rtol=0.1)
+    assert not found.heads[0]["head.bias"].any()
+
+
+def test_the_worst_are_a_tenth_rounded_up():
+    labels = np.repeat(np.arange(20), 5)
+    losses = labels / 10 + np.tile([0, 0, 0, 0, 10.0], 20)
+    assert _long_tail_heads.worst_classes(losses, labels, 25) == pytest.approx(1.85 + 2)
+    assert _long_tail_heads.worst_images(losses, labels, 25) == pytest.approx(
+        np.mean(range(10, 20)) / 10 + 10
+    )
+
+
+@torch.no_grad()
+def test_a_lambda_for_the_worst_classes_is_not_that_for_all(truth):
+    """At the second λ all images but those of one class are better off."""
+    spoilt = {**truth, "head.bias": truth["head.bias"] - 8 * torch.eye(K)[0].double()}
+    dull = head(0.02 * truth["head.weight"])
+    path = planted({"1e-3": spoilt, "1e-2": dull}, truth)
+    worst = _long_tail_heads.chosen_by(path, "worst-tenth", _long_tail_heads.worst_classes)
+    assert (worst.chosen, worst.parameters) == ("λ = 1e-2", 1)
+    mean = _long_tail_heads.chosen_by(path, "mean", lambda losses, *_: np.median(losses))
+    assert mean.chosen == "λ = 1e-3"
+
+
+def test_groups_are_those_of_the_field_or_thirds():
+    field = long_tail.by_size(np.array([101, 100, 20, 19, 500]))
+    assert field.tolist() == ["many", "medium", "medium", "few", "many"]
+    thirds = long_tail.by_size(np.array([9, 8, 7, 7, 2, 1]))
+    assert thirds.tolist() == ["many", "many", "medium", "medium", "few", "few"]
+    assert set(long_tail.by_size(np.full(5, 30))) == {"all"}
+
+
 # The judge.
 
 
@@ -179,6 +240,15 @@ def test_the_verdict_follows_from_the_numbers(difference, verdict):
     assert found.loc[["way", "lost"], "val_loss"].isna().all()
     ends = ["loss_difference", "loss_low", "loss_classes_high", "p"]
     assert found.loc["one", ends].isna().all()
+
+
+def test_what_a_solver_leaves_is_no_difference():
+    """All images a little worse, as at an optimum that another start reached less closely."""
+    one = scored(0, "one")
+    near = dataclasses.replace(one, name="way", loss={0: one.loss[0] * (1 + 5e-6)})
+    found = table(one, near).loc["way"]
+    assert found["p"] < 1e-6
+    assert found["verdict"] == "not known to differ from one λ"
 
 
 def test_over_seeds_only_where_seeds_differ():
@@ -240,3 +310,15 @@ def test_a_study_has_its_rivals(chained):
     assert {*asked.inputs} >= {
         paths.split_manifest(chain.FEATURES, split) for split in rivals.SPLITS
     }
+    # Beside other rivals, and by size of class, the same heads have the same scores.
+    whole = long_tail.analyse(asked, long_tail.Options(draws=100))["long-tail"]
+    every = whole[whole["group"] == "all"].set_index("rival")
+    for measure in ("loss", "accuracy", "tenth", "val_loss"):
+        np.testing.assert_allclose(
+            every.loc[found["rival"], measure], found[measure], rtol=1e-12, equal_nan=True
+        )
+    assert list(every.index[5:]) == ["logit-adjustment", "tau-normalized", "worst-tenth", "cvar"]
+    labels = np.load(root / "resources/datasets" / chain.FEATURES.dataset / "train/labels.npy")
+    counts = np.bincount(labels)
+    assert set(every["fewest"]) == {counts.min()}
+    assert set(every["most"]) == {counts.max()}

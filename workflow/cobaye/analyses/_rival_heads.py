@@ -7,7 +7,7 @@ here take no training: they scale, stitch or mix the heads that the study's runs
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -134,21 +134,38 @@ def bias(path: LambdaPath) -> Rival:
 
 def joint(path: LambdaPath) -> Rival:
     """Return the λ whose validation loss is lowest at a temperature of its own."""
-    fitted: dict[str, dict[int, float]] = {}
-    means = []
-    for label in path.labels:
-        losses, fitted[label] = [], {}
-        for seed in path.seeds(label):
-            logits = path.logits(path.head(label, seed))
-            fitted[label][seed] = fit_temperature(logits, path.val.labels)
-            losses.append(_refitted.loss(logits, path.val.labels, 1 / fitted[label][seed]))
-        means.append(np.mean(losses))
-    # Of equals, the larger λ.
-    label = path.labels[len(means) - 1 - int(np.argmin(means[::-1]))]
+    return searched(path, "joint")
+
+
+def searched(
+    path: LambdaPath,
+    name: str,
+    symbol: str = "",
+    values: Sequence[float] = (0.0,),
+    change: Callable[[Head, float], Head] = lambda head, _: head,
+) -> Rival:
+    """Return the λ and the value whose validation loss is lowest at a temperature of their own.
+
+    values: of what the symbol stands for, by which `change` makes another head of each. Of equals,
+    the larger λ, then the first value.
+    """
+    found: list[tuple[float, str, float, dict[int, float]]] = []
+    for label in reversed(path.labels):
+        for value in values:
+            losses, fitted = [], {}
+            for seed in path.seeds(label):
+                logits = path.logits(change(path.head(label, seed), value))
+                fitted[seed] = fit_temperature(logits, path.val.labels)
+                losses.append(_refitted.loss(logits, path.val.labels, 1 / fitted[seed]))
+            found.append((float(np.mean(losses)), label, value, fitted))
+    _, label, value, fitted = min(found, key=lambda each: each[0])
     heads = {
-        seed: affine(path.head(label, seed), 1 / value) for seed, value in fitted[label].items()
+        seed: affine(change(path.head(label, seed), value), 1 / heat)
+        for seed, heat in fitted.items()
     }
-    return Rival("joint", f"λ = {label}, T = {_mean(fitted[label].values())}", 2, heads)
+    own = f", {symbol} = {value:.3g}" if symbol else ""
+    words = f"λ = {label}{own}, T = {_mean(fitted.values())}"
+    return Rival(name, words, 3 if symbol else 2, heads)
 
 
 def mix(path: LambdaPath) -> Rival:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,14 @@ class Scored:
     val: Mapping[int, float]
     loss: Mapping[int, np.ndarray]
     correct: Mapping[int, np.ndarray]
+
+    def at(self, rows: np.ndarray) -> Scored:
+        """Return the scores on the test images where `rows`, (N,), is true."""
+        loss, correct = (
+            {seed: values[rows] for seed, values in each.items()}
+            for each in (self.loss, self.correct)
+        )
+        return replace(self, loss=loss, correct=correct)
 
 
 def table(
@@ -113,7 +121,7 @@ def verdict(row: Mapping[str, Any], alpha: float) -> str:
         return "no run stayed finite"
     if row["rival"] == "one":
         return "the best single λ, chosen on val"
-    if not row["p"] <= alpha:
+    if not row["p"] <= alpha or abs(row["loss_difference"]) < _RESOLVED:
         return "not known to differ from one λ"
     return "beats one λ" if row["loss_difference"] < 0 else "worse than one λ"
 

@@ -77,7 +77,7 @@ class Config:
     def _dataset(self, name: str, value: Any, path: Path) -> Dataset:
         checked = schema.checked(schema.DatasetEntry, value, path, name)
         kind = schema.checked_kind("datasets", checked.kind, checked.options(), path, name)
-        return Dataset(name, kind, checked.shards)
+        return Dataset(name, kind, checked.shards, checked.long_tail)
 
     def _backbone(self, name: str, value: Any, path: Path) -> Backbone:
         checked = schema.checked(schema.BackboneEntry, value, path, name)

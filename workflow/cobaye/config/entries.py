@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator, with_config
 
 from cobaye import recipes
 from cobaye.storage import own_code
@@ -19,6 +19,7 @@ LARGEST = 1e30
 # What torch and NumPy take.
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+with_config(STRICT)(recipes.LongTail)
 
 
 class Strict(BaseModel):
@@ -61,6 +62,9 @@ class DatasetEntry(WithOptions):
 
     #: Number of jobs that cache the features of one split.
     shards: Annotated[int, Field(ge=1, le=99)] = 1
+    #: Thins the training classes to a long tail: in an order of the classes that a seed gives, the
+    #: images per class fall exponentially. `val` and `test` stay as they are.
+    long_tail: recipes.LongTail | None = None
 
 
 class SplitEntry(Strict):

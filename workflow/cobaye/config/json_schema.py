@@ -27,6 +27,7 @@ PARTS = (
     study_entries.PhaseEntry,
     study_entries.SampleEntry,
     recipes.EarlyStop,
+    recipes.LongTail,
     recipes.Start,
     recipes.Stop,
     study_entries.ExpectedValue,

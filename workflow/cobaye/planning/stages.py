@@ -42,10 +42,11 @@ def fetch_dataset(config: Config, dataset: str) -> Told:
 
 
 def prepare_dataset(config: Config, dataset: str) -> Told:
-    """Return the kind of a dataset and its options, but whether its files may be downloaded."""
-    kind = config.datasets[dataset].kind
-    options = {key: value for key, value in kind.options.items() if key != "download"}
-    return Told(recipes.Kind(kind.kind, options), [("datasets", kind.kind)])
+    """Return what a dataset is made of, but whether its files may be downloaded."""
+    entry = config.datasets[dataset]
+    kind, options = entry.kind.kind, {**entry.kind.options}
+    options.pop("download", None)
+    return Told(recipes.Source(kind, options, entry.long_tail), [("datasets", kind)])
 
 
 def fetch_weights(config: Config, backbone: str) -> Told:

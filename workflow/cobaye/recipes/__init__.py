@@ -10,9 +10,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
+from cobaye.recipes.long_tail import LongTail
 from cobaye.recipes.plain_values import OMITTED, parse, plain
 
-__all__ = ["OMITTED", "parse", "plain"]
+__all__ = ["OMITTED", "LongTail", "parse", "plain"]
 
 Loss = Literal["cross-entropy", "squared-error", "softmax-squared-error"]
 Precision = Literal["float32", "float64", "bfloat16"]
@@ -35,6 +36,13 @@ class Kind:
 
     kind: str
     options: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source(Kind):
+    """A dataset's kind and options, and what is done to its training classes."""
+
+    long_tail: LongTail | None = dataclasses.field(default=None, metadata=OMITTED)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from cobaye.recipes import (
     ChooseEpoch,
     Data,
     Kind,
+    LongTail,
     Model,
     Optimizer,
     Precision,
@@ -91,6 +92,7 @@ class Dataset:
     name: str
     kind: Kind
     shards: int
+    long_tail: LongTail | None = None
 
 
 @dataclasses.dataclass(frozen=True)

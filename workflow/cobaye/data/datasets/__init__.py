@@ -30,6 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cobaye import kinds, recipes
+from cobaye.data.datasets import _long_tail
 from cobaye.data.datasets._data import ImageFiles, Prepared, check, form_of, shape_of
 from cobaye.errors import DataError
 from cobaye.storage import files, manifests, paths, staleness
@@ -78,10 +79,10 @@ def _options(kind: recipes.Kind) -> Any:
 def prepare_dataset(job: Job) -> Path:
     """Prepare a dataset; return its manifest.
 
-    job.recipe: its kind and options. Raises DataError for options that cannot be met and for data
-    that contradict themselves; nothing is written then.
+    job.recipe: a plain `recipes.Source`. Raises DataError for options that cannot be met and for
+    data that contradict themselves; nothing is written then.
     """
-    kind, name = recipes.parse(recipes.Kind, job.recipe), job.identity["dataset"]
+    kind, name = recipes.parse(recipes.Source, job.recipe), job.identity["dataset"]
     module = kinds.load("datasets", kind.kind)
     options = _options(kind)
     if problems := module.problems(options):
@@ -89,6 +90,8 @@ def prepare_dataset(job: Job) -> Path:
     try:
         with tqdm(desc=name, delay=1.0) as bar:
             prepared = module.prepare(options, lambda done, total: _show(bar, done, total))
+        if kind.long_tail:
+            prepared = _long_tail.thinned(prepared, kind.long_tail)
         sources = module.sources(options) if hasattr(module, "sources") else []
         return publish(job, prepared, sources)
     except DataError as error:
