@@ -144,7 +144,8 @@ def scripts(pid: int) -> dict[psutil.Process, str]:
 
     A script of one thread only waits for its fork, where there are forks.
     """
-    rules = {file.stem[:15]: file.stem for file in (ROOT / "workflow/scripts").glob("[a-z]*.py")}
+    files = (_project.ROOT / "workflow/scripts").glob("[a-z]*.py")
+    rules = {file.stem[:15]: file.stem for file in files}
     found, waiting, forks = {}, {}, False
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(pid).children(recursive=True):
