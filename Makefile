@@ -1,11 +1,12 @@
 # `make run` and `make test` on a fresh machine: the environment is made, and remade when
-# requirements.txt or pyproject.toml changes.
+# requirements.txt or pyproject.toml changes; by uv where it is on the PATH, else by pip.
 
 VENV := .venv
 PYTHON ?= python3
 READY := $(VENV)/.ready
 
 DOCS := .venv-docs
+UV := $(shell command -v uv)
 
 .PHONY: run test report lint docs reference pictures clean
 
@@ -46,7 +47,11 @@ $(DOCS)/.ready: requirements-docs.txt
 $(READY): requirements.txt pyproject.toml
 	rm -rf $(VENV)
 	$(PYTHON) -m venv $(VENV)
+ifdef UV
+	$(UV) pip install --quiet --compile-bytecode --python $(VENV)/bin/python -r requirements.txt
+else
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+endif
 	touch $@
 
 clean:

@@ -140,11 +140,21 @@ def publish(folder: Path) -> str:
 
 
 def scripts(pid: int) -> dict[psutil.Process, str]:
-    """Return worker → rule: the processes that run the scripts of a Snakemake."""
-    found = {}
+    """Return worker → rule: the processes that run the scripts of a Snakemake.
+
+    A script of one thread only waits for its fork, where there are forks.
+    """
+    files = (_project.ROOT / "workflow/scripts").glob("[a-z]*.py")
+    rules = {file.stem[:15]: file.stem for file in files}
+    found, waiting, forks = {}, {}, False
     with contextlib.suppress(psutil.Error):
         for child in psutil.Process(pid).children(recursive=True):
-            command = child.cmdline()
-            if len(command) > 1 and ".snakemake/scripts/" in command[1]:
-                found[child] = command[1].split(".")[-2]
-    return found
+            script = [*child.cmdline(), "", ""][1]
+            if script.endswith("/_forks.py"):
+                forks = True
+                if child.name() in rules:
+                    found[child] = rules[child.name()]
+            elif ".snakemake/scripts/" in script:
+                alone = child.environ()["OMP_NUM_THREADS"] != "1"
+                (found if alone else waiting)[child] = script.split(".")[-2]
+    return found if forks else found | waiting

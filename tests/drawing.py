@@ -45,12 +45,21 @@ def drawn(figure, tables, **changes):
         return result
 
 
+def written(figure, tables):
+    """Return all that is written in a figure, laid out once: twice is for places to be exact."""
+    kind, read, options = arguments(figure, tables)
+    with _style.house():
+        result = kinds.load("figures", kind).draw(read, options)
+        result.draw_without_rendering()  # lays it out; warns of letters that no font has
+        return texts(result)
+
+
 def draw_all(study, names):
     """Draw figures from the tables of a study's folder, in this process."""
     stems = {stem: study / "tables" / table_names.file(stem) for stem in table_names.makers()}
     tables = {stem: reading.read_file(path) for stem, path in stems.items() if path.exists()}
     for name in names:
-        assert texts(drawn(name, tables)), name
+        assert written(name, tables), name
 
 
 def texts(artist):

@@ -31,7 +31,9 @@ from tests.archives import arrays, prepare
 from tests.conftest import ROOT
 from tests.jobs import job
 
-_worker = runpy.run_path(str(ROOT / "workflow/scripts/_worker.py"))
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(ROOT / "workflow/scripts")
+    _worker = runpy.run_path(str(ROOT / "workflow/scripts/_worker.py"))
 FOLDER = "resources/downloads"
 LAST_TEN = {
     "train": {"of": "train"},

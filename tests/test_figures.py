@@ -31,7 +31,7 @@ from cobaye.figures import (
 )
 from cobaye.storage import table_names
 from cobaye.tables import reading, rival_names, writing
-from tests.drawing import FIGURES, drawn, lines, render, svg, texts
+from tests.drawing import FIGURES, drawn, lines, render, svg, texts, written
 from tests.figure_tables import LAMBDAS, everything, study
 
 REPORT = kinds.ROOT.parent / "report"
@@ -109,7 +109,7 @@ def test_the_same_tables_give_the_same_bytes_in_three_formats(name, elsewhere):
 @pytest.mark.parametrize("case", STUDIES)
 def test_every_figure_draws_every_study(kind, case):
     for name in names(kind) if "families" in case else [next(iter(names(kind)))]:
-        assert texts(drawn(name, everything(**STUDIES[case])))
+        assert written(name, everything(**STUDIES[case]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -132,7 +132,7 @@ def test_every_axis_says_what_it_shows(kind):
 @pytest.mark.parametrize("figure", FIGURES)
 def test_empty_tables_draw(figure):
     tables = {name: table.iloc[:0] for name, table in everything(**STUDIES["one"]).items()}
-    assert "nothing to show" in texts(drawn(figure, tables))
+    assert "nothing to show" in written(figure, tables)
 
 
 @pytest.mark.parametrize("figure", FIGURES)

@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import runpy
 import sys
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,7 @@ try:
             PLAN.stage("prepare_backbone", backbone=name)
 except CobayeError as error:
     raise WorkflowError(str(error)) from None
+FORKS = runpy.run_path(str(WORKFLOW / "scripts/_forks.py"))
 # What jobs compare with the code that they find: see `Job.refuse_edited_code`.
 code_digest.announce_tree()
 

@@ -13,10 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import _forks
+
+# Before anything that takes long to import.
+if _forks.PLACE in os.environ:
+    _forks.hand_over()
+
 import psutil
 
-# Of a progress bar, in seconds: a log is read, not watched.
-os.environ.setdefault("TQDM_MININTERVAL", "10")
+os.environ.setdefault(*_forks.PROGRESS)
 # The library of this tree, whatever else is installed.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -47,6 +52,7 @@ def job_of(snakemake: Any, stage: str) -> Iterator[Job]:
         if not stage.endswith("_together"):
             job.refuse_edited_code()
         yield job
+        _forks.leave()
     except CobayeError as error:
         _end(f"\n{snakemake.rule}: {error}\n", terminal)
     except Exception as error:
