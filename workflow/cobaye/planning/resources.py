@@ -155,7 +155,7 @@ def training(
     """
     rows, exact = sizes.images["train"], optimizer.batch_size is None
     batch = rows if exact else min(optimizer.batch_size, rows)
-    held = sizes.bytes("train", "val") + (100 if exact else 6) * 4 * sizes.values * sizes.classes
+    held = sizes.bytes("train", "val") + (300 if exact else 6) * 4 * sizes.values * sizes.classes
     held += exact * 4 * min(rows * sizes.classes, 2**28)  # shares (`full_batch.KEPT`)
     whitening = optimizer.normalize == "zca"  # an eigendecomposition
     if sizes.itemsize == 1 and (_is_linear(model) or whitening):
