@@ -3,7 +3,8 @@
 The block of class c is H_c = Σᵢ wᵢ xᵢ xᵢᵀ / N + λ_c, where wᵢ = pᵢ (1 − pᵢ) and x ends in the 1 of
 the bias. Few images have most of a class's weight. So H_c is taken as D_c + Σ wᵢ xᵢ xᵢᵀ / N over
 its IMAGES heaviest images. D_c is diagonal: λ_c plus the other images' weight times the mean
-squares of the features. Its inverse is Woodbury's (Golub & Van Loan, Matrix Computations, 2013, sec. 2.1.4).
+squares of the features. Its inverse is Woodbury's (Golub & Van Loan, Matrix Computations,
+2013, section 2.1.4).
 
 Blocks miss that shares sum to 1: H maps one vector v added to every class's row to λ v. So
 residuals lose their mean over classes before the blocks, results lose it after them, and the mean
