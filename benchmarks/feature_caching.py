@@ -132,7 +132,7 @@ def plain(root: Path, name: str, device: str, workers: int) -> None:
     )
     features = torch.empty(0)
     with torch.no_grad():
-        for batch, _ in loader:
+        for batch, *_ in loader:
             network(batch.to(device).float() / 255)
             features = torch.cat([features, found["features"].squeeze().cpu()])
 
