@@ -39,7 +39,7 @@ from cobaye.objective.full_batch import FullBatch
 
 SHORT = (1e-2, 1e-3, 1e-4, 1e-5)
 LONG = (1e-2, 3.162e-3, 1e-3, 3.162e-4, 1e-4, 3.162e-5, 1e-5, 3.162e-6, 1e-6, 1e-7)
-CHOLESKY = 2**28
+CHOLESKY = 2**26
 GLYPHS = Path("results/features/glyphs/glyphs-resnet-small/train")
 SIZES = [(2000, 64, 20), (8000, 64, 20), (2000, 256, 20), (2000, 64, 80), (32000, 64, 20)]
 MORE = [(2000, 1024, 20), (2000, 64, 320), (20000, 512, 200), (20000, 2048, 1000)]
