@@ -6,7 +6,7 @@ of one shape with amplitudes of their own; curves with optima of their own. Nois
 lognormal, of one spread and size per class or of unequal ones; or the residuals of finished
 runs (``--residuals``), resampled within each class, about a planted truth.
 
-    python benchmarks/calibration.py [--draws 500] [--long] [--residuals results/…/linear/sgd]
+    python benchmarks/calibration.py [--draws 50] [--long] [--residuals results/…/linear/sgd]
 
 The long form adds all that fits the shrunk curves anew, other classes, and K = 1,000. A number
 followed by ! breaks its limit (size 7 % of nominal 5, coverage 92 % of nominal 95) by more than the
@@ -185,12 +185,13 @@ def figure(name: str, values: np.ndarray) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--draws", type=int, help="500 with --long, else 50")
     parser.add_argument("--long", action="store_true")
     parser.add_argument("--residuals", help="results/<study>/runs/<model>/<optimizer>")
     parser.add_argument("--classes", type=int, nargs="+", help="numbers of classes, K")
     parser.add_argument("--images", type=int, nargs="+", default=[10, 50], help="n of a class")
     given = parser.parse_args()
+    given.draws = given.draws or (500 if given.long else 50)
     numbers = given.classes or ([10, 200, 1000] if given.long else [10, 200])
     noises = [("normal", False), ("lognormal", False), ("lognormal", True)]
     if given.residuals:

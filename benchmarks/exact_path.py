@@ -1,19 +1,20 @@
-"""Time the exact optima of ten λ, one after another, against scikit-learn's.
+"""Time the exact optima of a path of λ, and of single problems by size, against other solvers.
 
-    python benchmarks/exact_path.py --threads 1 --repeats 1
+    python benchmarks/exact_path.py [--long] [--repeats 5]
 
-    cobaye        Newton-CG in float64 with Hessian products in float32, each λ from where the
-                  optima of the (up to three) larger ones point to
-    scikit-learn  LogisticRegression(solver="lbfgs"), C = 1/(λN), cold, as it is called, in float64
+    cobaye            Newton's method, preconditioned, in float64 with Hessian products in float32;
+                      starts where the optima of the (up to three) larger λ point to
+    scikit-learn      what LogisticRegression(solver="lbfgs") calls: its loss in SciPy's L-BFGS-B,
+                      float64; starts at the optimum of the last λ, as with warm_start
+    torch             torch.optim.LBFGS with a strong Wolfe search and autograd, float64; likewise
+    newton-cholesky   LogisticRegression(solver="newton-cholesky"), from 0, where its Hessian of
+                      (K·D)² numbers takes at most CHOLESKY bytes
 
-Both minimise one objective: a constant column stands for the bias in both, and is penalised. Both
-stop at ‖∇J‖₂ ≤ 1e-6. scikit-learn stops by the largest entry of the gradient instead, so it is
-given, for each λ, the largest entry at the first step whose norm is small enough, found by running
-it once before, untimed. That run also shows where its own second rule (a relative fall of J below
-64 machine epsilons) would stop it earlier: it is then timed to there, and the norm is printed.
-
-Data: features of glyphs where results/ holds them, else Gaussian classes of like difficulty. The
-last line is all of it as JSON.
+All minimise one objective: a constant column stands for the bias, and is penalised. All stop at the
+first point with ‖∇J‖₂ ≤ 1e-6, which bounds J − min J by ‖∇J‖² / (2λ). Times are seconds of the
+processor, one thread. The path: features of glyphs where results/ holds them, else Gaussian classes
+of like difficulty, 4,000 images and four λ (--long: 12,000 and ten). Sizes: Gaussian classes, at
+λ = 1e-4 from 0, each solver in its own process. The last line is all of it as JSON.
 """
 
 from __future__ import annotations
@@ -21,70 +22,46 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import statistics
+import subprocess
+import sys
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy.optimize
 import torch
-from _common import machine, table
-from sklearn._loss.loss import HalfMultinomialLoss
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.linear_model._linear_loss import LinearModelLoss
-from threadpoolctl import threadpool_limits
+from _common import machine, show, spread, table
+from _solvers import NORM, OTHERS
 
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
 
-LAMBDAS = (1e-2, 3.162e-3, 1e-3, 3.162e-4, 1e-4, 3.162e-5, 1e-5, 3.162e-6, 1e-6, 1e-7)
-N, D, K = 12_000, 256, 200
-NORM = 1e-6
+SHORT = (1e-2, 1e-3, 1e-4, 1e-5)
+LONG = (1e-2, 3.162e-3, 1e-3, 3.162e-4, 1e-4, 3.162e-5, 1e-5, 3.162e-6, 1e-6, 1e-7)
+CHOLESKY = 2**26
 GLYPHS = Path("results/features/glyphs/glyphs-resnet-small/train")
+SIZES = [(2000, 64, 20), (8000, 64, 20), (2000, 256, 20), (2000, 64, 80), (32000, 64, 20)]
+MORE = [(2000, 1024, 20), (2000, 64, 320), (20000, 512, 200), (20000, 2048, 1000)]
 
 
-def data() -> tuple[str, np.ndarray, np.ndarray]:
-    """Return where they come from, features (N, D) float32 and labels (N,) int64."""
-    shard = GLYPHS / "shard-00-of-01.npy"
-    if shard.exists():
-        return "glyphs", np.load(shard), np.load(GLYPHS / "labels.npy")
+def generated(images: int, width: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, D) float32 and labels (N,) int64 of Gaussian classes."""
     rng = np.random.default_rng(0)
-    labels = np.arange(N) % K
-    mixing = rng.normal(size=(D, D)) * np.geomspace(1, 0.02, D)
-    noise = rng.normal(size=(N, D))
-    inputs = np.maximum((0.35 * rng.normal(size=(K, D))[labels] + noise) @ mixing.T / 4 + 0.5, 0)
-    return "generated", inputs.astype(np.float32), labels
+    labels = np.arange(images) % classes
+    mixing = rng.normal(size=(width, width)) * np.geomspace(1, 0.02, width) / math.sqrt(width)
+    centres = 0.35 * rng.normal(size=(classes, width))
+    noisy = centres[labels] + rng.normal(size=(images, width))
+    return np.maximum(4 * noisy @ mixing.T + 0.5, 0).astype(np.float32), labels
 
 
-def rule(inputs: np.ndarray, labels: np.ndarray, decay: float) -> tuple[float, float, int, float]:
-    """Return the tolerance that stops scikit-learn where ours stops; norm, evaluations and J."""
-    loss = LinearModelLoss(base_loss=HalfMultinomialLoss(n_classes=K), fit_intercept=False)
-    seen: list[tuple[float, float, float]] = []
-
-    def function(theta: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = loss.loss_gradient(
-            theta, inputs, labels.astype(np.float64), l2_reg_strength=decay
-        )
-        seen.append((np.linalg.norm(gradient), np.abs(gradient).max(), value))
-        return value, gradient
-
-    def callback(_: np.ndarray) -> None:
-        if seen[-1][0] <= NORM:
-            raise StopIteration
-
-    scipy.optimize.minimize(
-        function,
-        np.zeros(K * inputs.shape[1]),
-        jac=True,
-        method="L-BFGS-B",
-        callback=callback,
-        options={"maxiter": 20_000, "maxfun": 40_000, "maxls": 50, "gtol": 0.0}
-        | {"ftol": 64 * np.finfo(float).eps},
-    )
-    norm, largest, value = seen[-1]
-    return largest * (1 + 1e-12), norm, len(seen), value
+def glyphs(images: int) -> tuple[str, np.ndarray, np.ndarray]:
+    """Return where they come from, features (N, D) float32 and labels (N,) int64."""
+    if not GLYPHS.exists():
+        return "generated", *generated(images, 256, 200)
+    features, labels = np.load(GLYPHS / "shard-00-of-01.npy"), np.load(GLYPHS / "labels.npy")
+    chosen = np.random.default_rng(0).permutation(len(labels))[:images]
+    return "glyphs", features[chosen], labels[chosen]
 
 
 def extrapolate(optima: Sequence[tuple[float, torch.Tensor]], decay: float) -> torch.Tensor:
@@ -100,98 +77,165 @@ def extrapolate(optima: Sequence[tuple[float, torch.Tensor]], decay: float) -> t
     return start
 
 
-def cobaye(inputs: torch.Tensor, labels: torch.Tensor, count: int) -> list[dict[str, float]]:
-    """Solve for the first `count` λ; return seconds, passes and J of each λ."""
-    optima, solved = [(1.0, torch.zeros(K, inputs.shape[1] + 1))], []
-    for decay in LAMBDAS[:count]:
-        start = time.perf_counter()
-        theta = extrapolate(optima, decay)
-        solution = solvers.minimize(FullBatch(inputs, labels, K, decay), theta, NORM)
-        seconds = time.perf_counter() - start
-        optima = [*(optima if solved else []), (decay, solution.theta)]
-        assert solution.stopped == solvers.REACHED, solution.stopped
-        solved.append(
-            {"seconds": seconds, "passes": solution.passes, "objective": solution.point.value}
-        )
+def cobaye(features: np.ndarray, labels: np.ndarray, decays: Sequence[float], classes: int) -> list:
+    """Return seconds, passes, θ of each λ."""
+    inputs, targets = torch.from_numpy(features), torch.from_numpy(labels)
+    optima: list[tuple[float, torch.Tensor]] = []
+    solved = []
+    for decay in decays:
+        begun = time.process_time()
+        zeros = torch.zeros(classes, inputs.shape[1] + 1)
+        start = extrapolate(optima, decay) if optima else zeros
+        found = solvers.minimize(FullBatch(inputs, targets, classes, decay), start, NORM)
+        solved.append((time.process_time() - begun, found.passes, found.theta.numpy()))
+        optima.append((decay, found.theta))
     return solved
 
 
-def scikit_learn(inputs: np.ndarray, labels: np.ndarray, decay: float, tolerance: float) -> float:
-    """Return the seconds of one fit."""
-    model = LogisticRegression(
-        C=1 / (decay * len(labels)), tol=tolerance, max_iter=20_000, fit_intercept=False
-    )
-    start = time.perf_counter()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(inputs, labels)
-    return time.perf_counter() - start
+def path(decays: Sequence[float], images: int, repeats: int) -> dict[str, object]:
+    """Return per solver, turn and λ: seconds, visits and the norm of the gradient in the end."""
+    source, features, labels = glyphs(images)
+    inputs, classes = with_constant(features), int(labels.max()) + 1
+    found: dict[str, list] = {"cobaye": [], "scikit-learn": [], "torch": []}
+    for _ in range(repeats):
+        own = cobaye(features, labels, decays, classes)
+        found["cobaye"].append(certified(own, features, labels, decays))
+        for name in ("scikit-learn", "torch"):
+            theta, solved = np.zeros((classes, inputs.shape[1])), []
+            for decay in decays:
+                begun = time.process_time()
+                theta, visits = OTHERS[name](inputs, labels, decay, theta)
+                solved.append((time.process_time() - begun, visits, theta))
+            found[name].append(certified(solved, features, labels, decays))
+    return {"data": source, "images": len(labels), "lambdas": decays, "solvers": found}
 
 
-def rows(rules: list[tuple], turns: list[dict]) -> list[list[str]]:
-    """Return the lines of the table, a λ each, medians over the turns."""
-    lines = [
-        [
-            "λ",
-            "cobaye, s",
-            "passes",
-            "scikit-learn, s",
-            "evaluations",
-            "its ‖∇J‖",
-            "ratio",
-            "J apart",
-        ]
+def certified(
+    solved: list, features: np.ndarray, labels: np.ndarray, decays: Sequence[float]
+) -> list[tuple[float, int, float]]:
+    """Return seconds, visits and ‖∇J‖ in float64 at each θ."""
+    inputs, targets = torch.from_numpy(features), torch.from_numpy(labels)
+    return [
+        (seconds, visits, gradient_norm(inputs, targets, decay, theta))
+        for (seconds, visits, theta), decay in zip(solved, decays, strict=True)
     ]
-    for number, (_, norm, evaluations, value) in enumerate(rules):
-        own = [turn["cobaye"][number]["seconds"] for turn in turns]
-        their = [turn["scikit_learn"][number] for turn in turns]
-        last = turns[-1]["cobaye"][number]
-        lines.append(
-            [
-                f"{LAMBDAS[number]:g}",
-                f"{np.median(own):.2f}",
-                str(last["passes"]),
-                f"{np.median(their):.2f}",
-                str(evaluations),
-                f"{norm:.1e}",
-                f"{np.median(np.divide(their, own)):.1f}",
-                f"{(value - last['objective']) / value:.0e}",
-            ]
-        )
-    return lines
+
+
+def gradient_norm(x: torch.Tensor, y: torch.Tensor, decay: float, theta: np.ndarray) -> float:
+    function = FullBatch(x, y, len(theta), decay)
+    return function.evaluate(torch.tensor(np.ascontiguousarray(theta))).gradient_norm
+
+
+def with_constant(features: np.ndarray) -> np.ndarray:
+    return np.c_[features, np.ones(len(features))].astype(np.float64)
+
+
+def path_rows(found: dict[str, object]) -> list[list[str]]:
+    """Return the lines of the path's table, medians over the turns."""
+    names = list(found["solvers"])
+    rows = [
+        ["λ", *(f"{name}, s (passes; ‖∇J‖)" for name in names), *(f"{n}/cobaye" for n in names[1:])]
+    ]
+    for number, decay in enumerate(found["lambdas"]):
+        each = {name: [turn[number] for turn in found["solvers"][name]] for name in names}
+        seconds = {name: statistics.median(one[0] for one in each[name]) for name in names}
+        shown = [f"{seconds[n]:.2f} ({each[n][0][1]}; {each[n][0][2]:.0e})" for n in names]
+        ratios = [f"{seconds[name] / seconds['cobaye']:.1f}" for name in names[1:]]
+        rows.append([f"{decay:g}", *shown, *ratios])
+    totals = {n: [sum(one[0] for one in turn) for turn in found["solvers"][n]] for n in names}
+    ratios = [
+        show(spread([a / b for a, b in zip(totals[n], totals["cobaye"], strict=True)]), digits=1)
+        for n in names[1:]
+    ]
+    return [*rows, ["all", *(show(spread(totals[n]), digits=1) for n in names), *ratios]]
+
+
+def alone(name: str, size: Sequence[int]) -> None:
+    """Solve one generated problem in this process; print seconds, visits, norm and peak memory."""
+    features, labels = generated(*size)
+    decay, classes = 1e-4, size[2]
+    inputs = None if name == "cobaye" else with_constant(features)
+    begun = time.process_time()
+    if name == "cobaye":
+        seconds, visits, theta = cobaye(features, labels, [decay], classes)[0]
+    else:
+        theta, visits = OTHERS[name](inputs, labels, decay, np.zeros((classes, size[1] + 1)))
+        seconds = time.process_time() - begun
+    peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+    x, y = torch.from_numpy(features), torch.from_numpy(labels)
+    norm = gradient_norm(x, y, decay, theta)
+    print(json.dumps({"seconds": seconds, "visits": visits, "norm": norm, "peak_mib": peak}))
+
+
+def by_size(sizes: Sequence[Sequence[int]]) -> list[dict[str, object]]:
+    """Return what each solver took for each size, each in its own process."""
+    found = []
+    for images, width, classes in sizes:
+        for name in ("cobaye", *OTHERS):
+            if name == "newton-cholesky" and 8 * (classes * (width + 1)) ** 2 > CHOLESKY:
+                continue
+            size = [str(number) for number in (images, width, classes)]
+            command = [sys.executable, __file__, "--alone", name, "--size", *size]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            figures = json.loads(done.stdout.splitlines()[-1])
+            found.append({"size": (images, width, classes), "solver": name, **figures})
+    return found
+
+
+def size_rows(found: list[dict[str, object]]) -> list[list[str]]:
+    """Return the lines of the table of sizes."""
+    solvers_shown = ("cobaye", *OTHERS)
+    rows = [["N × D, K", *(f"{name}, s (‖∇J‖; MiB)" for name in solvers_shown)]]
+    for size in dict.fromkeys(tuple(one["size"]) for one in found):
+        here = {one["solver"]: one for one in found if tuple(one["size"]) == size}
+        cells = [
+            f"{here[n]['seconds']:.2f} ({here[n]['norm']:.0e}; {here[n]['peak_mib']:.0f})"
+            if n in here
+            else "–"
+            for n in solvers_shown
+        ]
+        rows.append([f"{size[0]} × {size[1]}, {size[2]}", *cells])
+    return rows
+
+
+def draw(found: list[dict[str, object]], target: Path) -> None:
+    """Draw seconds and memory against the numbers of weights times images."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    for name in ("cobaye", *OTHERS):
+        mine = sorted((math.prod(o["size"]), o) for o in found if o["solver"] == name)
+        for axis, key in zip(axes, ("seconds", "peak_mib"), strict=True):
+            axis.loglog([n for n, _ in mine], [o[key] for _, o in mine], "o-", label=name)
+    for axis, label in zip(axes, ("processor time, s", "peak memory, MiB"), strict=True):
+        axis.set(xlabel="N · D · K", ylabel=label)
+    axes[0].legend()
+    figure.savefig(target)
 
 
 def main() -> None:
-    """Measure, print the table, then the JSON."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, default=1)
+    """Measure, print the tables, then the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--long", action="store_true", help="12,000 images, ten λ, larger sizes")
     parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--lambdas", type=int, default=len(LAMBDAS), help="only the first n")
+    parser.add_argument("--figure", type=Path, help="draw times and memory by size to this file")
+    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    source, features, labels = data()
-    inputs, targets = torch.from_numpy(features), torch.from_numpy(labels)
-    with_constant = np.c_[features, np.ones(len(features))].astype(np.float64)
-    with threadpool_limits(given.threads):
-        rules = [rule(with_constant, labels, decay) for decay in LAMBDAS[: given.lambdas]]
-        turns = []
-        for _ in range(given.repeats):
-            ours = cobaye(inputs, targets, given.lambdas)
-            theirs = [
-                scikit_learn(with_constant, labels, decay, rule_of_decay[0])
-                for decay, rule_of_decay in zip(LAMBDAS, rules, strict=False)
-            ]
-            turns.append({"cobaye": ours, "scikit_learn": theirs})
-    count = len(rules)
-    ratios = [
-        sum(turn["scikit_learn"]) / sum(each["seconds"] for each in turn["cobaye"][:count])
-        for turn in turns
-    ]
-    print(table(rows(rules, turns)))
-    together = f"{np.median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f})"
-    print(f"\n{source}, {count} λ together: {together}")
-    facts = {"data": source, "threads": given.threads, "machine": machine("cpu")}
-    print(json.dumps({**facts, "rules": rules, "turns": turns, "ratios": ratios}))
+    torch.set_num_threads(1)
+    if given.alone:
+        alone(given.alone, given.size)
+        return
+    along = path(LONG if given.long else SHORT, 12_000 if given.long else 4000, given.repeats)
+    print(f"{along['data']}, {along['images']} images\n\n{table(path_rows(along))}\n")
+    sizes = by_size(SIZES + MORE if given.long else SIZES)
+    print(table(size_rows(sizes)) + "\n")
+    if given.figure:
+        draw(sizes, given.figure)
+    print(json.dumps({"machine": machine("cpu"), "path": along, "sizes": sizes}))
 
 
 if __name__ == "__main__":

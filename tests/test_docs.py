@@ -46,7 +46,7 @@ def test_calibrations_are_those_of_the_benchmark():
     rows = {}
     for line in (ROOT / "benchmarks/README.md").read_text().splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
-        found = [float(n) for cell in cells[2:] for n in re.findall(r"[\d.]+", cell)]
+        found = [float(n) for cell in cells[2:] for n in re.findall(r"\d+(?:\.\d+)?", cell)]
         rows.setdefault(cells[0], found)  # the first table is that of 50 classes of 50 images
     calibrated = {row for row in rows if row.endswith((": size", ": cover"))}
     assert {row for row, _, _ in quoted()} == calibrated

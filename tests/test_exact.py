@@ -9,7 +9,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from cobaye import objective, recipes
-from cobaye.objective import full_batch, solvers
+from cobaye.objective import full_batch, preconditioning, solvers
 from cobaye.objective.full_batch import FullBatch
 from cobaye.objective.implicit_gradient import hypergradient
 from cobaye.storage.manifests import Manifest
@@ -80,7 +80,56 @@ def test_rows_on_disk_give_the_same_bytes(monkeypatch, tmp_path):
     assert a.value == b.value
     assert torch.equal(a.gradient, b.gradient)
     direction = theta_of(2).float()
+    assert torch.equal(ours.preconditioner()(direction), theirs.preconditioner()(direction))
     assert torch.equal(ours.curvature_along(direction), theirs.curvature_along(direction))
+
+
+def blocks(inputs, labels, theta, decay):
+    """Return each class's block of the Hessian, (K, D + 1, D + 1), by autograd of its own row."""
+
+    def of_row(row, number):
+        moved = theta.clone()
+        moved[number] = row
+        return reference.value(*split(moved), inputs, labels, decay)
+
+    hessian = torch.autograd.functional.hessian
+    return torch.stack([hessian(lambda row, c=c: of_row(row, c), theta[c]) for c in range(K)])
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_preconditioner_of_all_images_is_the_inverse_of_the_blocks(monkeypatch, kept):
+    monkeypatch.setattr(full_batch, "BLOCK", 100)
+    monkeypatch.setattr(full_batch, "KEPT", 2**28 if kept else 0)
+    monkeypatch.setattr(preconditioning, "IMAGES", N)
+    (inputs, labels), theta, residual = data(), theta_of(1), theta_of(2)
+    own = FullBatch(inputs, labels, K, 0.3, **F64)
+    own.evaluate(theta)
+    mean = residual.mean(0)
+    inverses = torch.linalg.inv(blocks(inputs, labels, theta, 0.3))
+    expected = torch.einsum("kde,ke->kd", inverses, residual - mean)
+    expected += mean / 0.3 - expected.mean(0)
+    torch.testing.assert_close(own.preconditioner()(residual), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("decay", [1e-4, 0.0, PER_CLASS / 1e3], ids=["1e-4", "0", "per-class"])
+@pytest.mark.parametrize("penalize_bias", [True, False])
+def test_the_preconditioner_of_few_images_steers_to_the_same_with_less(
+    monkeypatch, decay, penalize_bias
+):
+    monkeypatch.setattr(preconditioning, "IMAGES", 8)
+    inputs, labels = data(overlap=0.3)
+    inputs = inputs * torch.logspace(0, -2, D, dtype=torch.float64)
+    own = FullBatch(inputs, labels, K, decay, penalize_bias=penalize_bias, **F64)
+    right = -own.evaluate(theta_of(1)).gradient
+    right -= right.mean(0)
+    steer = own.preconditioner()
+    one, other = theta_of(2), theta_of(3)
+    assert (one * steer(other)).sum().item() == pytest.approx((other * steer(one)).sum().item())
+    assert (one * steer(one)).sum() > 0
+    solved, products = solvers.conjugate_gradients(own.curvature_along, right, 1e-8, steer)
+    residual = right - own.curvature_along(solved)
+    assert residual.norm() < 2e-8 * right.norm()
+    assert products < solvers.conjugate_gradients(own.curvature_along, right, 1e-8)[1]
 
 
 @pytest.mark.parametrize("decay", [1e-3, 1e-1])

@@ -131,7 +131,7 @@ class BackboneEntry(Strict):
     #: Files that the code of `callable` reads, such as weights. A changed file computes the
     #: features anew.
     reads: list[str] = []
-    #: Images per forward pass.
+    #: Images per forward pass. On a processor with several threads, these share them.
     batch_size: Count = 256
     #: Precision of the forward pass. The lower ones change the features (by up to 5 % of the
     #: largest, in a test on a small network).

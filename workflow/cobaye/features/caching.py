@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,8 @@ from cobaye.storage.jobs import Job
 
 # Batches sent to a GPU before the first of them is waited for.
 IN_FLIGHT = 2
+# Images that a process computes at once at least, where a batch is shared by processes.
+SMALLEST = 8
 
 
 def shard_rows(images: int, shard: int, shards: int) -> range:
@@ -91,15 +93,12 @@ def _write_features(
     device: str,
     workers: int,
 ) -> dict[str, Any]:
-    autocast = torch.autocast(
-        device, getattr(torch, caching.precision), enabled=caching.precision != "float32"
-    )
     shape = None
-    with files.writing(target) as file, torch.inference_mode(), autocast:
+    with files.writing(target) as file:
         # Closed, so that an error ends the processes that decode.
-        read = contextlib.closing(reader.batches(rows, caching.batch_size, workers))
-        with tqdm(total=len(rows), unit="image") as bar, read as batches:
-            for features in _computed(network, batches, device):
+        computed = contextlib.closing(_computed(network, reader, rows, caching, device, workers))
+        with tqdm(total=len(rows), unit="image") as bar, computed as blocks:
+            for features in blocks:
                 block = features.numpy().astype(caching.storage)
                 if not np.isfinite(block).all():
                     raise DataError(f"{target}: features near row {bar.n} are not finite")
@@ -119,14 +118,37 @@ def _write_features(
 
 
 def _computed(
-    network: torch.nn.Module, batches: Iterable[torch.Tensor], device: str
+    network: torch.nn.Module,
+    reader: readers.Reader,
+    rows: range,
+    caching: recipes.Caching,
+    device: str,
+    workers: int,
 ) -> Iterator[torch.Tensor]:
-    """Yield each batch's features, float32, on the host, while a GPU computes the next ones."""
+    """Yield each batch's features, float32, on the host.
+
+    On a processor, each process that decodes images computes their features too, with one thread:
+    no thread waits for another. A GPU computes while the next images are decoded. A callable's
+    network stays in this process, as foreign code may hold threads of its own.
+    """
+    autocast = torch.autocast(
+        device, getattr(torch, caching.precision), enabled=caching.precision != "float32"
+    )
+
+    def compute(batch: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode(), autocast:
+            return network(batch.to(device, non_blocking=True)).float()
+
+    if device == "cpu" and workers and isinstance(network, backbones.Penultimate):
+        size = max(min(SMALLEST, caching.batch_size), caching.batch_size // workers)
+        yield from reader.batches(rows, size, workers, compute)
+        return
     waiting: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
-    for batch in batches:
-        waiting.append(_to_host(network(batch.to(device, non_blocking=True)).float()))
-        if len(waiting) > IN_FLIGHT:
-            yield _arrived(*waiting.popleft())
+    with contextlib.closing(reader.batches(rows, caching.batch_size, workers)) as batches:
+        for batch in batches:
+            waiting.append(_to_host(compute(batch)))
+            if len(waiting) > IN_FLIGHT:
+                yield _arrived(*waiting.popleft())
     while waiting:
         yield _arrived(*waiting.popleft())
 

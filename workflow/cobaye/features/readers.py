@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,16 +32,21 @@ class Reader(Protocol):
     unreadable: dict[int, str]
     seen: dict[int, sources.Seen]
 
-    def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
+    def batches(
+        self, rows: range, size: int, workers: int, compute: Compute = None
+    ) -> Iterator[torch.Tensor]:
         """Yield (n, C, H, W) uint8, n ≤ size, in the order of `rows`, unreadable ones left out.
 
-        Files are decoded ahead of their use in `workers` processes (0: in this one).
+        Files are decoded ahead of their use in `workers` processes (0: in this one). With
+        `compute`, batches are what it makes of them, there too.
         """
 
 
 # How a backbone sees images: {"resize", "crop", "interpolation"}, or a transform of an RGB image,
 # which raises DataError only; None: as they are.
 View = dict[str, Any] | Callable[[Image], torch.Tensor] | None
+# What is made of a batch in the process that has it.
+Compute = Callable[[torch.Tensor], torch.Tensor] | None
 
 
 def open_split(dataset: str, split: str, view: View, root: Path) -> Reader:
@@ -70,11 +76,14 @@ class ArrayReader:
         self.unreadable: dict[int, str] = {}
         self.seen: dict[int, sources.Seen] = {}
 
-    def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
+    def batches(
+        self, rows: range, size: int, workers: int, compute: Compute = None
+    ) -> Iterator[torch.Tensor]:
         """See `Reader`; `workers` has no effect, as nothing is decoded."""
         for start in range(rows.start, rows.stop, size):
             images = torch.from_numpy(self.array.read(start, min(start + size, rows.stop)))
-            yield images if self.view is None else self._seen(images.expand(-1, 3, -1, -1))
+            images = images if self.view is None else self._seen(images.expand(-1, 3, -1, -1))
+            yield compute(images) if compute else images
 
     def _seen(self, images: torch.Tensor) -> torch.Tensor:
         from torchvision.transforms.functional import to_pil_image
@@ -96,14 +105,16 @@ class FileReader:
         self.unreadable: dict[int, str] = {}
         self.seen: dict[int, sources.Seen] = {}
 
-    def batches(self, rows: range, size: int, workers: int) -> Iterator[torch.Tensor]:
+    def batches(
+        self, rows: range, size: int, workers: int, compute: Compute = None
+    ) -> Iterator[torch.Tensor]:
         """See `Reader`."""
         loader = DataLoader(
             self.files,
             batch_size=size,
             sampler=rows,
             num_workers=workers,
-            collate_fn=_stacked,
+            collate_fn=functools.partial(_stacked, compute=compute),
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=2 if workers else None,
         )
@@ -146,7 +157,7 @@ class _Files(Dataset):
 
 
 def _stacked(
-    decoded: list[_Decoded],
+    decoded: list[_Decoded], compute: Compute = None
 ) -> tuple[torch.Tensor | DataError | None, dict[int, str], dict[int, sources.Seen]]:
     """Return the images of a batch that could be read, the problems of the others, the files.
 
@@ -158,7 +169,8 @@ def _stacked(
     images = [image for _, image, _ in decoded if isinstance(image, torch.Tensor)]
     problems = {row: text for row, text, _ in decoded if isinstance(text, str)}
     seen = {row: found for row, _, found in decoded}
-    return (torch.stack(images) if images else None), problems, seen
+    batch = torch.stack(images) if images else None
+    return (compute(batch) if compute and images else batch), problems, seen
 
 
 def _resized(image: Any, resize: dict[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import Point
+from cobaye.objective.preconditioning import Map
 
 # Logits (B, M, K) of a block of images, and its labels (B,).
 Blocks = Callable[[], Iterable[tuple[Tensor, Tensor]]]
@@ -84,6 +85,10 @@ class ConditionalLogit:
     def curvature_along(self, direction: Tensor) -> Tensor:
         """Return H·v at the last point evaluated."""
         return self.hessian @ direction
+
+    def preconditioner(self) -> Map | None:
+        """Return None: products of so small a matrix cost nothing."""
+        return None
 
 
 def fit(blocks: Blocks, centre: Tensor, deviations: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from cobaye.objective import matmul
-from cobaye.storage.mapped_rows import MappedRows
+from cobaye.objective import matmul, preconditioning
+from cobaye.storage.mapped_rows import MappedRows, take
 
 # Rows per block on CPU: 1,024 × 200 float32 logits are 0.8 MB. A GPU wants larger ones.
 BLOCK, CUDA_BLOCK = 1024, 16384
@@ -107,17 +107,38 @@ class FullBatch:
         """Return H·v at the last point evaluated; v and the result (K, D + 1) in `curvature`."""
         multiply = matmul.product(self.device, self.curvature)
         result = torch.zeros_like(direction)
+        for x, shares in self._with_shares():
+            slope = _logits(multiply, direction, x)
+            slope.sub_((shares * slope).sum(0)).mul_(shares)
+            result[:, :-1] += multiply(slope, x.T)
+            result[:, -1] += slope.sum(1)
+        return result.div_(len(self.labels)).addcmul_(self._decay, direction)
+
+    @torch.no_grad()
+    def preconditioner(self) -> preconditioning.Map:
+        """Return r ↦ M⁻¹ r, M near H at the last point; (K, D + 1) in `curvature`."""
+        classes, width = self.shape
+        count = max(1, min(preconditioning.IMAGES, preconditioning.LARGEST // (classes * width)))
+        weights, places, totals, squares = preconditioning.heaviest(self._with_shares(), count)
+        found = self.inputs.new_empty(places.numel(), width - 1)
+        take(self.inputs, places.flatten().to(found.device), found)
+        rows = torch.ones(*places.shape, width, device=self.device, dtype=self.curvature)
+        rows[:, :, :-1] = found.view(*places.shape, -1)
+        rest = (totals - weights.sum(1)).clamp_min(0)
+        images = len(self.labels)
+        squares = torch.cat((squares / images, torch.ones_like(squares[:1])))
+        return preconditioning.inverse(rows, weights / images, rest / images, squares, self._decay)
+
+    def _with_shares(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the inputs of each block and its shares (K, B) at the last point evaluated."""
+        multiply = matmul.product(self.device, self.curvature)
         kept = iter(self._shares)
         for x, labels in self._blocks(self.curvature):
             shares = next(kept, None)
             if shares is None:
                 shares = _logits(multiply, self._theta.to(self.curvature), x)
                 _softmax(shares, labels)
-            slope = _logits(multiply, direction, x)
-            slope.sub_((shares * slope).sum(0)).mul_(shares)
-            result[:, :-1] += multiply(slope, x.T)
-            result[:, -1] += slope.sum(1)
-        return result.div_(len(self.labels)).addcmul_(self._decay, direction)
+            yield x, shares
 
     def _blocks(self, dtype: torch.dtype) -> Iterator[tuple[Tensor, Tensor]]:
         start = 0

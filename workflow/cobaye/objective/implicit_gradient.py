@@ -52,7 +52,8 @@ def hypergradient(
     train.evaluate(theta)
     validated = validation.evaluate(theta)
     right = validated.gradient.to(train.curvature)
-    solved, products = conjugate_gradients(train.curvature_along, right, share)
+    steer = train.preconditioner()
+    solved, products = conjugate_gradients(train.curvature_along, right, share, steer)
     residual = (right - train.curvature_along(solved)).norm() / right.norm()
     # An unpenalised bias has no λ: its column counts for nothing.
     counted = train.decay > 0

@@ -2,7 +2,8 @@
 
 Newton-CG (Nocedal & Wright, Numerical Optimization, 2006, algorithm 7.1): each step solves
 H d = −∇J by conjugate gradients to a relative residual of min(½, √‖∇J‖), but never more
-accurately than the requested gradient norm needs.
+accurately than the requested gradient norm needs. Where that takes more than a few products, they
+are preconditioned (algorithm 5.3 there).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from cobaye.objective.full_batch import FullBatch, Point
+from cobaye.objective.preconditioning import Map
 
 REACHED = "gradient norm reached"
 LIMIT = "max_iterations reached"
@@ -23,6 +25,8 @@ STUCK = "no further progress at this precision"
 # A step counts if J falls by this share of what its slope promises (Nocedal & Wright, eq. 3.4).
 ARMIJO = 1e-4
 HALVINGS, LONGEST_CG = 30, 1000
+# A relative residual above this takes a few products: fewer than a preconditioner costs.
+ROUGH = 0.3
 
 
 class Iteration(NamedTuple):
@@ -99,34 +103,38 @@ def _newton_step(function: FullBatch, point: Point, target: float) -> tuple[Tens
     norm = point.gradient_norm
     share = max(min(0.5, math.sqrt(norm)), 0.3 * target / norm)
     right = -point.gradient.to(function.curvature)
-    step, products = conjugate_gradients(function.curvature_along, right, share)
+    steer = function.preconditioner() if share <= ROUGH else None
+    step, products = conjugate_gradients(function.curvature_along, right, share, steer)
     return step.double(), products
 
 
 def conjugate_gradients(
-    matrix: Callable[[Tensor], Tensor], right: Tensor, share: float, longest: int = LONGEST_CG
+    matrix: Map, right: Tensor, share: float, steer: Map | None = None
 ) -> tuple[Tensor, int]:
     """Solve A x = b, A positive definite, to ‖b − A x‖ ≤ share · ‖b‖; return x and products made.
 
-    ``matrix`` maps v to A v; vectors may have any shape. Stops after `longest` products too, and
-    where rounding leaves no curvature along the search direction.
+    ``matrix`` maps v to A v, ``steer`` r to M⁻¹ r of a preconditioner; vectors may have any shape.
+    Stops after LONGEST_CG products too, and where rounding leaves no curvature along the search
+    direction.
     """
     solved, residual = torch.zeros_like(right), right.clone()
-    direction, square = right.clone(), _dot(right, right)
-    enough = share**2 * square
-    for products in range(longest):
-        if square <= enough:
+    steered = steer(residual) if steer else residual
+    direction, slope = steered.clone(), _dot(residual, steered)
+    enough = share**2 * _dot(right, right)
+    for products in range(LONGEST_CG):
+        if _dot(residual, residual) <= enough:
             return solved, products
         image = matrix(direction)
         curvature = _dot(direction, image)
         if not curvature > 0:
             return (solved if products else direction), products + 1
-        length = square / curvature
+        length = slope / curvature
         solved.add_(direction, alpha=length)
         residual.sub_(image, alpha=length)
-        last, square = square, _dot(residual, residual)
-        direction.mul_(square / last).add_(residual)
-    return solved, longest
+        steered = steer(residual) if steer else residual
+        last, slope = slope, _dot(residual, steered)
+        direction.mul_(slope / last).add_(steered)
+    return solved, LONGEST_CG
 
 
 def _dot(a: Tensor, b: Tensor) -> float:

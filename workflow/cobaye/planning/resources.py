@@ -134,13 +134,12 @@ def caching(
 ) -> Needs:
     """Return what cache_features asks for: one batch at a time, and SEEN bytes per image file.
 
-    From two threads on, as many processes decode (600 MB each: benchmarks/caching_memory.py).
+    From two threads on, as many processes share it (600 MB each: benchmarks/caching_memory.py).
     """
     rows = max(sizes.images.values()) / shards
-    each = network_costs.seconds(model, sizes.pixels) * FORWARD
-    if sizes.shape == SQUARE:
-        each += DECODING
-    held = caching.batch_size * network_costs.held(model, sizes.pixels, forward=True)
+    each = network_costs.seconds(model, sizes.pixels) * FORWARD + DECODING * (sizes.shape == SQUARE)
+    at_once = max(caching.batch_size, threads * 8)  # `caching.SMALLEST`
+    held = at_once * network_costs.held(model, sizes.pixels, forward=True)
     held += (threads > 1) * threads * 600e6 + (sizes.shape == SQUARE) * rows * SEEN
     return needs(held, rows * each / math.sqrt(threads))
 
@@ -155,7 +154,7 @@ def training(
     """
     rows, exact = sizes.images["train"], optimizer.batch_size is None
     batch = rows if exact else min(optimizer.batch_size, rows)
-    held = sizes.bytes("train", "val") + (100 if exact else 6) * 4 * sizes.values * sizes.classes
+    held = sizes.bytes("train", "val") + (300 if exact else 6) * 4 * sizes.values * sizes.classes
     held += exact * 4 * min(rows * sizes.classes, 2**28)  # shares (`full_batch.KEPT`)
     whitening = optimizer.normalize == "zca"  # an eigendecomposition
     if sizes.itemsize == 1 and (_is_linear(model) or whitening):

@@ -81,8 +81,11 @@ def cut(network: nn.Module, name: str) -> Classifier:
     ]
     training = network.training
     size = min_size(name)
+    # Tensors without values: nothing is computed.
+    state = {key: tensor.to("meta") for key, tensor in network.state_dict().items()}
     with torch.inference_mode():
-        logits = network.eval()(torch.zeros(1, 3, size, size))
+        image = torch.zeros(1, 3, size, size, device="meta")
+        logits = torch.func.functional_call(network.eval(), state, (image,))
     network.train(training)
     for hook in hooks:
         hook.remove()
