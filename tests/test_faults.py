@@ -208,6 +208,8 @@ def test_every_write_fails_once(states, tmp_path, number, crash):
 # by its sha256. What was parsed of sources is no result; it is sealed, written beside its place and
 # moved there.
 WRITERS = {(file, "os.open") for file in ("resume.py", "downloads.py")} | {("_worker.py", "open")}
+# The name of a process, which is no file.
+WRITERS |= {("_forks.py", "Path('/proc/self/comm').write_text")}
 WRITERS |= {("parsed_sources.py", call) for call in ("os.replace", "temporary.write_bytes")}
 WRITERS |= {("journal.py", call) for call in ("open", "os.open", "path.write_bytes")}
 MAKES_FILES = {
