@@ -102,12 +102,13 @@ def flat_inputs(
 ) -> Tensor | MappedRows:
     """Return a split's inputs (N, D), normalised, on the device if they fit there.
 
-    They fit in four fifths of a GPU's free memory; rows on disk stay there.
+    They fit in two fifths of a GPU's free memory, so that a copy of another dtype fits beside them;
+    rows on disk stay there.
     """
     inputs = (normalization(split.inputs) if normalization else split.inputs).flatten(1)
     on_disk = not isinstance(inputs, Tensor)
     if on_disk or (
-        device.startswith("cuda") and inputs.nbytes >= 0.8 * torch.cuda.mem_get_info(device)[0]
+        device.startswith("cuda") and inputs.nbytes >= 0.4 * torch.cuda.mem_get_info(device)[0]
     ):
         return inputs
     return inputs.to(device)

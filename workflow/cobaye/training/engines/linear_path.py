@@ -4,11 +4,14 @@ The models of a group, one per λ and learning rate, are the heads of `_cross_en
 gathered once, from memory or from a disk, and W, (M·K, D), multiplies it once for all M. A model
 trained so differs from one trained alone by rounding only, and a model that diverges does not
 disturb the others.
+
+On a GPU, one call updates all models, as one model is too small to keep it busy, and a step is
+captured as a CUDA graph: the launches of its kernels would take longer than the kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +21,7 @@ from cobaye.data.normalization import Normalization
 from cobaye.data.splits import Split
 from cobaye.storage.mapped_rows import MappedRows
 from cobaye.training.engines import Epoch
-from cobaye.training.engines._cross_entropy import CrossEntropy
+from cobaye.training.engines._cross_entropy import Batch, CrossEntropy
 from cobaye.training.engines._tensors import copy_named, flat_inputs, precision_of, sgd_step
 
 
@@ -27,6 +30,7 @@ class Engine:
 
     inputs: (N, D) floating. labels: (N,) int64 in [0, classes). weight_decays, momenta: of each
     model. nesterov: as torch's SGD takes it. mixed: see `_cross_entropy`, whose errors it raises.
+    replay: whether a GPU that holds the inputs replays full batches as a CUDA graph.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Engine:
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         mixed: bool = False,
+        replay: bool = True,
     ):
         self.weight_decays, self.momenta, self.nesterov = weight_decays, momenta, nesterov
         self.penalize_bias, heads = penalize_bias, len(weight_decays)
@@ -57,6 +62,12 @@ class Engine:
         self.parameters = self._by_model(self.weight, self.bias)
         self.velocities = self._by_model(*velocities)
         self.squared_norms = torch.zeros(len(self.loss.sizes), heads, **kind)
+
+        self.stacked = self.loss.device.type == "cuda"
+        self.replays = replay and self.stacked and self.loss.inputs.device == self.loss.device
+        self.captured: tuple[Callable[[], None], Batch, Tensor, tuple[float, ...]] | None = None
+        decays = torch.tensor(weight_decays, **kind)
+        self.decay_of_row = decays.repeat_interleave(classes)
 
     def tensors(self, number: int) -> dict[str, Tensor]:
         """Return a model's W and b, live."""
@@ -85,23 +96,67 @@ class Engine:
     @torch.no_grad()
     def epoch(self, order: Tensor, learning_rates: Sequence[float]) -> list[Epoch]:
         """Visit every image once, in `order` (N,) int64; return what was seen, model by model."""
+        rates = tuple(learning_rates)
         for number, batch in enumerate(self.loss.batches(order)):
-            for model, parameters in enumerate(self.parameters):
-                if self.weight_decays[model]:
-                    self.squared_norms[number, model] = self._squared_norm(parameters)
-            gradients = self._by_model(*self.loss.gradient(batch, self.weight, self.bias))
-            for model, gradient in enumerate(gradients):
-                self._step(model, gradient, learning_rates[model])
+            # The first batch is not replayed: a capture needs libraries that are initialised.
+            full = number > 0 and len(batch.images) == self.loss.batch_size
+            step = self._replay if self.replays and full else self._step
+            step(batch, self.squared_norms[number], rates)
         losses, accuracies = self.loss.losses(order)
         sizes = torch.tensor(self.loss.sizes, dtype=torch.float64)
         norms = sizes @ self.squared_norms.double().cpu() / len(order)
         means, hits = losses.mean(1, dtype=torch.float64).tolist(), accuracies.tolist()
         return [
-            Epoch(means[i], decay / 2 * norms[i].item(), hits[i], losses[i].cpu())
+            Epoch(means[i], decay / 2 * norms[i].item() if decay else 0.0, hits[i], losses[i].cpu())
             for i, decay in enumerate(self.weight_decays)
         ]
 
-    def _step(self, model: int, gradient: tuple[Tensor, Tensor], rate: float) -> None:
+    def _step(self, batch: Batch, squared_norms: Tensor, rates: tuple[float, ...]) -> None:
+        """Train all models by one batch; fill its record and ‖θ‖² before the step, (M,)."""
+        if self.stacked:
+            torch.linalg.vector_norm(self._rows(self.weight), dim=1, out=squared_norms).square_()
+            if self.penalize_bias:
+                squared_norms.add_(self._rows(self.bias).square().sum(1))
+            self._update_together(*self.loss.gradient(batch, self.weight, self.bias), rates)
+            return
+        for model, parameters in enumerate(self.parameters):
+            if self.weight_decays[model]:
+                squared_norms[model] = self._squared_norm(parameters)
+        gradients = self._by_model(*self.loss.gradient(batch, self.weight, self.bias))
+        for model, gradient in enumerate(gradients):
+            self._update(model, gradient, rates[model])
+
+    def _replay(self, batch: Batch, squared_norms: Tensor, rates: tuple[float, ...]) -> None:
+        """Do what `_step` does by a captured graph, which holds the learning rates as numbers."""
+        if self.captured is None or self.captured[-1] != rates:
+            held, norms = Batch(*(each.clone() for each in batch)), squared_norms.clone()
+            self.captured = capture(lambda: self._step(held, norms, rates)), held, norms, rates
+        replay, held, norms, _ = self.captured
+        held.images.copy_(batch.images)
+        held.where.copy_(batch.where)
+        replay()
+        batch.record.copy_(held.record)
+        squared_norms.copy_(norms)
+
+    def _update_together(self, weight: Tensor, bias: Tensor, rates: tuple[float, ...]) -> None:
+        """Step as `_update` does: models of one momentum and learning rate by one call."""
+        weight.addcmul_(self.decay_of_row[:, None], self.weight)
+        if self.penalize_bias:
+            bias.addcmul_(self.decay_of_row, self.bias)
+        gradients, pairs = self._by_model(weight, bias), list(zip(self.momenta, rates, strict=True))
+        for momentum, rate in dict.fromkeys(pairs):
+            chosen = [model for model, pair in enumerate(pairs) if pair == (momentum, rate)]
+            tensors = [
+                [tensor for model in chosen for tensor in each[model]]
+                for each in (self.parameters, gradients, self.velocities)
+            ]
+            nesterov = self.nesterov and momentum > 0
+            sgd_step(*tensors, [0.0] * len(tensors[0]), momentum, rate, nesterov=nesterov)
+
+    def _rows(self, stacked: Tensor) -> Tensor:
+        return stacked.view(len(self.weight_decays), -1)
+
+    def _update(self, model: int, gradient: tuple[Tensor, Tensor], rate: float) -> None:
         decay, momentum = self.weight_decays[model], self.momenta[model]
         decays = decay, decay * self.penalize_bias
         velocities = self.velocities[model]
@@ -116,6 +171,15 @@ class Engine:
     def _by_model(self, weight: Tensor, bias: Tensor) -> list[tuple[Tensor, Tensor]]:
         classes = self.loss.classes
         return list(zip(weight.split(classes), bias.split(classes), strict=True))
+
+
+def capture(function: Callable[[], None]) -> Callable[[], None]:
+    """Return what launches all kernels of a function at once, on the tensors that it uses now."""
+    graph = torch.cuda.CUDAGraph()
+    # Another thread may use the GPU meanwhile.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        function()
+    return graph.replay
 
 
 def build_together(
