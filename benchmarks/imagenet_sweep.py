@@ -64,7 +64,9 @@ def alone(inputs, labels, mixed: bool, args: argparse.Namespace) -> Callable[[],
     return lambda: engine.epoch(batch_order(0, 1, len(labels), args.shuffle), RATE)
 
 
-def together(inputs, labels, mixed: bool, args: argparse.Namespace) -> Callable[[], object]:
+def together(
+    inputs, labels, mixed: bool, args: argparse.Namespace, *, replay: bool = True
+) -> Callable[[], object]:
     engine = linear_path.Engine(
         inputs,
         labels,
@@ -74,6 +76,7 @@ def together(inputs, labels, mixed: bool, args: argparse.Namespace) -> Callable[
         batch_size=args.batch,
         device=args.device,
         mixed=mixed,
+        replay=replay,
     )
     rates = [RATE] * len(DECAYS)
     return lambda: engine.epoch(batch_order(0, 1, len(labels), args.shuffle), rates)
