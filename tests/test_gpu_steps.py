@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from itertools import chain
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cobaye import recipes
 from cobaye.data.splits import Split
 from cobaye.models import networks
-from cobaye.training.engines import linear, linear_path, network
+from cobaye.training.engines import _cross_entropy, linear, linear_path, network
 from tests.test_training import TRAINING
 
 N, D, K, BATCH = 75, 6, 4, 16  # four full batches and one of 11
@@ -119,3 +121,32 @@ def test_no_step_waits_for_its_results(name):
         assert sum(counter.calls.values()) > 5 * steps
         waits.append({op: n for op, n in counter.calls.items() if op in WAITS})
     assert waits[0] == waits[1]
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("kind", ["linear", "linear, max_norm, l1", "squared-error", "linear-path"])
+def test_steps_stay_on_the_gpu(monkeypatch, kind, mixed):
+    """On a GPU that torch only imagines, and whose tensors it refuses to mix with others."""
+    monkeypatch.setattr(_cross_entropy, "_check", lambda *arguments: None)  # it looks at the labels
+    updated = []  # torch imagines no fused update
+    monkeypatch.setattr(torch, "_fused_sgd_", lambda *lists, **_: updated.extend(chain(*lists)))
+    options = {"batch_size": BATCH, "device": "cuda", "mixed": mixed}
+    single = {"momentum": 0.9, "weight_decay": 0.1, **options}
+    with FakeTensorMode(), torch.no_grad():
+        inputs, labels = torch.empty(N, D, dtype=torch.float16, device="cuda"), torch.arange(N) % K
+        if kind == "linear-path":
+            engine = linear_path.Engine(
+                inputs, labels, K, weight_decays=DECAYS, momenta=MOMENTA, **options
+            )
+            assert engine.replays
+            monkeypatch.setattr(linear_path, "capture", lambda step: step)
+        elif kind == "squared-error":
+            engine = linear.Engine(inputs, labels, K, loss=kind, **single)
+        else:
+            more = {"max_norm": 1.0, "l1": 0.1} if kind != "linear" else {}
+            engine = linear.Engine(inputs, labels, K, **single, **more)
+        # The sums of an epoch are asked for at its end, when all its steps are done.
+        with pytest.raises(DataDependentOutputException):
+            engine.epoch(torch.arange(N), [0.1] * 3 if kind == "linear-path" else 0.1)
+    assert len(updated) >= 5 * 2 * 3
+    assert {tensor.device.type for tensor in updated} == {"cuda"}
