@@ -41,14 +41,14 @@ with socket.socket(socket.AF_UNIX) as asked:
 sys.exit(status[0] if status else 1)
 """
 # A process of the jobs' imports has read these: other values are for a job by itself.
-READ = ("PYTHONPATH", "TQDM_MININTERVAL")
+READ = {name: os.environ.get(name) for name in ("PYTHONPATH", "TQDM_MININTERVAL")}
 
 
 def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
     """Run ``python -m snakemake`` in a folder; return its exit status and all that it printed."""
     global seconds
     python, jobs = sys.executable, None
-    if all(environment.get(name) == os.environ.get(name) for name in READ):
+    if all(environment.get(name) == value for name, value in READ.items()):
         python, jobs = _jobs()
         before = _seconds_of_forks(jobs)
     with tempfile.TemporaryDirectory() as place:
