@@ -25,21 +25,21 @@ def machine(device: str) -> dict[str, str | int]:
 
 
 def interleave(
-    tasks: Mapping[str, Callable[[], object]], repeats: int, device: str
+    tasks: Mapping[str, Callable[[], object]], repeats: int, device: str, *, warm: bool = True
 ) -> dict[str, list[float]]:
     """Time each task ``repeats`` times, in seconds: all of them once, then all of them again.
 
     Taking turns lets a slow minute of the machine fall on all tasks alike; compare them by the
-    ratios within each turn. One turn before the first is not timed.
+    ratios within each turn. Where `warm`, one turn before the first is not timed.
     """
     times = {name: [] for name in tasks}
-    for turn in range(repeats + 1):
+    for turn in range(repeats + warm):
         for name, task in tasks.items():
             start = time.perf_counter()
             task()
             if device == "cuda":
                 torch.cuda.synchronize()
-            if turn:
+            if turn or not warm:
                 times[name].append(time.perf_counter() - start)
     return times
 

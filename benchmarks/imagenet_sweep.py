@@ -4,7 +4,7 @@
     python benchmarks/imagenet_sweep.py --images 1281167 --disk /tmp --ways "together, bfloat16"
 
 Generated float16 features of 2,048 values, 1,000 classes, batches of 256, 11 λ. The ways take
-turns, after a turn that is not timed:
+turns, after a turn that is not timed (with --repeats 1, there is none):
 
     alone       one λ by the linear engine; the sweep would do this once per λ
     together    all λ by the stacked engine: each batch is gathered once, one product for all
@@ -110,7 +110,7 @@ def measure(path: Path, args: argparse.Namespace) -> list[dict]:
         f"{name}, {precision}": makers[name](inputs, labels, precision == "bfloat16", args)
         for name, precision in ways
     }
-    times = interleave(tasks, args.repeats, args.device)
+    times = interleave(tasks, args.repeats, args.device, warm=args.repeats > 1)
     counts = {way: len(DECAYS) if way.startswith("together") else 1 for way in times}
     read = inputs.shape[1] * 2 * len(labels)
     return [
