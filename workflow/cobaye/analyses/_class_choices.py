@@ -117,7 +117,7 @@ def shrunk_curves(view: View) -> pd.DataFrame:
                 "better": shrunk.better(),
             }
         )
-        table.insert(2, "split", split)
+        table.insert(table.columns.get_loc("class"), "split", split)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
