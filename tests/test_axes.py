@@ -68,6 +68,26 @@ def test_two_groups_of_epochs_are_enough_for_two_kinds():
     assert set(two["epoch"]) == {"1", "60"}
 
 
+def test_what_one_training_chose_is_judged_in_another():
+    """A true optimum is one in each training; the swings of one training are of that one alone."""
+
+    def gains(of):
+        rows = analysed(of)["compromise"].query("choice == 'shrunk' and measure == 'loss'")
+        return rows.set_index("resampled")
+
+    true = gains(over_epochs(two_kinds(), seeds=2))
+    assert true.loc["other seeds", "low"] > 0.3
+    swinging = over_epochs(np.zeros((20, 3)), seeds=2, images=30)
+    swings = np.random.default_rng(3).normal(0, 0.4, (2, 3, 20))
+    for name, each in swinging.splits.items():
+        moved = each.loss + swings[:, :, each.labels].astype(np.float32)
+        swinging.splits[name] = dataclasses.replace(each, loss=moved)
+    found = gains(swinging)
+    assert found.loc["seeds", "gain"] > 0.2
+    assert found.loc["other seeds", "low"] < 0 < found.loc["other seeds", "high"]
+    assert "other seeds" not in gains(sweep(two_kinds(), seeds=2)).index
+
+
 def test_no_difference_is_known_where_none_was_planted():
     made = analysed(over_epochs(np.zeros((20, 3)), noise=0.5))
     assert made["class-tests"]["p_between"][0] > 0.05

@@ -41,6 +41,7 @@ def same(label: str, other: str | None) -> bool:
 
 def note_ends(ax: Axes, found: Sequence[grid_ends.End], axis: Axis = LAMBDA) -> None:
     """Say below an axis where the best λ end the grid, or the best values of another axis."""
+    found = [end for end in found if float(end.label) > axis.least]
     if said := grid_ends.beside_axis(found, axis.one):
         ax.set_xlabel(f"{axis.title}\n{said}")
 

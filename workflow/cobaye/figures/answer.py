@@ -62,9 +62,9 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             textcoords="offset points",
             fontweight="bold",
         )
-    fig.legend(
-        handles=_handles(groups, over.one), loc="outside lower center", ncols=4, handlelength=2
-    )
+    # The names of other axes than λ are longer.
+    look = {"ncols": 4 if over.one == "λ" else 3, "handlelength": 2}
+    fig.legend(handles=_handles(groups, over.one), loc="outside lower center", **look)
     return fig
 
 
@@ -164,12 +164,21 @@ def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
     loss = compromise[(compromise["measure"] == "loss") & compromise["choice"].isin(_WAYS)]
     images = loss[loss["resampled"] == "val and test"].set_index("choice")
     classes = loss[loss["resampled"] == "classes"].set_index("choice").loc[images.index]
+    found = [_read_off(images, classes, "read off")]
+    others = loss[loss["resampled"] == "other seeds"].set_index("choice")
+    if len(others):
+        found.append(_read_off(others, others, "in another training"))
+    return pd.concat(found)
+
+
+def _read_off(images: pd.DataFrame, classes: pd.DataFrame, how: str) -> pd.DataFrame:
+    """Return gains by choice, with their intervals over images and over classes."""
     known = (images["low"] > 0) | (images["high"] < 0)
     ways = [_WAYS[choice] for choice in images.index]
     return pd.DataFrame(
         {
             "way": ways,
-            "rival": [f"{rival_names.NAMES[way]}, read off" for way in ways],
+            "rival": [f"{rival_names.NAMES[way]}, {how}" for way in ways],
             "loss_difference": -images["gain"],
             "loss_low": -images["high"],
             "loss_high": -images["low"],

@@ -16,19 +16,23 @@ EPOCHS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """One axis. name: of its column in tables. one, many: in sentences. title: in figures."""
+    """One axis. name: of its column in tables. one, many: in sentences. title: in figures.
+
+    least: the smallest value that there can be.
+    """
 
     name: str
     one: str
     many: str
     title: str
+    least: float = 0.0
 
 
 AXES = {
     axis.name: axis
     for axis in (
         Axis("weight_decay", "λ", "λ", "weight decay λ"),
-        Axis("epoch", "epoch", "epochs", "epoch at which training stops"),
+        Axis("epoch", "epoch", "epochs", "epoch at which training stops", 1.0),
         Axis("learning_rate", "learning rate", "learning rates", "learning rate"),
     )
 }
