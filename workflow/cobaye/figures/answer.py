@@ -137,7 +137,9 @@ def _minima(ax: Axes, axis: LambdaAxis, over: Axis, null: pd.DataFrame, test: pd
     classes = int(rows["classes"].iloc[0])
     ax.set_ylabel(f"classes (of {classes})")
     at_best = rows.loc[test["best"]]
-    said = f"own {over.many} differ by more than noise"
+    said = "own λ differ by more than noise"
+    if over.one != "λ":
+        said = f"own {over.many}: beyond noise of images"  # a training's swings are none
     if not at_best["observed"] < at_best["shape_low"]:
         said = f"own {over.many}: no more than noise"
         if at_best["observed"] < at_best["low"]:

@@ -16,7 +16,7 @@ EPOCHS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """One axis. name: of its column in tables. one, many: in sentences. title: in figures.
+    """One axis. name: of its column in tables. one, many: in short. title: in figures.
 
     least: the smallest value that there can be.
     """
@@ -33,7 +33,7 @@ AXES = {
     for axis in (
         Axis("weight_decay", "λ", "λ", "weight decay λ"),
         Axis("epoch", "epoch", "epochs", "epoch at which training stops", 1.0),
-        Axis("learning_rate", "learning rate", "learning rates", "learning rate"),
+        Axis("learning_rate", "learning rate", "rates", "learning rate"),
     )
 }
 
