@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
+from cobaye import kinds
 from cobaye.analyses import _sweeps, backbones, how_many, measures
 from cobaye.analyses import classes as analysis
 from cobaye.figures import _class_losses, _lambda_axis
@@ -51,6 +52,17 @@ def everything(
         "derived-history": tables["history"],
         "derived-metrics": tables["metrics"],
         "samples": samples(optimizers),
+        **_over_axes(tables),
+    }
+
+
+def _over_axes(tables):
+    """The same numbers as over λ, as if they were over the other axes."""
+    return {
+        kinds.over(name, axis): tables[name].rename(columns={"weight_decay": axis}).assign(at="0")
+        for maker in kinds.names("analyses")
+        for axis in kinds.constant("analyses", maker, "OVER", {})
+        for name in kinds.constant("analyses", maker, "TABLES")
     }
 
 

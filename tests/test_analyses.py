@@ -144,7 +144,7 @@ def test_a_run_that_diverged_leaves_the_mean_to_the_others():
             }
             for name, each in whole.splits.items()
         }
-    found = _sweeps._sweep(("m", "o"), own)
+    found = _sweeps.joined(("m", "o"), own)
     assert found.labels == LABELS
     test = found.splits["test"]
     np.testing.assert_allclose(test.mean_loss()[0], whole.splits["test"].loss[0, 0])

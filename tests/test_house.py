@@ -16,7 +16,7 @@ from cobaye import figures, kinds
 from tests.conftest import ROOT
 
 LIBRARY = ROOT / "workflow/cobaye"
-# Rooms, three lone modules and packages: each imports only from those before it.
+# Rooms, two lone modules and packages: each imports only from those before it.
 ORDER = [
     "errors",
     "randomness",

@@ -26,7 +26,16 @@ root = base.root
 # The constants that config, plan and these tests read without an import.
 READ = (
     *("COLUMNS", "DEVICE", "ENGINE", "EXAMPLE", "FORM", "HISTORY", "INPUT", "LOSS", "NAMES"),
-    *("NEEDS_EPOCHS", "NEEDS_UNITS", "NETWORKS", "OPTIONAL_TABLES", "PARTS", "PASSES", "READS"),
+    *(
+        "NEEDS_EPOCHS",
+        "NEEDS_UNITS",
+        "NETWORKS",
+        "OPTIONAL_TABLES",
+        "OVER",
+        "PARTS",
+        "PASSES",
+        "READS",
+    ),
     *("REFUSES", "SCRATCH", "SPLIT", "SPLITS", "STATES", "SUPPORTS", "TABLES", "TOGETHER"),
     "TRAIN_SPLITS",
 )

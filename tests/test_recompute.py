@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 AFTER = {"tabulate": 1, "analyse_classes": 1, "analyse_measures": 1, "tell_story": 1}
 AFTER |= {"write_explorer": 1, "evaluate_best": 1}
 HEAD = {"train": 2, "evaluate": 2, **AFTER}
-# Without their analyses, `rivals` and `how-many` are not drawn; nor, of few classes,
-# `confusion-zoom`.
-FIGURES = len(output_keys.LAST_LAYER_FIGURES) - 3
+# Without their analyses, four are not drawn: `rivals`, `how-many`, `answer` over epochs and over
+# learning rates; nor, of few classes, `confusion-zoom`.
+FIGURES = len(output_keys.LAST_LAYER_FIGURES) - 5
 
 
 def stages(jobs):

@@ -181,6 +181,8 @@ def _figure_tables() -> Iterator[str]:
 
 def _of_figure(kind: str) -> Iterator[str]:
     names = kinds.constant("figures", kind, "NAMES")
+    for axis in kinds.constant("figures", kind, "OVER", {}):
+        names |= kinds.constant("figures", kinds.over(kind, axis), "NAMES")
     stated = {option for options in names.values() for option in options}
     yield _row(", ".join(f"**`{n}`**" for n in names), "", "", meanings.of_kind("figures", kind))
     schema = json_schema.options("figures", kind)

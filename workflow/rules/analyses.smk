@@ -11,7 +11,7 @@ for kind in ACROSS_RUNS:
             dataset=dataset_of_study,
             read=read_by_analysis(kind),
         output:
-            tables_in_report(TABULATED, kind, f"analysis-{kind}"),
+            tables_in_report(TABULATED, kind, f"analysis-{kinds.without_axis(kind)}"),
             manifest=f"{TABLES}/{kind}.json",
         log:
             f"{LOGS}/analyse/{{study}}/{kind}.log",

@@ -91,7 +91,9 @@ GROUPS = {
     for study, group in TOGETHER
 }
 ACROSS_RUNS = [
-    kind for kind in kinds.names("analyses") if not kinds.constant("analyses", kind, "STATES")
+    kind
+    for kind in kinds.with_variants("analyses")
+    if not kinds.constant("analyses", kind, "STATES")
 ]
 INSIDE_RUNS = [kind for kind in kinds.names("analyses") if kind not in ACROSS_RUNS]
 

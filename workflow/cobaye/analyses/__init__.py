@@ -12,6 +12,8 @@ True``, these and the same files of the runs with these λ, where the study has 
 tables, or a mapping from another analysis to its table, read where the study has it; ``SPLITS``, of
 the data. ``NETWORKS`` and ``LOSS`` state what it supports, if not everything.
 
+One that states ``OVER`` works over other axes than λ too: see `_axes` and `kinds`.
+
 Of single runs: ``inspect(run, options)`` → tables by name, and ``STATES``, ``COLUMNS``, ``SPLIT``:
 see `inside.inspecting`.
 """
@@ -36,4 +38,7 @@ def analyse(job: Job) -> Path:
     if kinds.constant("analyses", kind, "STATES"):
         return write_tables(job, inspecting.join(job))
     options = recipes.parse(kinds.options("analyses", kind), job.recipe["options"])
-    return write_tables(job, kinds.load("analyses", kind).analyse(job, options))
+    made = kinds.load("analyses", kind).analyse(job, options)
+    if axis := kinds.axis(kind):
+        made = {kinds.over(name, axis): table for name, table in made.items()}
+    return write_tables(job, made)

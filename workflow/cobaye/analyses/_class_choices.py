@@ -36,6 +36,7 @@ def compromise(view: View) -> pd.DataFrame:
     """Return the gain of a λ per class over the best overall, by way, with intervals.
 
     What an interval speaks for stands in the column `resampled`; see `choices.procedure_errors`.
+    Over another axis than λ, "other seeds" is the gain in other trainings than those chosen by.
     """
     val, test = view.losses["val"], view.losses["test"]
     draws = min(view.draws_of(val), view.draws_of(test))
@@ -56,6 +57,8 @@ def compromise(view: View) -> pd.DataFrame:
         rows.append(_row(way, "loss", "classes", moved, others))
         if len(view.sweep.seeds) > 1:
             rows.append(_row(way, "loss", "seeds", moved, _over_seeds(view, way)))
+        if view.sweep.at and len(_whole_seeds(view)) > 1:
+            rows.append(_row(way, "loss", "other seeds", moved, _in_other_seeds(view, way)))
     for name, null in view.nulls["test"].items():
         rows.append(_row(f"chance, {name}", "loss", "test", 0, null.gain))
     return view.frame(pd.DataFrame(rows).to_dict("list"))
@@ -79,6 +82,30 @@ def _over_seeds(view: View, way: str) -> effects.Interval:
         places = _chosen(val, test, reference)
         gains.append(choices.gain(test, reference, places[way], view.level).estimate)
     return choices.over_seeds(np.array(gains), view.level)
+
+
+def _whole_seeds(view: View) -> list[int]:
+    """Return the places of the seeds whose runs are all finite."""
+    return np.flatnonzero(view.sweep.splits["val"].finite.all(axis=1)).tolist()
+
+
+def _in_other_seeds(view: View, way: str) -> effects.Interval:
+    """Return the gain of what each seed chose, in each other seed's training, over classes."""
+    splits, seeds = view.sweep.splits, _whole_seeds(view)
+    gains, by_classes = [], []
+    for seed in seeds:
+        val, own = (_of_seed(splits[name], seed, view.classes) for name in ("val", "test"))
+        reference = int(reliability.lowest(val.values.mean(axis=0)))
+        places = _chosen(val, own, reference)[way]
+        for other in seeds:
+            if other != seed:
+                test = _of_seed(splits["test"], other, view.classes)
+                gains.append(choices.gain(test, reference, places, view.level).estimate)
+                by_classes.append(choices.class_gains(test, reference, places).means[:, 0])
+    means = np.mean(by_classes, axis=0)
+    known = means[np.isfinite(means)]
+    error = known.std(ddof=1) / np.sqrt(len(known))
+    return choices.students(np.mean(gains), error, len(known), view.level)
 
 
 def _of_seed(split: Predictions, seed: int, classes: int) -> Sample:
@@ -117,7 +144,7 @@ def shrunk_curves(view: View) -> pd.DataFrame:
                 "better": shrunk.better(),
             }
         )
-        table.insert(2, "split", split)
+        table.insert(table.columns.get_loc("class"), "split", split)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
 

@@ -48,7 +48,7 @@ def inference(view: View) -> tuple[pd.DataFrame, pd.DataFrame]:
     fdr, holm = effects.adjusted(effects.class_p_values(losses))
     per_lambda = view.frame(
         {
-            "weight_decay": view.sweep.labels,
+            view.sweep.axis: view.sweep.labels,
             "best": view.best,
             **_mean_rise(view),
             **_spread("between", between.variance),
@@ -119,7 +119,7 @@ def null_counts(view: View) -> pd.DataFrame:
         curve, shape = nulls["one curve"], nulls["one shape"]
         columns = {
             "split": split,
-            "weight_decay": view.sweep.labels,
+            view.sweep.axis: view.sweep.labels,
             "classes": curve.classes,
             "observed": curve.observed,
             "expected": curve.expected.estimate,
@@ -146,7 +146,7 @@ def worst_classes(view: View) -> pd.DataFrame:
             mean, members = worst.worst_mean(chooser, judge, number, view.level)
             first = members[:, 0] if members.shape[1] else np.full(len(view.sweep.labels), -1)
             columns = {
-                "weight_decay": view.sweep.labels,
+                view.sweep.axis: view.sweep.labels,
                 "chosen_on": split,
                 "measure": measure,
                 "classes": members.shape[1],
@@ -170,5 +170,5 @@ def worst_pairs(view: View) -> pd.DataFrame:
         pair = worst.worst_pair(labels, predicted, view.classes)
         first, second = (view.names[pair.first], view.names[pair.second]) if pair else ("", "")
         rate = pair.rate if pair else 0.0
-        rows.append({"weight_decay": label, "first": first, "second": second, "rate": rate})
+        rows.append({view.sweep.axis: label, "first": first, "second": second, "rate": rate})
     return view.frame(pd.DataFrame(rows).to_dict("list"))

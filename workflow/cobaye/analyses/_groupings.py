@@ -122,9 +122,7 @@ def separations(job: Job, sweeps: Sequence[Sweep]) -> dict[Group, np.ndarray]:
     """
     found, by_data = {}, {}
     for sweep in sweeps:
-        runs = (
-            run for run in job.recipe["runs"] if (run["model"], run["optimizer"]) == sweep.group
-        )
+        runs = (run for run in job.recipe["runs"] if run["model"] == sweep.group[0])
         recipe = training_recipe(finished_runs.finished(job, next(runs)).trained)
         if recipe["model"]["kind"] not in _LAST_LAYER:
             continue

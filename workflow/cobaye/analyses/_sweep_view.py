@@ -109,10 +109,15 @@ class View:
         return min(self.draws, max(100, _MOST_DRAWN // max(len(sample.values), 1)))
 
     def frame(self, columns: Mapping[str, Any]) -> pd.DataFrame:
-        """Return a table of these columns, model and optimizer before them."""
+        """Return a table of these columns, model and optimizer before them.
+
+        Over another axis than λ, the λ of all runs, `at`, follows these.
+        """
         table = pd.DataFrame(dict(columns))
         table.insert(0, "model", self.sweep.group[0])
         table.insert(1, "optimizer", self.sweep.group[1])
+        if self.sweep.at:
+            table.insert(2, "at", self.sweep.at)
         return table
 
     def by_class_and_lambda(self, columns: Mapping[str, np.ndarray]) -> pd.DataFrame:
@@ -122,7 +127,7 @@ class View:
             {
                 "class": np.repeat(numbers, len(labels)),
                 "name": np.repeat(np.array(self.names, dtype=object), len(labels)),
-                "weight_decay": np.tile(np.array(labels, dtype=object), self.classes),
+                self.sweep.axis: np.tile(np.array(labels, dtype=object), self.classes),
                 **{name: np.asarray(values).ravel() for name, values in columns.items()},
             }
         )

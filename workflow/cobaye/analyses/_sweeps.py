@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -17,6 +16,8 @@ from cobaye.storage.jobs import Job
 from cobaye.storage.paths import SPLITS
 
 Group = tuple[str, str]
+# Split → the columns of its predictions, by image, of one run.
+Parts = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,18 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All runs of one configuration. labels: of the λ, rising. splits: name → Predictions."""
+    """All runs of one configuration. labels: of the λ, rising. splits: name → Predictions.
+
+    axis: what the labels are values of, as its column is called in tables; see `recipes.axes`. at:
+    the λ of all runs where the axis is another.
+    """
 
     group: Group
     labels: list[str]
     seeds: list[int]
     splits: dict[str, Predictions]
+    axis: str = "weight_decay"
+    at: str = ""
 
 
 def sweeps(job: Job, splits: Sequence[str] = SPLITS, more: Sequence[str] = ()) -> list[Sweep]:
@@ -72,14 +79,14 @@ def sweeps(job: Job, splits: Sequence[str] = SPLITS, more: Sequence[str] = ()) -
     job.recipe["runs"]: the identities of the runs. A λ all of whose runs diverged is left out, and
     so are derived runs, which have names instead of a λ. more: columns read beside the loss.
     """
-    by_group: dict[Group, dict[tuple[str, int], dict[str, np.ndarray]]] = {}
+    by_group: dict[Group, dict[tuple[str, int], Parts]] = {}
     for run in job.recipe["runs"]:
         done = finished_runs.finished(job, run)
         if done.trained.info["finite"] and _is_number(run["weight_decay"]):
             by_run = by_group.setdefault((run["model"], run["optimizer"]), {})
             path = done.evaluated.check(done.folder, "predictions.parquet")
             by_run[run["weight_decay"], run["seed"]] = read_predictions(path, splits, more)
-    return [_sweep(group, by_run) for group, by_run in by_group.items()]
+    return [joined(group, by_run) for group, by_run in by_group.items()]
 
 
 def _is_number(label: str) -> bool:
@@ -90,9 +97,7 @@ def _is_number(label: str) -> bool:
     return True
 
 
-def read_predictions(
-    path: Path, splits: Sequence[str] = SPLITS, more: Sequence[str] = ()
-) -> dict[str, Any]:
+def read_predictions(path: Path, splits: Sequence[str] = SPLITS, more: Sequence[str] = ()) -> Parts:
     """Return split → {"label", "predicted", "loss", *more}, by image, in order, of one run."""
     columns = ["label", "predicted", "loss", *more]
     try:
@@ -107,7 +112,13 @@ def read_predictions(
     return parts
 
 
-def _sweep(group: Group, by_run: Mapping[tuple[str, int], dict[str, Any]]) -> Sweep:
+def joined(
+    group: Group,
+    by_run: Mapping[tuple[str, int], Parts],
+    axis: str = "weight_decay",
+    at: str = "",
+) -> Sweep:
+    """Return the sweep of finite runs, by label and seed. axis, at: as of `Sweep`."""
     labels = sorted({label for label, _ in by_run}, key=float)
     seeds = sorted({seed for _, seed in by_run})
     first = next(iter(by_run.values()))
@@ -125,4 +136,18 @@ def _sweep(group: Group, by_run: Mapping[tuple[str, int], dict[str, Any]]) -> Sw
                 array[place] = parts[split][name]
         known = arrays.pop("loss"), arrays.pop("predicted")
         splits[split] = Predictions(columns["label"], *known, arrays)
-    return Sweep(group, labels, seeds, splits)
+    return Sweep(group, labels, seeds, splits, axis, at)
+
+
+def of_run(sweep: Sweep, label: str, seed: int) -> Parts:
+    """Return one run of a sweep, as `joined` takes it."""
+    place = sweep.seeds.index(seed), sweep.labels.index(label)
+    return {
+        name: {
+            "label": each.labels,
+            "predicted": each.predicted[place],
+            "loss": each.loss[place],
+            **{key: values[place] for key, values in each.more.items()},
+        }
+        for name, each in sweep.splits.items()
+    }

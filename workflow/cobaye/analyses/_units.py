@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -124,4 +125,4 @@ def _only(sweep: Sweep, labels: Sequence[str], seeds: Sequence[int]) -> Sweep:
         name: Predictions(each.labels, each.loss[square], each.predicted[square])
         for name, each in sweep.splits.items()
     }
-    return Sweep(sweep.group, list(labels), list(seeds), splits)
+    return dataclasses.replace(sweep, labels=list(labels), seeds=list(seeds), splits=splits)

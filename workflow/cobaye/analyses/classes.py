@@ -9,14 +9,23 @@ import numpy as np
 import pandas as pd
 
 from cobaye import recipes
-from cobaye.analyses import _class_choices, _class_effects, _sweeps
+from cobaye.analyses import _axes, _class_choices, _class_effects, _sweeps
 from cobaye.analyses._sweep_view import View
 from cobaye.data import datasets, typical_images
+from cobaye.recipes import axes
 from cobaye.storage.jobs import Job
 
 READS_RUNS = ("predictions.parquet",)
 # For images of typical test rows.
 SPLITS = ("test",)
+OVER = {
+    "epoch": {
+        "READS_TABLES": ("best-lambda",),
+        "READS_RUNS": ("checkpoints",),
+        "SPLITS": ("train", "val", "test"),
+    },
+    "learning_rate": {},
+}
 TABLES = {
     "class-effects": "class-effects.csv",
     "class-inference": "class-inference.csv",
@@ -33,8 +42,8 @@ TABLES = {
 
 
 @dataclass(frozen=True)
-class Options:
-    """The draws, the intervals, and what is compared and shown."""
+class Options(axes.Over):
+    """The axes, the draws, the intervals, and what is compared and shown."""
 
     #: Draws of each bootstrap. A split that would take more than 2·10⁸ images in all gets fewer
     #: draws, and the table states how many.
@@ -47,7 +56,7 @@ class Options:
     #: Seed of all draws.
     seed: int = 0
     #: The λ, as text, that the best one is compared with, class by class (`helped-harmed`); `""`:
-    #: the smallest.
+    #: the smallest, as on any other axis than λ.
     against: str = ""
     #: Number of classes at each end whose typical images are kept for the figure `helped-harmed`.
     shown: int = 4
@@ -66,7 +75,7 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     data = recipes.parse(recipes.Data, job.recipe["data"])
     job.read("prepare_dataset", {"dataset": data.dataset})
     names = datasets.names(data.dataset, job.root)
-    sweeps = _sweeps.sweeps(job)
+    sweeps = _axes.sweeps(job, options.epochs)
     return tables(sweeps, names, options, typical_images.reader(data, "test", job.root))
 
 

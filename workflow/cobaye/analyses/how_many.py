@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cobaye.analyses import _groupings, _sweeps
+from cobaye.analyses import _axes, _groupings, _sweeps
 from cobaye.analyses._groupings import Key
 from cobaye.analyses._sweep_view import View
 from cobaye.data import datasets
+from cobaye.recipes import axes
 from cobaye.statistics import choices
 from cobaye.statistics.choices import Procedure
 from cobaye.statistics.effects import Interval
@@ -28,12 +29,20 @@ READS_RUNS = ("predictions.parquet",)
 SPLITS = ("train",)
 # A margin is read off it.
 LOSS = "cross-entropy"
+OVER = {
+    "epoch": {
+        "READS_TABLES": ("best-lambda",),
+        "READS_RUNS": ("checkpoints",),
+        "SPLITS": ("train", "val", "test"),
+    },
+    "learning_rate": {},
+}
 TABLES = {"how-many": "how-many.csv", "grouped-lambda": "grouped-lambda.csv"}
 
 
 @dataclass(frozen=True)
-class Options:
-    """The draws, the intervals, the halves, and groups that are given."""
+class Options(axes.Over):
+    """The axes, the draws, the intervals, the halves, and groups that are given."""
 
     #: Draws of each bootstrap.
     draws: int = 300
@@ -61,7 +70,7 @@ def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:
     """Return the tables of a study."""
     dataset = job.recipe["data"]["dataset"]
     job.read("prepare_dataset", {"dataset": dataset})
-    sweeps, names = _sweeps.sweeps(job), datasets.names(dataset, job.root)
+    sweeps, names = _axes.sweeps(job, options.epochs), datasets.names(dataset, job.root)
     return tables(sweeps, names, options, _groupings.separations(job, sweeps))
 
 
@@ -178,6 +187,6 @@ def _of_classes(view: View, known: np.ndarray, chosen: Mapping[Key, np.ndarray])
     for (grouping, number), places in chosen.items():
         whole = np.full(view.classes, view.reference)
         whole[known] = places
-        columns = {"class": classes, "name": view.names, "weight_decay": labels[whole]}
+        columns = {"class": classes, "name": view.names, view.sweep.axis: labels[whole]}
         rows.append(pd.DataFrame({"grouping": grouping, "groups": number, **columns}))
     return pd.concat(rows).to_dict("list")

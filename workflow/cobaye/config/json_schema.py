@@ -229,4 +229,4 @@ def _figure(name: str, kind: str) -> Schema:
     """Return the schema of a figure's options: a split that its name states is not among them."""
     named = "split" in kinds.constant("figures", kind, "NAMES")[name]
     alone = {"not": {"required": ["split"]}} if named else {}
-    return {"allOf": [{"$ref": f"#/$defs/figure-{kind}"}, alone]}
+    return {"allOf": [{"$ref": f"#/$defs/figure-{kinds.without_axis(kind)}"}, alone]}

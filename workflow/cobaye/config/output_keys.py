@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cobaye import kinds, recipes
-from cobaye.config import schema
+from cobaye.config import axis_keys, schema
 from cobaye.errors import ConfigError
 from cobaye.recipes.study import Study
 from cobaye.storage import table_names
@@ -16,6 +16,8 @@ from cobaye.storage.paths import SPLITS
 # The figures of a study whose file does not list any.
 LAST_LAYER_FIGURES = (
     "answer",
+    "answer-over-epoch",
+    "answer-over-learning-rate",
     "train-curves",
     "test-curves",
     "weight-norm",
@@ -61,7 +63,7 @@ Given = Mapping[str, Mapping[str, Any] | None] | None
 
 
 def analyses(given: Given, one_lambda: bool, path: Path) -> dict[str, recipes.Kind]:
-    """Return the analyses of a study: name → kind with its options.
+    """Return the analyses of a study: name, with the axis if it is not λ → kind with its options.
 
     one_lambda: whether each optimizer has one λ. Those of the default compare several.
     """
@@ -75,9 +77,14 @@ def analyses(given: Given, one_lambda: bool, path: Path) -> dict[str, recipes.Ki
             raise ConfigError(
                 f"{path}: analyses.{name}: needs one of {', '.join(reads)} in analyses"
             )
-    return {
+    checked = {
         name: schema.checked_kind("analyses", name, options or {}, path, f"analyses.{name}")
         for name, options in asked.items()
+    }
+    return {
+        over: kind
+        for name, each in checked.items()
+        for over, kind in axis_keys.expand(name, each, path).items()
     }
 
 

@@ -48,7 +48,7 @@ def checked_kind(
     family: str, kind: str, given: Mapping[str, Any], path: Path, where: str
 ) -> recipes.Kind:
     """Return a kind with its options checked and its defaults filled in."""
-    refuse_unknown(kind, kinds.names(family), path, f"{where}.kind", kinds.singular(family))
+    refuse_unknown(kind, kinds.with_variants(family), path, f"{where}.kind", kinds.singular(family))
     return recipes.Kind(kind, checked_options(kinds.options(family, kind), given, path, where))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from cobaye import kinds, recipes
 from cobaye.config import (
+    axis_keys,
     backbone_keys,
     checkpoint_keys,
     class_decay_keys,
@@ -123,6 +124,7 @@ class _Reader:
         """Refuse keys that cannot be combined."""
         for each in study.derived:
             name(each.name, self.file)
+        axis_keys.refuse(study, self.file)
         output_keys.refuse_networks(study, self.file)
         class_decay_keys.refuse_val(study, self.file)
         output_keys.refuse_decays(study, self.file)

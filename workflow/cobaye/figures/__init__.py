@@ -35,7 +35,7 @@ def names() -> dict[str, str]:
     """Return the kind of every figure: figure name → kind name. No kind is imported."""
     return {
         figure: kind
-        for kind in kinds.names("figures")
+        for kind in kinds.with_variants("figures")
         for figure in kinds.constant("figures", kind, "NAMES")
     }
 
@@ -46,12 +46,14 @@ def render(
     """Draw one figure and return it as bytes by format: ``svg``, ``pdf`` and ``png``.
 
     ``kind`` is one of ``names().values()``; ``tables`` holds, by stem, those that the kind names in
-    ``TABLES``; ``options`` is an instance of the kind's ``Options``; ``width`` is in inches.
+    ``TABLES``, over any axis; ``options`` is an instance of the kind's ``Options``; ``width`` is in
+    inches.
     """
     from cobaye.figures import _style  # kinds are named, in the Snakefile, without matplotlib
 
     with _style.house(width):
-        figure = kinds.load("figures", kind).draw(tables, options)
+        read = {kinds.without_axis(name): table for name, table in tables.items()}
+        figure = kinds.load("figures", kind).draw(read, options)
         _style.lay_out(figure)
         return {suffix: _encode(figure, suffix) for suffix in _METADATA}
 

@@ -1,4 +1,4 @@
-"""The axis of λ, and the order of λ labels."""
+"""The axis of λ or of what else runs are compared over, and the order of its labels."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from cobaye.figures import _style
+from cobaye.recipes import axes
+from cobaye.recipes.axes import Axis
 from cobaye.tables import grid_ends
 
-AXIS_TITLE = "weight decay λ"
+LAMBDA = axes.AXES[axes.DEFAULT]
+AXIS_TITLE = LAMBDA.title
 # Inches: of a character of a tick's name, and beside each panel for the y axis.
 _CHARACTER, _MARGIN = 0.06, 0.7
+
+
+def axis_of(table: pd.DataFrame) -> Axis:
+    """Return the axis that a table of an analysis is over, by its column."""
+    return next(axis for name, axis in axes.AXES.items() if name in table)
 
 
 def order(labels: Iterable[object]) -> list[str]:
@@ -30,10 +39,11 @@ def same(label: str, other: str | None) -> bool:
     return other is not None and float(label) == float(other)
 
 
-def note_ends(ax: Axes, found: Sequence[grid_ends.End]) -> None:
-    """Say below the axis of λ where the best λ end the grid."""
-    if said := grid_ends.beside_axis(found):
-        ax.set_xlabel(f"{AXIS_TITLE}\n{said}")
+def note_ends(ax: Axes, found: Sequence[grid_ends.End], axis: Axis = LAMBDA) -> None:
+    """Say below an axis where the best λ end the grid, or the best values of another axis."""
+    found = [end for end in found if float(end.label) > axis.least]
+    if said := grid_ends.beside_axis(found, axis.one):
+        ax.set_xlabel(f"{axis.title}\n{said}")
 
 
 def _is_number(label: str) -> bool:
@@ -45,9 +55,13 @@ def _is_number(label: str) -> bool:
 
 @dataclass(frozen=True)
 class LambdaAxis:
-    """A logarithmic axis of λ on which 0 has a place of its own, left of an axis break."""
+    """A logarithmic axis of λ on which 0 has a place of its own, left of an axis break.
+
+    title: of the axis, which may be of something else.
+    """
 
     labels: tuple[str, ...]
+    title: str = AXIS_TITLE
 
     @property
     def _exponents(self) -> list[float]:
@@ -87,7 +101,7 @@ class LambdaAxis:
             mark_break(ax, (places[0] + places[1]) / 2)
         small = np.delete(places, named)
         ax.xaxis.set_minor_locator(FixedLocator(small) if len(small) else NullLocator())
-        ax.set_xlabel(AXIS_TITLE)
+        ax.set_xlabel(self.title)
 
     def _named(self, per_inch: float) -> list[int]:
         """Return which λ have room for a name; per_inch: the length of an inch on the axis."""

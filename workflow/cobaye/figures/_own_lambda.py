@@ -41,16 +41,16 @@ def lines(ax: Axes, places: np.ndarray, rows: np.ndarray, side: np.ndarray) -> n
     return np.array(means)
 
 
-def handles(counts: Sequence[int], *, named: bool = True) -> list[Line2D]:
+def handles(counts: Sequence[int], *, named: bool = True, one: str = "λ") -> list[Line2D]:
     """Return the legend entries of the means. counts: classes of each group, in its name if named.
 
-    A group of no class has no entry.
+    A group of no class has no entry. one: what is a class's own, where it is not λ.
     """
     return [
         Line2D(
             [],
             [],
-            label=f"own λ {name} the best" + (f": {counts[number]}" if named else ""),
+            label=f"own {one} {name} the best" + (f": {counts[number]}" if named else ""),
             color=colour,
             linestyle=dashes,
             linewidth=_WIDTH,

@@ -131,9 +131,9 @@ def mark_best(ax: Axes, place: float | None) -> None:
 BEST_LINE = {"color": _style.ACCENT, "linewidth": 0.9, "linestyle": (0, (2, 2))}
 
 
-def best_handle() -> Line2D:
-    """Return the legend entry of `mark_best`."""
-    return Line2D([], [], label="best λ (on val)", **BEST_LINE)
+def best_handle(one: str = "λ") -> Line2D:
+    """Return the legend entry of `mark_best`. one: what is best, where it is not λ."""
+    return Line2D([], [], label=f"best {one} (on val)", **BEST_LINE)
 
 
 BASELINE_LINE = {"color": _style.GREY, "linewidth": 1.3, "linestyle": (0, (6, 3))}

@@ -14,12 +14,15 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from cobaye.figures import _forest, _lambda_axis, _null_counts, _own_lambda, _panels, _style
-from cobaye.figures._lambda_axis import LambdaAxis, order
+from cobaye.figures._lambda_axis import LambdaAxis, axis_of, order
+from cobaye.recipes.axes import Axis
 from cobaye.tables import grid_ends, rival_names
 
 NAMES = {"answer": {}}
 TABLES = ("shrunk-curves", "class-gains", "class-tests", "null-best-lambda", "compromise")
 OPTIONAL_TABLES = ("rivals",)
+# Rivals are beside one λ.
+OVER = {"epoch": {"OPTIONAL_TABLES": ()}, "learning_rate": {"OPTIONAL_TABLES": ()}}
 
 _BAR = "#b9c4cf"
 # The ways of the analysis `classes`, which trains nothing: their names in `compromise`.
@@ -32,10 +35,11 @@ class Options:
 
 
 def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
-    """Draw three panels per configuration."""
+    """Draw three panels per configuration, over the axis of the tables."""
     configurations = _panels.configurations(tables["class-tests"])
     if not configurations:
         return _panels.grid(0)[0]
+    over = axis_of(tables["shrunk-curves"])
     parts = [
         {name: _panels.of(table, configuration) for name, table in tables.items()}
         for configuration in configurations
@@ -44,22 +48,29 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     groups = np.zeros(len(_own_lambda.GROUPS), int)
     for row, configuration, of in zip(axes, configurations, parts, strict=True):
         test = of["class-tests"].iloc[0]
-        axis = LambdaAxis(tuple(order(of["shrunk-curves"]["weight_decay"])))
-        groups += _curves(row[0], axis, of, test)
-        _minima(row[1], axis, of["null-best-lambda"], test)
+        axis = LambdaAxis(tuple(order(of["shrunk-curves"][over.name])), over.title)
+        groups += _curves(row[0], axis, over, of, test)
+        _minima(row[1], axis, over, of["null-best-lambda"], test)
         own = of["class-gains"]["shrunk"].tolist()
-        _lambda_axis.note_ends(row[1], grid_ends.ends(test["best"], own, axis.labels))
-        _use(row[2], of)
+        _lambda_axis.note_ends(row[1], grid_ends.ends(test["best"], own, axis.labels), over)
+        _use(row[2], over, of)
         row[0].annotate(
-            f"{configuration.model} · {configuration.optimizer}",
+            f"{configuration.model} · {configuration.optimizer}{_at(test)}",
             (0, 1),
             (-28, 22),
             xycoords="axes fraction",
             textcoords="offset points",
             fontweight="bold",
         )
-    fig.legend(handles=_handles(groups), loc="outside lower center", ncols=4, handlelength=2)
+    # The names of other axes than λ are longer.
+    look = {"ncols": 4 if over.one == "λ" else 3, "handlelength": 2}
+    fig.legend(handles=_handles(groups, over.one), loc="outside lower center", **look)
     return fig
+
+
+def _at(test: pd.Series) -> str:
+    """Return the λ of all runs, where the axis is another."""
+    return f" · λ = {test['at']}" if "at" in test else ""
 
 
 def _grid(rivals: Sequence[int]) -> tuple[Figure, list[list[Axes]]]:
@@ -81,14 +92,14 @@ def _rivals(of: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def _curves(
-    ax: Axes, axis: LambdaAxis, of: Mapping[str, pd.DataFrame], test: pd.Series
+    ax: Axes, axis: LambdaAxis, over: Axis, of: Mapping[str, pd.DataFrame], test: pd.Series
 ) -> np.ndarray:
     """Draw each class's difference from the best λ on test, coloured by its own λ, from val.
 
     Return the number of classes of each group.
     """
     curves = of["shrunk-curves"].query("split == 'test'")
-    seen = curves.pivot(index="class", columns="weight_decay", values="seen")[list(axis.labels)]
+    seen = curves.pivot(index="class", columns=over.name, values="seen")[list(axis.labels)]
     seen = seen.dropna()
     own = of["class-gains"].set_index("class")["shrunk"].loc[seen.index].astype(float)
     side = _own_lambda.sides(own.to_numpy(), float(test["best"]))
@@ -98,7 +109,7 @@ def _curves(
     ax.set_ylim(*_limits(seen.to_numpy(), means))
     ax.set_ylabel("change of test loss (nats)")
     unequal = test["p_between"] <= 1 - test["level"]
-    said = "λ acts unequally on classes" if unequal else "no unequal effect is known"
+    said = f"{over.one} acts unequally on classes" if unequal else "no unequal effect is known"
     ax.set_title(f"a   {said}", loc="left")
     axis.dress(ax)
     return np.bincount(side.astype(int), minlength=len(_own_lambda.GROUPS))
@@ -112,9 +123,9 @@ def _limits(seen: np.ndarray, means: np.ndarray) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _minima(ax: Axes, axis: LambdaAxis, null: pd.DataFrame, test: pd.Series) -> None:
+def _minima(ax: Axes, axis: LambdaAxis, over: Axis, null: pd.DataFrame, test: pd.Series) -> None:
     """Draw how many classes have their lowest test loss at each λ, observed and by noise alone."""
-    rows = null[null["split"] == "test"].set_index("weight_decay").loc[list(axis.labels)]
+    rows = null[null["split"] == "test"].set_index(over.name).loc[list(axis.labels)]
     places = np.arange(len(rows))
     ax.bar(places, rows["observed"], 0.74, color=_BAR, zorder=1)
     _null_counts.draw(ax, rows)
@@ -122,30 +133,32 @@ def _minima(ax: Axes, axis: LambdaAxis, null: pd.DataFrame, test: pd.Series) -> 
     ax.set_xticks(places, axis.labels, fontsize=6.5, **turn)
     ax.tick_params(axis="x", length=0)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.set_xlabel("weight decay λ")
+    ax.set_xlabel(over.title)
     classes = int(rows["classes"].iloc[0])
     ax.set_ylabel(f"classes (of {classes})")
     at_best = rows.loc[test["best"]]
     said = "own λ differ by more than noise"
+    if over.one != "λ":
+        said = f"own {over.many}: beyond noise of images"  # a training's swings are none
     if not at_best["observed"] < at_best["shape_low"]:
-        said = "own λ: no more than noise"
+        said = f"own {over.many}: no more than noise"
         if at_best["observed"] < at_best["low"]:
-            said = "own λ: noise and amplitude"
+            said = f"own {over.many}: noise and amplitude"
     ax.set_title(f"b   {said}", loc="left")
 
 
-def _use(ax: Axes, of: Mapping[str, pd.DataFrame]) -> None:
+def _use(ax: Axes, over: Axis, of: Mapping[str, pd.DataFrame]) -> None:
     """Draw the change of test loss of each rival, and of a λ per class read off the curves."""
     rows = _rivals(of)
     _forest.draw(ax, rows, "loss", 1, -1)
     places = np.arange(len(rows))
-    names = [rival_names.NAMES.get(name, name) for name in rows["rival"]]
+    names = [rival_names.NAMES.get(name, name).replace("λ", over.one) for name in rows["rival"]]
     ax.set_yticks(places, names)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(places) - 0.4, -0.6)
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel("change of test loss (nats)")
-    ax.set_title("c   beside one λ", loc="left")
+    ax.set_title(f"c   beside one {over.one}", loc="left")
 
 
 def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
@@ -153,12 +166,21 @@ def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
     loss = compromise[(compromise["measure"] == "loss") & compromise["choice"].isin(_WAYS)]
     images = loss[loss["resampled"] == "val and test"].set_index("choice")
     classes = loss[loss["resampled"] == "classes"].set_index("choice").loc[images.index]
+    found = [_read_off(images, classes, "read off")]
+    others = loss[loss["resampled"] == "other seeds"].set_index("choice")
+    if len(others):
+        found.append(_read_off(others, others, "in another training"))
+    return pd.concat(found)
+
+
+def _read_off(images: pd.DataFrame, classes: pd.DataFrame, how: str) -> pd.DataFrame:
+    """Return gains by choice, with their intervals over images and over classes."""
     known = (images["low"] > 0) | (images["high"] < 0)
     ways = [_WAYS[choice] for choice in images.index]
     return pd.DataFrame(
         {
             "way": ways,
-            "rival": [f"{rival_names.NAMES[way]}, read off" for way in ways],
+            "rival": [f"{rival_names.NAMES[way]}, {how}" for way in ways],
             "loss_difference": -images["gain"],
             "loss_low": -images["high"],
             "loss_high": -images["low"],
@@ -169,10 +191,10 @@ def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _handles(groups: np.ndarray) -> list[Line2D | Patch]:
+def _handles(groups: np.ndarray, one: str) -> list[Line2D | Patch]:
     return [
-        *_own_lambda.handles(groups, named=False),
-        _panels.best_handle(),
+        *_own_lambda.handles(groups, named=False, one=one),
+        _panels.best_handle(one),
         Patch(color=_BAR, label="observed"),
         *_null_counts.handles(),
     ]

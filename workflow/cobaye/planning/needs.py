@@ -13,6 +13,7 @@ from cobaye import kinds, recipes
 from cobaye.config import Config
 from cobaye.planning import facts, group_resources, resources, runs
 from cobaye.planning.resources import LIGHT, Needs, Sizes
+from cobaye.recipes import axes
 from cobaye.recipes.study import Run
 
 
@@ -134,10 +135,29 @@ def analyse(config: Config, study: str, maker: str) -> Needs:
     needs, splits = LIGHT, kinds.constant("analyses", maker, "SPLITS", ())
     if "predictions.parquet" in read:
         needs = tabulate(config, study)
+    elif kinds.axis(maker) == "epoch":
+        needs = _over_epochs(config, study, len(entry.analyses[maker].options.get("epochs", ())))
     elif "checkpoints" in read and splits:
         needs = _refitting(len(entry.runs()), sizes(config, entry.sources[0]), splits)
     draws = entry.analyses[maker].options.get("draws", 0)
     return needs._replace(minutes=needs.minutes + 5 * (1 + draws // 2000))
+
+
+def _over_epochs(config: Config, study: str, epochs: int) -> Needs:
+    """Return the needs of scoring epochs of the best run of each configuration and seed.
+
+    epochs: their number; 0: as many as an analysis takes by itself.
+    """
+    entry, epochs = config.studies[study], epochs or axes.EPOCHS
+    configurations = {(run.model, run.optimizer) for run in entry.runs()}
+    each = _most(
+        resources.evaluating(entry.models[model], "every", epochs, sizes(config, data))
+        for model, _ in configurations
+        for data in [entry.data_of(model)]
+    )
+    held = resources.tabulating(epochs * len(entry.seeds), sizes(config, entry.sources[0]))
+    runs_scored = len(configurations) * len(entry.seeds)
+    return Needs(each.megabytes + held.megabytes, each.minutes * runs_scored + held.minutes)
 
 
 def _refitting(heads: int, data: Sizes, splits: Sequence[str]) -> Needs:

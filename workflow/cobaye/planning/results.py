@@ -9,6 +9,7 @@ from cobaye import kinds, recipes
 from cobaye.config import Config
 from cobaye.errors import nearest
 from cobaye.planning import facts, hyperparameters, runs, stages
+from cobaye.recipes import axes
 from cobaye.recipes.study import Run, Study
 from cobaye.storage import table_names
 
@@ -101,8 +102,11 @@ def analyse(config: Config, study: str, maker: str) -> stages.Told:
     if kinds.constant("analyses", maker, "READS_AUGMENTATIONS", False):
         augment = {name: list(each.augment) for name, each in of_study.optimizers.items()}
         recipe |= {"augment": {name: asked for name, asked in augment.items() if asked}}
-    # An analysis that names networks builds them.
-    built = of_study.models.values() if kinds.constant("analyses", maker, "NETWORKS") else ()
+    if kinds.axis(maker) == "learning_rate":
+        recipe |= {"learning_rates": axes.families(of_study.optimizers)}
+    # An analysis that names networks builds them, and so does one over epochs.
+    builds = kinds.constant("analyses", maker, "NETWORKS") or kinds.axis(maker) == "epoch"
+    built = of_study.models.values() if builds else ()
     uses = {("analyses", maker), *(("networks", model.kind) for model in built)}
     uses |= {("augmentations", each.kind) for asked in augment.values() for each in asked}
     return stages.Told(recipe, uses, inputs)

@@ -90,14 +90,15 @@ def makers() -> dict[str, str]:
     ``COLUMNS`` of other tables than those it makes.
     """
     maker_of: dict[str, str] = {}
-    for maker in (TABULATE, DERIVED, *kinds.names("analyses")):
+    analyses = kinds.with_variants("analyses")
+    for maker in (TABULATE, DERIVED, *analyses):
         tables = made_by(maker)
         for table in tables:
             if table in maker_of:
                 file = kinds.path("analyses", maker)
                 raise ConfigError(f"{file}: TABLES: {table!r} is a table of {maker_of[table]!r}")
             maker_of[table] = maker
-        if maker in kinds.names("analyses"):
+        if maker in analyses:
             columns = kinds.constant("analyses", maker, "COLUMNS", tables)
             for table in sorted({*columns} ^ {*tables}):
                 file = kinds.path("analyses", maker)

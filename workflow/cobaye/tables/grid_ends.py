@@ -65,10 +65,13 @@ def label(value: float, digits: int = 4) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
-def beside_axis(found: Sequence[End]) -> str:
-    """Return what a figure says at its axis of λ, a line per end; nothing without one."""
+def beside_axis(found: Sequence[End], one: str = "λ") -> str:
+    """Return what a figure says at its axis of λ, a line per end; nothing without one.
+
+    one: what the axis is of, where it is not λ.
+    """
     said = [
-        f"λ = {end.label} ends the grid:\na {_other(end)} one may be better"
+        f"{one} = {end.label} ends the grid:\na {_other(end)} one may be better"
         for end in found
         if end.more
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from cobaye import kinds
 from cobaye.errors import CorruptFile
 from cobaye.storage import manifests, paths, table_names
 from cobaye.storage.jobs import Job
@@ -20,7 +21,7 @@ MEASURES = ["split", "loss", "accuracy", "top5"]
 # Columns of λ labels or names, read as text: "1e-3" is no number, and a class may be named "NA".
 _TEXT = (
     *("model", "optimizer", "weight_decay", "name", "best", "against", "own", "naive", "honest"),
-    *("first", "second", "worst", "best_on_val"),
+    *("first", "second", "worst", "best_on_val", "at"),
 )
 # Text in this table alone: in shrunk-curves, `shrunk` is a number of nats.
 _TEXT_OF = {
@@ -46,7 +47,9 @@ def read_file(path: Path) -> pd.DataFrame:
     if path.suffix == ".parquet":
         return read_checked(pd.read_parquet, path)
     # Only an empty field is missing: a class may be named "NA".
-    text = dict.fromkeys((*_TEXT, *_TEXT_OF.get(path.stem, ())), str)
+    stem, axis = kinds.without_axis(path.stem), kinds.axis(path.stem)
+    own = (*_TEXT_OF.get(stem, ()), *((axis,) if axis else ()))
+    text = dict.fromkeys((*_TEXT, *own), str)
     return read_checked(pd.read_csv, path, dtype=text, keep_default_na=False, na_values=[""])
 
 

@@ -5,6 +5,9 @@ Checking a config must not import torch, so what the check reads of a kind is ta
 constants that are literals, and the frozen dataclass ``Options``. The class may use builtins,
 literal constants of its file, and imports from modules that do not need torch, through which kinds
 may share options. A kind whose defaults no test can use states ``EXAMPLE``, tiny options.
+
+A kind that works over other axes than λ states ``OVER``: axis → the constants that differ. It then
+has a variant per axis, ``classes-over-epoch``, whose tables and figures are named in this way too.
 """
 
 from __future__ import annotations
@@ -17,14 +20,17 @@ import functools
 import importlib
 import os
 import symtable
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from cobaye.errors import ConfigError, nearest
+from cobaye.kinds import axis_names
+from cobaye.kinds.axis_names import axis, over, without_axis
+from cobaye.kinds.source_names import free, imported
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).parents[1]
 # Each family of kinds and the folder of its files.
 FAMILIES = {
     "analyses": "analyses",
@@ -68,9 +74,19 @@ def _files(root: Path, family: str) -> dict[str, Path]:
 def path(family: str, name: str) -> Path:
     """Return the file of a kind; an unknown name raises ConfigError with the nearest one."""
     files = _files(ROOT, family)
-    if name not in files:
+    kind = name if name in files else without_axis(name)
+    if kind not in files:
         raise ConfigError(f"no {singular(family)} named {name!r}: {nearest(name, files)}")
-    return files[name]
+    return files[kind]
+
+
+def with_variants(family: str) -> list[str]:
+    """Return the names of all kinds of a family, each followed by its variants over other axes."""
+    return [
+        variant
+        for name in names(family)
+        for variant in (name, *(over(name, each) for each in constant(family, name, "OVER", {})))
+    ]
 
 
 def singular(family: str) -> str:
@@ -90,7 +106,15 @@ def constant(family: str, name: str, variable: str, default: Any = None) -> Any:
     Raises ConfigError, naming the file, for a constant that is computed, and for one that
     `REQUIRED` or `REQUIRED_BESIDE` lists and that is missing or of another type.
     """
-    value = _constant(path(family, name), family, variable)
+    file, of_axis = path(family, name), None
+    if name not in _files(ROOT, family):
+        of_axis = axis(name)
+        others = _constant(file, family, "OVER")[of_axis]
+        if variable in others:
+            return copy.deepcopy(others[variable])
+    value = _constant(file, family, variable)
+    if of_axis and variable in axis_names.NAMED:
+        return axis_names.all_over(value, of_axis)
     return default if value is dataclasses.MISSING else copy.deepcopy(value)
 
 
@@ -119,7 +143,8 @@ def options(family: str, name: str) -> type:
 
     Raises ConfigError, naming the file, for a class that uses what only an import could give.
     """
-    return _options(path(family, name), family, name)
+    known = name in _files(ROOT, family)
+    return _options(path(family, name), family, name if known else without_axis(name))
 
 
 @functools.cache
@@ -172,7 +197,7 @@ def _scope(node: ast.ClassDef, family: str, name: str) -> dict[str, Any]:
         for alias in statement.names
     }
     used = symtable.symtable(ast.unparse(node), str(file), "exec")
-    for variable in sorted(set(_free(used)) - set(dir(builtins)) - {"Options"}):
+    for variable in sorted(set(free(used)) - set(dir(builtins)) - {"Options"}):
         if variable in imports:
             scope[variable] = _imported(*imports[variable], variable, file)
         elif variable in _assigned(file):
@@ -185,23 +210,13 @@ def _scope(node: ast.ClassDef, family: str, name: str) -> dict[str, Any]:
     return scope
 
 
-def _free(table: symtable.SymbolTable) -> Iterator[str]:
-    """Yield the names that a piece of code uses and does not bind."""
-    for symbol in table.get_symbols():
-        outermost = table.get_type() == "module" and not symbol.is_assigned()
-        if symbol.is_referenced() and (symbol.is_global() or outermost):
-            yield symbol.get_name()
-    for child in table.get_children():
-        yield from _free(child)
-
-
 def _imported(
     statement: ast.Import | ast.ImportFrom, alias: ast.alias, variable: str, file: Path
 ) -> Any:
     """Return what one import of a kind binds; raises ConfigError if it would import torch."""
     single = copy.copy(statement)
     single.names = [alias]
-    chain = _heavy(_targets([single]), set())
+    chain = _heavy(imported([single]), set())
     if chain:
         raise ConfigError(
             f"{file}: Options uses {variable!r}, whose import needs {' → '.join(chain)}: options "
@@ -228,23 +243,7 @@ def _heavy(modules: Iterable[str], seen: set[str]) -> list[str]:
             for file in (base.with_suffix(".py"), base / "__init__.py"):
                 if place not in seen and file.is_file():
                     seen.add(place)
-                    chain = _heavy(_targets(_tree(file).body), seen)
+                    chain = _heavy(imported(_tree(file).body), seen)
                     if chain:
                         return [place, *chain]
     return []
-
-
-def _targets(statements: Iterable[ast.stmt]) -> Iterator[str]:
-    """Yield the modules that importing some statements imports; not those for type checkers."""
-    for node in statements:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.If | ast.Try) and not _for_type_checkers(node):
-            yield from _targets(node.body)
-
-
-def _for_type_checkers(node: ast.stmt) -> bool:
-    return "TYPE_CHECKING:" in ast.unparse(node).partition("\n")[0]
