@@ -55,7 +55,7 @@ def violations(config: Config) -> Iterator[str]:
     if not config.default_studies or set(config.default_studies) - set(config.studies):
         yield f"studies: {config.default_studies}"
     for family, kind in _kinds(config):
-        if kind.kind not in kinds.names(family):
+        if kinds.without_axis(kind.kind) not in kinds.names(family):
             yield f"no {family} {kind.kind}"
         recipes.parse(kinds.options(family, kind.kind), kind.options)
     for dataset in config.datasets.values():
