@@ -20,6 +20,7 @@ from cobaye import recipes
 from cobaye.analyses import _sweeps
 from cobaye.analyses._sweep_view import View
 from cobaye.data import datasets
+from cobaye.recipes import draws
 from cobaye.statistics import calibration, choices, effects, reliability
 from cobaye.statistics.sample import Sample, by_class
 from cobaye.storage import finished_runs
@@ -37,23 +38,8 @@ Temperatures = Mapping[tuple[str, str, str, int], float | None]
 
 
 @dataclass(frozen=True)
-class Options:
-    """The draws and the intervals."""
-
-    #: Draws of each bootstrap.
-    draws: int = 2000
-    #: Level of all intervals and bands.
-    level: float = 0.95
-    #: Seed of all draws.
-    seed: int = 0
-
-    def __post_init__(self):
-        if self.draws < 100:
-            raise ValueError("draws: at least 100")
-        if not 0.5 <= self.level < 1:
-            raise ValueError(f"level: {self.level} is not in [0.5, 1)")
-        if self.seed < 0:
-            raise ValueError("seed: not below 0")
+class Options(draws.Draws):
+    """Of the draws."""
 
 
 def analyse(job: Job, options: Options) -> dict[str, pd.DataFrame]:

@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
     images: Tensor  # (B,) int64: which images, on the device of the inputs
     where: Tensor  # (B,) int64: where each label's entry lies in a flat (K, B) matrix
-    record: Tensor  # (5, M·B): see `CrossEntropy.losses`
+    record: Tensor  # (5, M·B): see `CrossEntropy._residual`
 
 
 class CrossEntropy:
@@ -198,7 +198,7 @@ class CrossEntropy:
         return torch.empty(shape, dtype=self.dtype, device=self.device)
 
     def _choose_product(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """Return A function (A, B) ↦ A Bᵀ where it pays: by the shapes alone, on any machine."""
+        """Return oneDNN's or bfloat16's (A, B) ↦ A Bᵀ; None: torch's own. By the shapes alone."""
         if self.multiplied == torch.bfloat16:
             return matmul.bfloat16(self.device)
         large = self.batch_size * self.weight_gradient.numel() >= LARGE_PRODUCT
