@@ -19,7 +19,7 @@ def arguments(figure, tables, **changes):
     named = kinds.constant("figures", kind, "NAMES")[figure]
     stems = kinds.constant("figures", kind, "TABLES")
     stems += kinds.constant("figures", kind, "OPTIONAL_TABLES", ())
-    read = {kinds.without_axis(stem): tables[stem] for stem in stems if stem in tables}
+    read = figures.named(kind, {stem: tables[stem] for stem in stems if stem in tables})
     return kind, read, kinds.options("figures", kind)(**{**named, **changes})
 
 

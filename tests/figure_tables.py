@@ -12,6 +12,7 @@ from cobaye import kinds
 from cobaye.analyses import _sweeps, backbones, how_many, measures
 from cobaye.analyses import classes as analysis
 from cobaye.figures import _class_losses, _lambda_axis
+from cobaye.recipes import axes
 from cobaye.tables import grid_table
 from tests import inside_tables
 
@@ -57,12 +58,15 @@ def everything(
 
 
 def _over_axes(tables):
-    """The same numbers as over λ, as if they were over the other axes."""
+    """The same numbers as over λ, as if they were over the other axes; a plane has one strength."""
+    labels = tables["runs"]["weight_decay"].unique()
+    pairs = {label: axes.pair("0.5", label) for label in labels}
     return {
-        kinds.over(name, axis): tables[name].rename(columns={"weight_decay": axis}).assign(at="0")
+        kinds.over(name, axis): table.rename(columns={"weight_decay": axis}).assign(at="0")
         for maker in kinds.names("analyses")
         for axis in kinds.constant("analyses", maker, "OVER", {})
         for name in kinds.constant("analyses", maker, "TABLES")
+        for table in [tables[name].replace(pairs) if axis == axes.PLANE else tables[name]]
     }
 
 

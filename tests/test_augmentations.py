@@ -14,7 +14,15 @@ from torchvision.transforms.v2 import functional
 from cobaye import kinds
 from cobaye.errors import DataError
 from cobaye.storage import files
-from cobaye.training.augmentations import Augmentation, _images, colour, crop, rotation, zoom
+from cobaye.training.augmentations import (
+    Augmentation,
+    _images,
+    colour,
+    crop,
+    resized_crop,
+    rotation,
+    zoom,
+)
 from tests import test_training as base
 from tests.examples import example
 
@@ -148,6 +156,35 @@ def test_zoom_by_one_is_the_image_and_by_two_shows_its_middle():
     assert half[0, 0, 0].abs().max() == 0
 
 
+def test_a_crop_of_a_share_is_torchvisions():
+    """Quarters of the image, enlarged; at inner edges theirs ends where ours sees on."""
+    images = batch(4, shape=(3, 8, 12)).float()
+    corners = torch.tensor([[-1.0, -1], [1, -1], [-1, 1], [1, 1]])
+    found = resized_crop.crop(images, torch.full((4,), 0.5), corners)
+    for number, (image, made) in enumerate(zip(images, found, strict=True)):
+        top, left = 4 * (number // 2), 6 * (number % 2)
+        theirs = functional.resized_crop(image, top, left, 4, 6, [8, 12], antialias=False)
+        torch.testing.assert_close(made[:, 1:-1, 1:-1], theirs[:, 1:-1, 1:-1], rtol=0, atol=1e-3)
+    whole = applied(images, kind("resized-crop", scale=1.0))
+    torch.testing.assert_close(whole, images, rtol=0, atol=1e-3)
+
+
+def test_crops_of_a_share_lie_inside_and_their_areas_are_uniform():
+    """Of an image of its own x, a crop shows its side (how fast x changes) and its place."""
+    ramp = torch.arange(16.0).expand(5000, 1, 16, 16)
+    made = applied(ramp, kind("resized-crop", scale=0.2))[:, 0]
+    sides = (made[:, 8, 12] - made[:, 8, 4]) / 8
+    areas = sides.square()
+    assert 0.199 < areas.min() < 0.21
+    assert 0.99 < areas.max() <= 1.0001
+    assert areas.mean() == pytest.approx(0.6, abs=4 * 0.8 / 12**0.5 / 5000**0.5)
+    middles = (made[:, 8, 7] + made[:, 8, 8]) / 2
+    small = sides < 0.5
+    reach = (middles - 7.5)[small] / (8 * (1 - sides[small]))
+    assert reach.abs().max() <= 1.001
+    assert reach.std() == pytest.approx(2 / 12**0.5, rel=0.1)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     ("change", "theirs"),
@@ -189,6 +226,8 @@ def test_a_colour_that_is_not_asked_for_is_left():
         ("horizontal-flip", {"probability": 1.5}),
         ("vertical-flip", {"probability": -0.5}),
         ("rotation", {"degrees": 200.0}),
+        ("resized-crop", {"scale": 0.0}),
+        ("resized-crop", {"scale": 1.1}),
         ("zoom", {"low": 0.0}),
         ("zoom", {"low": 1.2, "high": 1.1}),
         ("colour", {"brightness": -0.1}),
@@ -200,7 +239,7 @@ def test_options_out_of_range_are_refused(name, given):
         kinds.options("augmentations", name)(**given)
 
 
-GREY = [kind(name) for name in ("crop", "horizontal-flip", "rotation", "zoom")]
+GREY = [kind(name) for name in ("crop", "horizontal-flip", "resized-crop", "rotation", "zoom")]
 GREY.append(kind("colour", brightness=0.2, contrast=0.2))
 AUGMENTED = dataclasses.replace(
     base.TRAINING,

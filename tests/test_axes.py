@@ -196,22 +196,88 @@ def test_optimizers_that_differ_in_the_learning_rate_alone_are_one_family():
 
     optimizers = {"b": at(1.0), "a": at(0.03162), "long": at(0.1, epochs=2), "l1": at(0.5, l1=0.1)}
     optimizers |= {"longer": at(1e-7, epochs=2), "exact": at(None)}
-    assert axes.families(optimizers) == [
+    assert axes.families(optimizers, "learning_rate") == [
         {"0.03162": "a", "1": "b"},
         {"1e-07": "longer", "0.1": "long"},
     ]
+    assert axes.families(optimizers, "augmentation") == []
+
+
+def test_optimizers_that_differ_in_one_number_of_one_augmentation_are_one_family():
+    def by(*steps, **changes):
+        steps = tuple(recipes.Kind(*step) for step in steps)
+        return dataclasses.replace(chain.OPTIMIZER, augment=steps, **changes)
+
+    def crop(scale):
+        return "resized-crop", {"scale": scale}
+
+    def zoom(low, high, fill="zero"):
+        return "zoom", {"low": low, "high": high, "fill": fill}
+
+    optimizers = {"half": by(crop(0.5)), "none": by(), "whole": by(crop(1.0))}
+    optimizers |= {"fast": by(crop(0.1), learning_rate=9.0), "both": by(crop(0.1), zoom(0.9, 1.1))}
+    optimizers |= {"wide": by(crop(0.1), zoom(0.5, 1.1)), "edge": by(zoom(0.9, 1.1, "edge"))}
+    for axis in ("augmentation", "plane"):
+        assert axes.families(optimizers, axis) == [
+            {"0.5": "half", "1": "whole"},
+            {"0.5": "wide", "0.9": "both"},
+        ]
 
 
 def test_learning_rates_are_compared_at_the_lambda_of_the_best_run():
     """The best run has the rate 0.1 and λ = 1e-2; the other rate is read at this λ."""
     low = sweep(np.tile([0.3, 0.2, 0.1], (4, 1)), noise=0.01, group=("m", "slow"))
     high = sweep(np.tile([0.2, 0.1, 0.0], (4, 1)), noise=0.01, group=("m", "fast"))
-    found = _axes.at_best_lambda(("m", "slow … fast"), {"0.01": low, "0.1": high})
+    found = _axes.along("learning_rate", ("m", "slow … fast"), {"0.01": low, "0.1": high})
     assert (found.axis, found.at, found.labels) == ("learning_rate", "1e-2", ["0.01", "0.1"])
     for place, each in enumerate((low, high)):
         np.testing.assert_array_equal(
             found.splits["test"].loss[:, place], each.splits["test"].loss[:, 2]
         )
+
+
+# The plane of an augmentation's strength and λ.
+
+STRENGTHS, DECAYS = ("0.5", "1"), ("0", "1e-3", "1e-2")
+
+
+def in_the_plane():
+    """Even ones of 20 classes are best at (0.5, 1e-2), odd ones at (1, 0); the mean is level."""
+    sign = np.where(np.arange(20) % 2, 1, -1)
+    members = {}
+    for place, strength in enumerate(STRENGTHS):
+        effect = np.outer(sign, 0.25 * (np.array([-1, 0, 1]) - 2 * place + 1))
+        members[strength] = sweep(effect, labels=DECAYS, seeds=2, noise=0.05, group=("m", strength))
+    return _axes.along("plane", ("m", "crop0.5 … crop1"), members)
+
+
+def test_a_plane_has_every_pair_and_no_lambda_of_all():
+    found = in_the_plane()
+    assert (found.axis, found.at) == ("plane", "")
+    assert found.labels == [axes.pair(one, other) for one in STRENGTHS for other in DECAYS]
+    alone = _axes.along("plane", ("m", "o"), {"1": sweep(np.zeros((4, 3)), labels=DECAYS)})
+    np.testing.assert_array_equal(
+        alone.splits["test"].loss, sweep(np.zeros((4, 3)), labels=DECAYS).splits["test"].loss
+    )
+
+
+def test_each_class_has_its_own_pair_and_the_figure_says_so():
+    made = analysed(in_the_plane())
+    own = made["class-gains"]["shrunk"].tolist()
+    assert own == ["0.5, 1e-2", "1, 0"] * 10
+    gain = made["compromise"].query("choice == 'shrunk'").set_index("resampled")
+    assert (gain.loc[["val and test", "other seeds"], "low"] > 0.3).all()
+    tables = {kinds.over(name, "plane"): table for name, table in made.items()}
+    fig = drawn("plane", tables)
+    said = texts(fig)
+    assert [each.partition("\n")[0] for each in said if "(" in each and "\n" in each] == [
+        "0", "0", "10", "10", "0", "0",
+    ]  # fmt: skip
+    frames = [patch.get_xy() for ax in fig.axes[:2] for patch in ax.patches if not patch.get_fill()]
+    best = axes.parts(made["class-tests"]["best"][0])
+    place = STRENGTHS.index(best[0]) - 0.5, DECAYS.index(best[1]) - 0.5
+    assert frames == [place, place]
+    assert "pair per class: shrunk, in another training" in said
 
 
 # The config.
@@ -251,6 +317,8 @@ def test_each_axis_is_a_job_of_its_own_and_lambda_is_told_what_it_was(folder):
         ((), "epoch], epochs: [2, 2", "epochs: [2, 2]: expected two or more epochs, each once"),
         ((), "", "over: []: expected one or more axes, once"),
         ((), "epoch, epoch", "over: ['epoch', 'epoch']: expected one or more axes, once"),
+        ((), "augmentation", "augmentation: no two of the optimizers sgd differ in a number in"),
+        ((), "plane", "plane: no two of the optimizers sgd differ in a number in"),
         ((), "momentum", "analyses.classes.over"),
     ],
 )
@@ -276,7 +344,7 @@ def test_an_analysis_over_learning_rates_is_told_which_optimizers_they_are_of(fo
     edit(folder, STUDY, "weight_decays", f"{fast}weight_decays")
     plan = Plan(load(with_analyses(folder, "{classes: {over: [learning_rate]}}")), SCRIPTS)
     stage = plan.stage("analyse", study="tiny", maker="classes-over-learning-rate")
-    assert stage.recipe["learning_rates"] == [{"0.1": "sgd", "1": "fast"}]
+    assert stage.recipe["families"] == [{"0.1": "sgd", "1": "fast"}]
     assert "classes" not in plan.config.studies["tiny"].analyses
 
 

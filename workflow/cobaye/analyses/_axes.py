@@ -1,6 +1,6 @@
-"""The sweep of each configuration over any axis: λ, the epoch of a stop, or the learning rate.
+"""The sweep of each configuration over any axis; see `recipes.axes`.
 
-Over another axis than λ a sweep has one λ, `at`: the best for all images of val.
+Over another axis than λ and the plane with λ, a sweep has one λ, `at`: the best for all of val.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def sweeps(job: Job, epochs: Sequence[int]) -> list[Sweep]:
     axis = kinds.axis(job.identity["maker"])
     if axis is None:
         return _sweeps.sweeps(job)
-    made = _over_epoch(job, epochs) if axis == "epoch" else _over_learning_rate(job)
+    made = _over_epoch(job, epochs) if axis == "epoch" else _over_families(job, axis)
     return [sweep for sweep in made if len(sweep.labels) > 1]
 
 
@@ -109,45 +109,45 @@ def _scored(
     return {"label": labels, "predicted": np.concatenate(predicted), "loss": scored.loss}
 
 
-def _over_learning_rate(job: Job) -> Iterator[Sweep]:
-    """Yield, per model and family of optimizers, the runs of the λ that the best of them has.
+def _over_families(job: Job, axis: str) -> Iterator[Sweep]:
+    """Yield, per model and family of optimizers, their runs along the axis.
 
-    job.recipe["learning_rates"]: see `recipes.axes.families`.
+    job.recipe["families"]: see `recipes.axes.families`.
     """
     known = {sweep.group: sweep for sweep in _sweeps.sweeps(job)}
     models = dict.fromkeys(model for model, _ in known)
     for model in models:
-        for family in job.recipe["learning_rates"]:
+        for family in job.recipe["families"]:
             members = {
-                rate: known[model, optimizer]
-                for rate, optimizer in family.items()
+                value: known[model, optimizer]
+                for value, optimizer in family.items()
                 if (model, optimizer) in known
             }
             if members:
                 names = [sweep.group[1] for sweep in members.values()]
                 group = model, f"{names[0]} … {names[-1]}"
-                yield at_best_lambda(group, members)
+                yield along(axis, group, members)
 
 
-def at_best_lambda(group: _sweeps.Group, members: Mapping[str, Sweep]) -> Sweep:
-    """Return the runs of the λ that the best learning rate has; ties go to the larger λ and rate.
+def along(axis: str, group: _sweeps.Group, members: Mapping[str, Sweep]) -> Sweep:
+    """Return the runs of the λ that the best member has, or those of all λ in the plane.
 
-    members: learning rate → sweep over λ, rising. Those without a finite run at this λ are left
-    out.
+    members: value on the axis → sweep over λ, rising. Runs that are not finite are left out. Ties
+    for the best go to the larger λ and value.
     """
-    found = [
-        (-loss, float(label), float(rate), label)
-        for rate, sweep in members.items()
-        for label, loss in zip(
-            sweep.labels, sweep.splits["val"].mean_loss().mean(axis=1), strict=True
-        )
-    ]
-    at = max(found)[-1]
+    places = [(value, label) for value, sweep in members.items() for label in sweep.labels]
+    at = ""
+    if axis != axes.PLANE:
+        at = max(places, key=lambda place: _goodness(members[place[0]], *place))[1]
     by_run: dict[tuple[str, int], Parts] = {}
-    for rate, sweep in members.items():
-        if at in sweep.labels:
-            for seed in sweep.seeds:
-                parts = _sweeps.of_run(sweep, at, seed)
-                if parts["val"]["predicted"][0] >= 0:
-                    by_run[rate, seed] = parts
-    return _sweeps.joined(group, by_run, "learning_rate", at)
+    for value, label in places:
+        for seed in members[value].seeds if at in ("", label) else ():
+            parts = _sweeps.of_run(members[value], label, seed)
+            if parts["val"]["predicted"][0] >= 0:
+                by_run[value if at else axes.pair(value, label), seed] = parts
+    return _sweeps.joined(group, by_run, axis, at)
+
+
+def _goodness(sweep: Sweep, value: str, label: str) -> tuple[float, ...]:
+    losses = sweep.splits["val"].mean_loss()[sweep.labels.index(label)]
+    return -losses.mean(), float(label), float(value)

@@ -11,6 +11,7 @@ import pandas as pd
 from cobaye.analyses._sweep_view import View
 from cobaye.analyses._sweeps import Predictions
 from cobaye.data.typical_images import typical
+from cobaye.recipes import axes
 from cobaye.statistics import choices, effects, reliability, shrinkage
 from cobaye.statistics.sample import Sample, by_class
 
@@ -57,7 +58,7 @@ def compromise(view: View) -> pd.DataFrame:
         rows.append(_row(way, "loss", "classes", moved, others))
         if len(view.sweep.seeds) > 1:
             rows.append(_row(way, "loss", "seeds", moved, _over_seeds(view, way)))
-        if view.sweep.at and len(_whole_seeds(view)) > 1:
+        if view.sweep.axis != axes.DEFAULT and len(_whole_seeds(view)) > 1:
             rows.append(_row(way, "loss", "other seeds", moved, _in_other_seeds(view, way)))
     for name, null in view.nulls["test"].items():
         rows.append(_row(f"chance, {name}", "loss", "test", 0, null.gain))

@@ -111,7 +111,7 @@ class View:
     def frame(self, columns: Mapping[str, Any]) -> pd.DataFrame:
         """Return a table of these columns, model and optimizer before them.
 
-        Over another axis than λ, the λ of all runs, `at`, follows these.
+        Over an axis without λ, the λ of all runs, `at`, follows these.
         """
         table = pd.DataFrame(dict(columns))
         table.insert(0, "model", self.sweep.group[0])

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cobaye.errors import CorruptFile
+from cobaye.recipes import axes
 from cobaye.storage import finished_runs
 from cobaye.storage.jobs import Job
 from cobaye.storage.paths import SPLITS
@@ -62,7 +63,7 @@ class Sweep:
     """All runs of one configuration. labels: of the λ, rising. splits: name → Predictions.
 
     axis: what the labels are values of, as its column is called in tables; see `recipes.axes`. at:
-    the λ of all runs where the axis is another.
+    the λ of all runs, where the axis is without λ.
     """
 
     group: Group
@@ -119,7 +120,7 @@ def joined(
     at: str = "",
 ) -> Sweep:
     """Return the sweep of finite runs, by label and seed. axis, at: as of `Sweep`."""
-    labels = sorted({label for label, _ in by_run}, key=float)
+    labels = sorted({label for label, _ in by_run}, key=axes.numbers)
     seeds = sorted({seed for _, seed in by_run})
     first = next(iter(by_run.values()))
     splits = {}

@@ -25,6 +25,8 @@ OVER = {
         "SPLITS": ("train", "val", "test"),
     },
     "learning_rate": {},
+    "augmentation": {},
+    "plane": {},
 }
 TABLES = {
     "class-effects": "class-effects.csv",

@@ -36,6 +36,8 @@ OVER = {
         "SPLITS": ("train", "val", "test"),
     },
     "learning_rate": {},
+    "augmentation": {},
+    "plane": {},
 }
 TABLES = {"how-many": "how-many.csv", "grouped-lambda": "grouped-lambda.csv"}
 

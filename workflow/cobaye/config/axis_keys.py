@@ -36,11 +36,14 @@ def refuse(study: Study, path: Path) -> None:
     """Refuse an axis that the study does not vary, and epochs that it does not keep."""
     for name, kind in study.analyses.items():
         axis, where = kinds.axis(name), f"{path}: analyses.{kind.kind}"
-        if axis == "learning_rate" and not axes.families(study.optimizers):
+        if axis in axes.FAMILIES and not axes.families(study.optimizers, axis):
+            alone = "their learning rate" if axis == "learning_rate" else "a number in `augment`"
             raise ConfigError(
-                f"{where}.over: learning_rate: no two of the optimizers "
-                f"{', '.join(study.optimizers)} differ in their learning rate alone"
+                f"{where}.over: {axis}: no two of the optimizers "
+                f"{', '.join(study.optimizers)} differ in {alone} alone"
             )
+        if axis == axes.PLANE and len(study.weight_decays) < 2:
+            raise ConfigError(f"{where}.over: plane: needs two or more entries in weight_decays")
         if axis == "epoch":
             _refuse_epochs(study, kind.options.get("epochs", ()), where)
 

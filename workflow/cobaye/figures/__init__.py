@@ -40,6 +40,12 @@ def names() -> dict[str, str]:
     }
 
 
+def named(kind: str, tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return tables under the names that `draw` knows: over the axis of a variant, those of λ."""
+    bare = kinds.axis(kind) is not None
+    return {kinds.without_axis(name) if bare else name: each for name, each in tables.items()}
+
+
 def render(
     kind: str, tables: Mapping[str, pd.DataFrame], options: Any, width: float = FIGURE_WIDTH
 ) -> dict[str, bytes]:
@@ -52,8 +58,7 @@ def render(
     from cobaye.figures import _style  # kinds are named, in the Snakefile, without matplotlib
 
     with _style.house(width):
-        read = {kinds.without_axis(name): table for name, table in tables.items()}
-        figure = kinds.load("figures", kind).draw(read, options)
+        figure = kinds.load("figures", kind).draw(named(kind, tables), options)
         _style.lay_out(figure)
         return {suffix: _encode(figure, suffix) for suffix in _METADATA}
 

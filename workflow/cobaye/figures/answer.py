@@ -13,7 +13,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from cobaye.figures import _forest, _lambda_axis, _null_counts, _own_lambda, _panels, _style
+from cobaye.figures import (
+    _forest,
+    _lambda_axis,
+    _null_counts,
+    _own_gains,
+    _own_lambda,
+    _panels,
+    _style,
+)
 from cobaye.figures._lambda_axis import LambdaAxis, axis_of, order
 from cobaye.recipes.axes import Axis
 from cobaye.tables import grid_ends, rival_names
@@ -22,11 +30,13 @@ NAMES = {"answer": {}}
 TABLES = ("shrunk-curves", "class-gains", "class-tests", "null-best-lambda", "compromise")
 OPTIONAL_TABLES = ("rivals",)
 # Rivals are beside one λ.
-OVER = {"epoch": {"OPTIONAL_TABLES": ()}, "learning_rate": {"OPTIONAL_TABLES": ()}}
+OVER = {
+    "epoch": {"OPTIONAL_TABLES": ()},
+    "learning_rate": {"OPTIONAL_TABLES": ()},
+    "augmentation": {"OPTIONAL_TABLES": ()},
+}
 
 _BAR = "#b9c4cf"
-# The ways of the analysis `classes`, which trains nothing: their names in `compromise`.
-_WAYS = {"honest": "val", "shrunk": "shrunk"}
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ def _grid(rivals: Sequence[int]) -> tuple[Figure, list[list[Axes]]]:
 
 def _rivals(of: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Return the rows of panel c, from the lowest loss up."""
-    rows = _ways(of["compromise"])
+    rows = _own_gains.rows(of["compromise"])
     if "rivals" in of:
         trained = _forest.judged(of["rivals"])
         rows = pd.concat([trained, rows[~rows["way"].isin(trained["rival"])]])
@@ -159,36 +169,6 @@ def _use(ax: Axes, over: Axis, of: Mapping[str, pd.DataFrame]) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(5))
     ax.set_xlabel("change of test loss (nats)")
     ax.set_title(f"c   beside one {over.one}", loc="left")
-
-
-def _ways(compromise: pd.DataFrame) -> pd.DataFrame:
-    """Return the gains of `compromise` as rows of `rivals`."""
-    loss = compromise[(compromise["measure"] == "loss") & compromise["choice"].isin(_WAYS)]
-    images = loss[loss["resampled"] == "val and test"].set_index("choice")
-    classes = loss[loss["resampled"] == "classes"].set_index("choice").loc[images.index]
-    found = [_read_off(images, classes, "read off")]
-    others = loss[loss["resampled"] == "other seeds"].set_index("choice")
-    if len(others):
-        found.append(_read_off(others, others, "in another training"))
-    return pd.concat(found)
-
-
-def _read_off(images: pd.DataFrame, classes: pd.DataFrame, how: str) -> pd.DataFrame:
-    """Return gains by choice, with their intervals over images and over classes."""
-    known = (images["low"] > 0) | (images["high"] < 0)
-    ways = [_WAYS[choice] for choice in images.index]
-    return pd.DataFrame(
-        {
-            "way": ways,
-            "rival": [f"{rival_names.NAMES[way]}, {how}" for way in ways],
-            "loss_difference": -images["gain"],
-            "loss_low": -images["high"],
-            "loss_high": -images["low"],
-            "loss_classes_low": -classes["high"],
-            "loss_classes_high": -classes["low"],
-            "verdict": np.where(known, "known", "not known to differ"),
-        }
-    )
 
 
 def _handles(groups: np.ndarray, one: str) -> list[Line2D | Patch]:

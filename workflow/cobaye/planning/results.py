@@ -102,8 +102,8 @@ def analyse(config: Config, study: str, maker: str) -> stages.Told:
     if kinds.constant("analyses", maker, "READS_AUGMENTATIONS", False):
         augment = {name: list(each.augment) for name, each in of_study.optimizers.items()}
         recipe |= {"augment": {name: asked for name, asked in augment.items() if asked}}
-    if kinds.axis(maker) == "learning_rate":
-        recipe |= {"learning_rates": axes.families(of_study.optimizers)}
+    if kinds.axis(maker) in axes.FAMILIES:
+        recipe |= {"families": axes.families(of_study.optimizers, kinds.axis(maker))}
     # An analysis that names networks builds them, and so does one over epochs.
     builds = kinds.constant("analyses", maker, "NETWORKS") or kinds.axis(maker) == "epoch"
     built = of_study.models.values() if builds else ()

@@ -25,10 +25,11 @@ def choose(chosen: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     return torch.cat([no, yes]).index_select(0, rows)
 
 
-def warp(images: Tensor, matrices: Tensor, fill: str) -> Tensor:
+def warp(images: Tensor, matrices: Tensor, fill: str, shifts: Tensor | None = None) -> Tensor:
     """Return images, float32, whose pixel at p is what the given ones have at M p, bilinear.
 
-    matrices: (B, 2, 2), M in pixels (x to the right, y down) from the centre of the image.
+    matrices: (B, 2, 2), M in pixels (x to the right, y down) from the centre of the image. shifts:
+    (B, 2), x and y added to M p, in half widths and half heights of the image.
     """
     count, height, width = len(images), *images.shape[2:]
     # Half widths and half heights are what grid_sample counts in; pixel centres are at odd / size.
@@ -37,6 +38,8 @@ def warp(images: Tensor, matrices: Tensor, fill: str) -> Tensor:
     pixels = torch.stack([x.expand(height, width), y[:, None].expand(height, width)]).flatten(1)
     # One product for all images: torch's affine_grid takes longer than the sampling.
     places = (matrices * unit / unit[:, None]).flatten(0, 1) @ pixels
+    if shifts is not None:
+        places += shifts.reshape(-1, 1)
     grid = places.view(count, 2, height, width).permute(0, 2, 3, 1)
     return functional.grid_sample(
         images.float(), grid, padding_mode=PADDING[fill], align_corners=False
