@@ -7,7 +7,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
-from cobaye.figures import _forest, _own_lambda, answer
+from cobaye.figures import _forest, _own_gains, _own_lambda
 from tests.drawing import drawn
 from tests.figure_tables import study
 
@@ -84,9 +84,9 @@ def test_ways_that_were_trained_stand_for_those_read_off(tables):
 
 def test_gains_are_drawn_as_changes_of_loss(tables):
     alone = {name: table for name, table in tables.items() if name != "rivals"}
-    rows = answer._ways(tables["compromise"]).set_index("way")
+    rows = _own_gains.rows(tables["compromise"]).set_index("way")
     gains = tables["compromise"].set_index(["choice", "measure", "resampled"])
-    for choice, way in answer._WAYS.items():
+    for choice, way in _own_gains._WAYS.items():
         images = gains.loc[choice, "loss", "val and test"]
         assert rows.loc[way, "loss_difference"] == -images["gain"]
         assert (rows.loc[way, "loss_low"], rows.loc[way, "loss_high"]) == (

@@ -145,7 +145,7 @@ def test_the_answer_over_epochs_names_its_axis():
     ] * 2
     titles = [ax.get_title(loc="left") for ax in fig.axes]
     assert titles[0] == "a   epoch acts unequally on classes"
-    assert titles[1] == "b   own epochs: beyond noise of images"
+    assert titles[1] == "b   own epochs: beyond image noise"
     assert "m · o · λ = 1e-4" in texts(fig)
     assert not [said for said in texts(fig) if "λ" in said and "1e-4" not in said]
 

@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs/reports.md").read_text()
 COUNTS = {"S0": 14, "S1": 9, "S2": 18, "S3": 9, "S4": 6}
 # Studies of no report: those that train a backbone, and an example.
 OTHERS = {
-    *("glyphs-axes", "glyphs-backbone", "glyphs-backbone-seeds"),
+    *("glyphs-axes", "glyphs-crops", "glyphs-backbone", "glyphs-backbone-seeds"),
     *("glyphs50-resnet18", "own-features"),
 }
 

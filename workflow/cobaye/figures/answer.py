@@ -149,7 +149,7 @@ def _minima(ax: Axes, axis: LambdaAxis, over: Axis, null: pd.DataFrame, test: pd
     at_best = rows.loc[test["best"]]
     said = "own λ differ by more than noise"
     if over.one != "λ":
-        said = f"own {over.many}: beyond noise of images"  # a training's swings are none
+        said = f"own {over.many}: beyond image noise"  # a training's swings are none
     if not at_best["observed"] < at_best["shape_low"]:
         said = f"own {over.many}: no more than noise"
         if at_best["observed"] < at_best["low"]:

@@ -39,20 +39,25 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     configurations = _panels.configurations(tables["class-tests-over-plane"])
     if not configurations:
         return _panels.grid(0)[0]
-    fig = _style.figure(3.6 * len(configurations))
-    rows = fig.subfigures(len(configurations), 1, squeeze=False)[:, 0]
-    for part, configuration in zip(rows, configurations, strict=True):
-        of = {
+    parts = [
+        {
             name.removesuffix(_OVER): _panels.of(table, configuration)
             for name, table in tables.items()
         }
-        above, below = part.subfigures(2, height_ratios=(2.3, 1.3))
+        for configuration in configurations
+    ]
+    gains = [_rows(of) for of in parts]
+    heights = [height for rows in gains for height in (2.3, 0.55 + 0.15 * len(rows))]
+    fig = _style.figure(sum(heights) + 0.3)
+    drawn = fig.subfigures(len(heights), 1, height_ratios=heights)
+    pairs = zip(drawn[::2], drawn[1::2], configurations, parts, gains, strict=True)
+    for above, below, configuration, of, rows in pairs:
         left, right = above.subplots(1, 2)
         test = of["class-tests"].iloc[0]
         _means(left, of["shrunk-curves"], test["best"])
         _own(right, of["null-best-lambda"], test["best"])
-        _gains(below.subplots(), of)
-        _panels.title(left, left.get_title("left"), configuration, len(rows) > 1)
+        _gains(below.subplots(), rows)
+        _panels.title(left, left.get_title("left"), configuration, len(parts) > 1)
     best = Patch(label="best pair for all classes (on val)", **_BEST)
     _panels.legend(fig, [best], loc="outside lower center")
     return fig
@@ -103,12 +108,16 @@ def _cells(ax: Axes, values: pd.Series, said: Sequence[str], best: str) -> None:
     ax.spines[:].set_visible(False)
 
 
-def _gains(ax: Axes, of: Mapping[str, pd.DataFrame]) -> None:
-    """Draw the change of test loss by an own strength, and by an own pair, per class."""
+def _rows(of: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return the gains of an own pair, and of an own strength, per class, the best first."""
     parts = [_own_gains.rows(of["compromise"]).assign(of="pair")]
     if len(known := of.get("compromise-over-augmentation", ())):
         parts.append(_own_gains.rows(known).assign(of="strength"))
-    rows = pd.concat(parts).sort_values("loss_difference", kind="stable")
+    return pd.concat(parts).sort_values("loss_difference", kind="stable")
+
+
+def _gains(ax: Axes, rows: pd.DataFrame) -> None:
+    """Draw the change of test loss of each row."""
     _forest.draw(ax, rows, "loss", 1, -1)
     names = [row["rival"].replace("λ", row["of"], 1) for _, row in rows.iterrows()]
     ax.set_yticks(range(len(rows)), names)
