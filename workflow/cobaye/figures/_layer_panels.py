@@ -140,7 +140,9 @@ def legend(figure: Figure, families: _families.Families, *, untrained: bool) -> 
     """Put the legend of all members, and of the untrained network, below the panels."""
     handles = _families.handles(families)
     if untrained:
-        handles.append(Line2D([], [], label="untrained", **_families.INITIAL))
+        # Below the first family, so that each further family fills a column.
+        first = len(next(iter(families.values()), ()))
+        handles.insert(first, Line2D([], [], label="untrained", **_families.INITIAL))
     if handles:
         beside(figure, handles, max(len(families), 3))
 

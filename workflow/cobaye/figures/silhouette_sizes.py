@@ -48,7 +48,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
             ax.axhline(0, color="#bbbbbb", linewidth=0.6, zorder=0)
         row[0].set_ylabel(f"layer {int(layer)}\nsilhouette ({options.distance})")
     for ax in axes[-1] if layers else ():
-        ax.set_xlabel("neighbourhood (% of the images)")
+        ax.set_xlabel("neighbourhood (%)")
     _layer_panels.legend(figure, families, untrained=len(untrained) > 0)
     return figure
 
