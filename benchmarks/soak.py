@@ -31,7 +31,7 @@ from _common import machine, table
 from _killed import DOWNLOADED, Study, init, publish, scripts, workspace
 from tests.attack_code import seconds_used
 
-ROUNDS = 6
+ROUNDS = 18
 # Of so many of the next rules, one is killed.
 AHEAD = 4
 FIGURES = (
