@@ -8,7 +8,8 @@ squares of the features. Its inverse is Woodbury's (Golub & Van Loan, Matrix Com
 
 Blocks miss that shares sum to 1: H maps one vector v added to every class's row to λ v. So
 residuals lose their mean over classes before the blocks, results lose it after them, and the mean
-is divided by λ.
+is divided by λ. Where λ = 0, H gives nothing in that direction: what a residual has there is
+rounding, and is dropped.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def inverse(rows: Tensor, weights: Tensor, rest: Tensor, squares: Tensor, decay:
     gram.diagonal(dim1=1, dim2=2).add_(1)
     factor = torch.linalg.cholesky(gram)
     reduced = torch.linalg.solve_triangular(factor, scaled, upper=False)
-    common = decay.mean(0, keepdim=True).clamp_min(floor)
+    common = decay.mean(0, keepdim=True)
+    common = common.clamp_min(floor).where(common > 0, torch.inf)
 
     def apply(residual: Tensor) -> Tensor:
         mean = residual.mean(0, keepdim=True)
