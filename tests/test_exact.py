@@ -132,6 +132,26 @@ def test_the_preconditioner_of_few_images_steers_to_the_same_with_less(
     assert products < solvers.conjugate_gradients(own.curvature_along, right, 1e-8)[1]
 
 
+def test_where_lambda_is_0_what_all_classes_share_is_dropped():
+    """The Hessian maps it to 0: what a residual has of it is rounding, and must not grow."""
+    inputs, labels = data()
+    shared = torch.ones(K, D + 1, dtype=torch.float64)
+    for decay, penalize_bias, expected in ((0.0, True, 0), (0.3, False, shared / 0.3)):
+        own = FullBatch(inputs, labels, K, decay, penalize_bias=penalize_bias, **F64)
+        own.evaluate(theta_of(1))
+        expected = expected * own.decay.sign()
+        torch.testing.assert_close(own.preconditioner()(shared), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_path_that_ends_at_lambda_0_ends_soon():
+    """Classes are separable, so the loss has no lowest point, and steps grow."""
+    inputs, labels = data(n=1000, overlap=0.1)
+    near = solvers.minimize(FullBatch(inputs, labels, K, 1e-7), torch.zeros(K, D + 1), 1e-7)
+    solved = solvers.minimize(FullBatch(inputs, labels, K, 0.0), near.theta, 1e-7)
+    assert solved.stopped == solvers.REACHED
+    assert solved.passes < 100
+
+
 @pytest.mark.parametrize("decay", [1e-3, 1e-1])
 def test_the_optimum_is_that_of_scikit_learn(decay):
     """Its convention: C = 1/(λN), the intercept unpenalised."""
