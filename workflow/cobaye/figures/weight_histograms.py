@@ -61,7 +61,7 @@ def draw(tables: Mapping[str, pd.DataFrame], options: Options) -> Figure:
     table = tables["weight-histograms"]
     layers = third(sorted(table["layer"].unique()) if len(table) else [], options.layers)
     rows, columns = max(len(layers), 1), max(len(families), 1)
-    figure = _style.figure(0.9 + 0.7 * rows)
+    figure = _style.figure(0.9 + max(0.7 * rows, 1.4))
     axes = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
     if not layers or not families:
         for ax in axes.flat:
