@@ -195,8 +195,8 @@ class StudyFile(Strict):
     #: Precision of parameters, inputs and steps in training. Evaluation computes in `float32`.
     #: `bfloat16`: a last layer's matrix products take features, weights and residuals as bfloat16;
     #: weights, momentum and losses stay float32. It needs a processor or GPU with such products. On
-    #: `glyphs` and `glyphs1000` (its five largest λ), test losses differ by 0.0003 nats at most; the
-    #: best λ is the same.
+    #: `glyphs` and `glyphs1000` (its five largest λ), test losses differ by 0.0003 nats at most;
+    #: the best λ is the same.
     precision: recipes.Precision = "float32"
     #: Train a random sample of the (model, optimizer) pairs. A hash of seed and names draws it, so
     #: it is the same on any machine, and a larger count adds to it.
