@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from cobaye import kinds, recipes
+from cobaye.data.datasets import _folders
 from cobaye.planning import group_resources, network_costs, resources
 from cobaye.recipes.study import Dataset
 from tests.conftest import ROOT
@@ -114,6 +115,29 @@ def test_ready_made_features_without_a_head_are_as_many_as_their_bytes_hold(tmp_
     (tmp_path / "b.npy").write_bytes(b"no array")
     (tmp_path / "a.npy").write_bytes(bytes(2049))
     assert resources.of_dataset(ready_made(tmp_path), tmp_path).images["train"] == 2
+
+
+@pytest.mark.parametrize("kind", ["image-folder", "image-folder-resized"])
+def test_images_in_folders_are_counted_unless_they_are_many(tmp_path, monkeypatch, kind):
+    for number, place in enumerate(["train/cat", "train/dog/old", "val/cat", "val/dog"], 1):
+        (tmp_path / place).mkdir(parents=True)
+        for image in range(10 * number):
+            (tmp_path / place / f"{image}.png").touch()
+
+    def sizes(folder, **splits):
+        splits = {"train": {"of": "train"}, "val": {"of": "val", "last": 7}} | splits
+        splits = {"test": {"of": ["val", "train"], "fraction": 0.1}} | splits
+        options = {"folder": str(folder), "splits": splits}
+        options |= {"size": 8} if kind == "image-folder-resized" else {}
+        return resources.of_dataset(Dataset("own", recipes.Kind(kind, options), 1), tmp_path)
+
+    assert sizes(tmp_path).images == {"test": 10, "train": 30, "val": 7}
+    assert sizes(tmp_path).classes == 2
+    assert sizes(tmp_path / "gone").images["train"] == 1_300_000
+    monkeypatch.setattr(_folders, "COUNTED", 99)
+    _folders._files_of.cache_clear()
+    assert sizes(tmp_path).images["train"] == 1_300_000
+    _folders._files_of.cache_clear()
 
 
 NEW_KIND = """

@@ -262,7 +262,8 @@ def test_images_and_a_function_of_the_workspace(clone, tmp_path):
     init = ("-m", "cobaye", "init", "mine", "--images", "images", "--backbone", "my_model:backbone")
     good(sys.executable, *init, cwd=tmp_path, path=path)
     edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
-    good(sys.executable, *SNAKEMAKE, cwd=tmp_path, path=path)
+    printed = good(sys.executable, *SNAKEMAKE, cwd=tmp_path, path=path)
+    assert re.search(r"mine: will write \d+ MB", printed)  # by the images that are there
     assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
     features = tmp_path / "results/features/mine/mine-backbone/test/shard-00-of-01.npy"
     before = np.load(features)

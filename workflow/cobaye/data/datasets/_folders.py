@@ -7,6 +7,7 @@ splits.
 
 from __future__ import annotations
 
+import functools
 import mimetypes
 import os
 import re
@@ -25,10 +26,11 @@ from cobaye.storage import sources as source_files
 ENDINGS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 WNID = re.compile(r"n\d{8}")
 IMAGENET_CLASSES = 1000
-# What jobs ask for, where a manifest does not tell: images, at most; seconds to find an image file,
-# assumed for a network's disk, and to decode one (1.4 ms for a made one of 500×400); bytes of its
-# names while they are held, and of what was seen of the file.
+# What jobs ask for, where a manifest does not tell: images, at most, of a folder of more files than
+# are counted; seconds to find an image file, assumed for a network's disk, and to decode one (1.4
+# ms for a made one of 500×400); bytes of its names while they are held, and of what was seen of it.
 IMAGENET = {"train": 1_300_000, "val": 50_000, "test": 50_000}
+COUNTED = 100_000
 LISTING, DECODING, NAME, SEEN = 1e-3, 0.01, 1000, 1000
 
 
@@ -73,6 +75,33 @@ def _imagenet_problems(
         f"but {folder} has {len(names)} classes, {len(fitting)} of them named like that: "
         "set class_names: folder"
     ]
+
+
+def sizes(folder: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return images by split and classes: counted once, or ImageNet's.
+
+    ImageNet's are those of a folder that is missing or has more than `COUNTED` files.
+    """
+    try:
+        counted = _files_of(folder, tuple(_parts(splits)))
+        classes = len(_class_folders(folder, splits))
+    except OSError:
+        counted = None
+    if counted is None:
+        return {"images": IMAGENET, "classes": IMAGENET_CLASSES}
+    return {"images": _partition.most(splits, counted), "classes": classes}
+
+
+@functools.cache
+def _files_of(folder: str, parts: tuple[str, ...]) -> dict[str, int] | None:
+    """Return part → number of files below it; None if they are too many to be counted."""
+    counts = dict.fromkeys(parts, 0)
+    for part in parts:
+        for _, entries in source_files.walk(Path(folder, part)):
+            counts[part] += len(entries)
+            if sum(counts.values()) > COUNTED:
+                return None
+    return counts
 
 
 def sources(folder: str, splits: Mapping[str, Mapping[str, Any]]) -> list[str]:

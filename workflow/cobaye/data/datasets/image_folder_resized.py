@@ -50,14 +50,10 @@ class Options:
     )
 
     def sizes(self) -> dict[str, object]:
-        """Return ImageNet's size, as `image_folder` does; images are decoded twice, one by one."""
-        return {
-            "images": _folders.IMAGENET,
-            "shape": (3, self.size, self.size),
-            "classes": 1000,
-            "seconds": 2 * _folders.DECODING,
-            "held": _folders.NAME + _folders.SEEN,
-        }
+        """Return the size as `image_folder` does; images are decoded twice, one by one."""
+        each = {"seconds": 2 * _folders.DECODING, "held": _folders.NAME + _folders.SEEN}
+        shape = (3, self.size, self.size)
+        return _folders.sizes(self.folder, self.splits) | each | {"shape": shape}
 
     def __post_init__(self) -> None:
         """Refuse a size, or splits, that no data could meet."""
