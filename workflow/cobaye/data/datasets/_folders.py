@@ -83,7 +83,7 @@ def sizes(folder: str, splits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
     ImageNet's are those of a folder that is missing or has more than `COUNTED` files.
     """
     try:
-        counted = _files_of(folder, tuple(_parts(splits)))
+        counted = _files_of(os.path.abspath(folder), tuple(_parts(splits)))
         classes = len(_class_folders(folder, splits))
     except OSError:
         counted = None
