@@ -4,12 +4,12 @@
     python benchmarks/soak.py --rounds 60   # the long form
 
 A round is one call of Snakemake and one SIGKILL in it: of Snakemake, or of a worker, while that
-worker runs one of the next rules, which the seed draws: a download, a training, a table, a figure.
-The seed draws the moment too, in seconds of the worker's processor, so that a busy machine is
-killed at the same places, more or less. A study that ends all the same is compared, byte for byte,
-with one that was never disturbed, and begun anew from nothing. After the last round the study is
-brought to its end and compared too. In each round, a call of `cobaye init` is killed as well,
-called again, and its workspace compared.
+worker runs one of the next rules: a download, a training, a table, a figure. The seed draws the
+rule, a long one more often than a short one, and the moment. The moment is in seconds of the
+worker's processor, so that a busy machine is killed at nearly the same places. A study that ends
+all the same is compared, byte for byte, with one that was never disturbed, and begun anew from
+nothing. After the last round the study is brought to its end and compared too. In each round, a
+call of `cobaye init` is killed as well, called again, and its workspace compared.
 The last line is all of it as JSON; the exit status is 1 if anything differs.
 """
 
@@ -68,7 +68,9 @@ class Soak:
         self.counts["rounds"] += 1
         # Each rule once per study, and not far ahead: several kills before it ends.
         waiting = [rule for rule in self.longest if rule not in self.ran] or list(self.longest)
-        rule = self.generator.choice(waiting[:AHEAD])
+        near = waiting[:AHEAD]
+        # A training is killed oftener than a table: it has more moments.
+        [rule] = self.generator.choices(near, [self.longest[each] for each in near])
         # Rather late than early: a worker begins with imports and ends with files.
         moment = self.generator.triangular(0, self.longest[rule], self.longest[rule])
         of_snakemake = self.generator.random() < 0.5

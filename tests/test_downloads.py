@@ -33,6 +33,7 @@ from tests.jobs import job
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(ROOT / "workflow/scripts")
+    patch.setenv("TQDM_MININTERVAL", "10")  # what it sets would last
     _worker = runpy.run_path(str(ROOT / "workflow/scripts/_worker.py"))
 FOLDER = "resources/downloads"
 LAST_TEN = {

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests import warm
 from tests.conftest import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
@@ -104,6 +105,11 @@ def test_there_are_forks_where_there_are_enough_jobs_and_they_are_wanted(monkeyp
         monkeypatch.setenv("COBAYE_FORKS", given)
         start(jobs)
         assert os.environ.get("COBAYE_FORKS") == expected
+
+
+def test_no_file_of_tests_keeps_the_jobs_of_tests_from_being_forks():
+    """A variable that one sets when it is imported lasts, and each job then imports torch anew."""
+    assert {name: os.environ.get(name) for name in warm.READ} == warm.READ
 
 
 @pytest.mark.parametrize(
