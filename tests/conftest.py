@@ -19,6 +19,9 @@ from cobaye import figures
 from cobaye.config import Config
 from tests import warm
 
+# Before torch and NumPy are imported, here and in what tests start: matrices this small only suffer
+# from more threads, and results are compared byte for byte.
+os.environ["OMP_NUM_THREADS"] = "1"
 pytest_plugins = ["tests.budget"]
 ROOT = Path(__file__).parents[1]
 CODE = ("Snakefile", "workflow", "profiles", "slurm", "config")
@@ -95,8 +98,7 @@ class Project:
         return [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
 
     def environment(self) -> dict[str, str]:
-        # One thread everywhere: results are compared byte for byte.
-        return {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        return {**os.environ, "NO_COLOR": "1"}
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         command = self.command(*arguments)
@@ -170,17 +172,6 @@ def new_project(folder: Path) -> Project:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text.lstrip())
     return Project(folder)
-
-
-@pytest.fixture
-def one_thread():
-    """Matrices this small only suffer from more threads, above all on a busy machine."""
-    import torch  # for those who need it
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

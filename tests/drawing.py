@@ -45,13 +45,18 @@ def drawn(figure, tables, **changes):
         return result
 
 
-def written(figure, tables):
-    """Return all that is written in a figure, laid out once: twice is for places to be exact."""
+def sketched(figure, tables):
+    """Return the matplotlib Figure, laid out once: `drawn` is for places to be exact."""
     kind, read, options = arguments(figure, tables)
     with _style.house():
         result = kinds.load("figures", kind).draw(read, options)
         result.draw_without_rendering()  # lays it out; warns of letters that no font has
-        return texts(result)
+        return result
+
+
+def written(figure, tables):
+    """Return all that is written in a figure."""
+    return texts(sketched(figure, tables))
 
 
 def draw_all(study, names):

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from cobaye import kinds
 from cobaye.errors import UnwritableFile
@@ -50,7 +49,6 @@ def in_child(action) -> int:
     child = os.fork()
     if child == 0:
         try:
-            torch.set_num_threads(1)
             action()
             os._exit(0)
         except UnwritableFile as error:
@@ -176,7 +174,6 @@ def test_an_orphaned_training_and_its_successor(root, tmp_path, monkeypatch):
     orphan = os.fork()
     if orphan == 0:
         try:
-            torch.set_num_threads(1)
             train(root)
             os._exit(0)
         finally:

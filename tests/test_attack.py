@@ -33,7 +33,6 @@ def test_an_attack_that_finds_nothing_wrong_could_have(tmp_path, monkeypatch):
     assert counts["accepted rightly"] == 0
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_damaged_results(chained, tmp_path, defects):
     other = chain.build(tmp_path / "other", seed=1)
     (tmp_path / "work").mkdir()

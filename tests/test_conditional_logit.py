@@ -11,8 +11,6 @@ from cobaye.analyses import _refitted
 from cobaye.models.temperature import fit_temperature
 from cobaye.objective.conditional_logit import ConditionalLogit, fit
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 K, M = 5, 3
 
 

@@ -14,7 +14,6 @@ from cobaye.models.scoring import probability_scores
 from cobaye.models.temperature import fit_temperature
 from tests.test_calibration_error import by_loop
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 LABELS = ["0", "1e-3", "1e-2"]
 CLASSES, IMAGES = 8, 30
 OPTIONS = measures.Options(draws=200)

@@ -29,7 +29,6 @@ def blocks(page, language):
     return found
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_the_conversions_of_lambda_hold():
     scope = {}
     for block in blocks(ROOT / "docs/objective.md", "python"):

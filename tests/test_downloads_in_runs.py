@@ -56,7 +56,6 @@ def project(fresh, tmp_path, monkeypatch):
     with open(fresh.path("workflow/cobaye/data/datasets/_archives.py"), "a") as code:
         code.write(host.PUBLISHED.format(mirror=server.address, resources=resources))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv("TQDM_MININTERVAL", "0.2")
     yield fresh, server
     server.leave()
 
@@ -80,7 +79,7 @@ def kill_while_it_downloads(project):
 
 
 @pytest.mark.slow
-def test_a_run_downloads_what_it_lacks_once_and_goes_on_after_a_kill(project):
+def test_a_run_downloads_what_it_lacks_once_and_goes_on_after_a_kill(project, monkeypatch):
     project, server = project
     server.pause = 0.2
     kill_while_it_downloads(project)
@@ -89,7 +88,9 @@ def test_a_run_downloads_what_it_lacks_once_and_goes_on_after_a_kill(project):
     assert not project.path(MANIFEST).with_name("fetched.json").exists()
     server.pause = 0.05
     project.run("--unlock")
-    project.run(MANIFEST)
+    with monkeypatch.context() as often:
+        often.setenv("TQDM_MININTERVAL", "0.2")
+        project.run(MANIFEST)
     assert [name for name in os.listdir(project.path(RAW)) if name.startswith(".")] == []
     assert os.listdir(project.path(MANIFEST).parent).count("fetched.json") == 0
     assert server.sent.count(FIRST) == 2  # cut short, and whole

@@ -23,9 +23,6 @@ PER_CLASS = torch.linspace(0.01, 0.3, K, dtype=torch.float64)
 F64 = {"curvature": torch.float64}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def data(seed=0, n=N, overlap=1.5):
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(K, (n,), generator=generator)

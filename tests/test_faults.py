@@ -10,7 +10,6 @@ import shutil
 import traceback
 
 import pytest
-import torch
 
 from cobaye import figures, kinds
 from cobaye.errors import CorruptFile, UnwritableFile
@@ -88,7 +87,6 @@ def run_with_fault(stage, root, number, crash) -> tuple[int, bool]:
     child = os.fork()
     if child == 0:
         try:
-            torch.set_num_threads(1)
             faults = Faults(number, crash)
             faults.install()
             try:

@@ -56,7 +56,7 @@ def served():
 def started(folder, code, environment):
     """Start a script as Snakemake does."""
     Path(folder, "job.py").write_text(JOB + code)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    environment = {**os.environ, **environment}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(SHELL, cwd=folder, env=environment, text=True, **pipes)
 
@@ -154,8 +154,7 @@ def test_a_fork_ends_with_the_script_that_handed_itself_over(served, tmp_path):
 
 def test_all_ends_when_snakemake_is_killed(tmp_path):
     (tmp_path / "job.py").write_text(JOB + SLEEP)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, "-c", HOST], cwd=tmp_path, env=environment) as host:
+    with subprocess.Popen([sys.executable, "-c", HOST], cwd=tmp_path) as host:
         fork, script = sleeping(tmp_path, host)
         imports = fork.parent()
         place = Path(imports.cmdline()[-1]).parent

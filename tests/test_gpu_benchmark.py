@@ -16,8 +16,6 @@ import gpu
 PAGE = (ROOT / "benchmarks/gpu.md").read_text(encoding="utf-8")
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="torch sees a GPU here")
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def run(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["gpu.py", *arguments])

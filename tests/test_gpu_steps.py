@@ -22,8 +22,6 @@ DECAYS, MOMENTA = (0.0, 0.1, 0.01), (0.9, 0.9, 0.0)
 # Operators that make the processor wait for a GPU: their result, or its shape, is needed at once.
 WAITS = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "equal", "is_nonzero"}
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def data(images=N):
     generator = torch.Generator().manual_seed(0)

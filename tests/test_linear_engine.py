@@ -21,9 +21,6 @@ N, D, K, BATCH = 75, 6, 4, 32  # batches of 32, 32 and 11
 RATE = 0.3
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def data(count=N, width=D, classes=K, dtype=torch.float64, seed=0):
     g = torch.Generator().manual_seed(seed)
     labels = torch.randint(classes, (count,), generator=g)
@@ -185,8 +182,15 @@ def test_restored_midway_equals_uninterrupted_byte_for_byte(product, mixed):
     assert torch.equal(second.velocity, whole.velocity)
 
 
-def test_same_calls_give_the_same_bytes_on_two_threads():
+@pytest.fixture
+def two_threads():
     torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_same_calls_give_the_same_bytes_on_two_threads():
     inputs, labels = data(512, width=256, classes=200, dtype=torch.float32)
     engines = [make(inputs.clone(), labels, classes=200, batch_size=256) for _ in range(2)]
     for engine in engines:

@@ -12,9 +12,6 @@ K, D, N = 5, 4, 23
 PER_CLASS = torch.linspace(0, 0.5, K, dtype=torch.float64)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture
 def problem():
     g = torch.Generator().manual_seed(0)

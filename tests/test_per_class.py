@@ -41,9 +41,6 @@ K, D = 8, 12
 GRID = 10.0 ** np.arange(-3, 0.1, 0.25)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def simulated(seed, scales, train=320, held=320, test=1600):
     """Return train, val and test of softmax regression, class c's true weights of norm scales_c.
 

@@ -21,10 +21,8 @@ pytestmark = pytest.mark.slow
 RUN = "results/tiny/runs/linear/sgd/wd-1e-2/seed-0"
 DRIVER = """
 import json, sys
-import torch
 from cobaye.storage.jobs import Job
 from cobaye.training import loop
-torch.set_num_threads(1)
 told = json.load(open("told.json"))
 loop.train(Job("train", told["identity"], told["recipe"], told["code"]))
 """
@@ -44,7 +42,7 @@ def trained(built, tmp_path):
 
 
 def start(folder):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
     return subprocess.Popen(
         [sys.executable, "driver.py"],
         cwd=folder,

@@ -23,8 +23,6 @@ from tests.jobs import job
 K, D = 6, 8
 LINEAR = recipes.Kind("linear", {})
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def head(weight, bias=0.0):
     return {"head.weight": weight, "head.bias": torch.zeros(K, dtype=torch.float64) + bias}

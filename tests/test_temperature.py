@@ -12,8 +12,6 @@ from scipy import optimize, special
 from cobaye.models import temperature
 from cobaye.models.temperature import HIGHEST, LOWEST, fit_temperature
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def drawn(scale, images=600, classes=7, seed=0):
     """Logits whose softmax at T = 1 gives the labels' probabilities, times `scale`."""

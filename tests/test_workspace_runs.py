@@ -51,7 +51,7 @@ def run(*command, cwd, path=""):
     done = subprocess.run(
         list(map(str, command)),
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+        env={**os.environ, "PYTHONPATH": path, "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         timeout=300,

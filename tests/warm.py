@@ -73,7 +73,6 @@ def _program() -> subprocess.Popen:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.warm"],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
