@@ -156,6 +156,7 @@ def test_both_ends_and_ties():
 @pytest.mark.slow
 def test_after_widening_only_the_new_lambdas_are_trained(copied):
     """The run says so at its end, with the command; the command writes them."""
+    copied.draw_only("answer")
     copied.edit("config/studies/tiny.yaml", '["0", "1e-2"]', '["1e-1", "1e0"]')
     ended = copied.run("tiny").stdout
     # Of two λ, the best is at an end, whichever it is.
