@@ -30,11 +30,11 @@ class Faults:
     def __init__(self, number: int, crash: bool):
         self.left, self.crash = number, crash
 
-    def install(self) -> None:
-        """Take the place of the system, for the rest of this process."""
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        """Take the place of the system, until the patch is undone."""
         for name in ("fsync", "replace", "link"):
-            setattr(os, name, self.failing(getattr(os, name)))
-        files.open = self.open
+            patch.setattr(os, name, self.failing(getattr(os, name)))
+        patch.setattr(files, "open", self.open, raising=False)
 
     def failing(self, call):
         def faulty(*arguments):
@@ -83,25 +83,32 @@ class FaultyFile:
 
 
 def run_with_fault(stage, root, number, crash) -> tuple[int, bool]:
-    """Run a stage in a process of its own; return its end, and whether there was a fault."""
+    """Run a stage; return its end, and whether there was a fault. A crash is another process's."""
+    if not crash:
+        return end_with_fault(stage, root, Faults(number, crash))
     child = os.fork()
     if child == 0:
         try:
-            faults = Faults(number, crash)
-            faults.install()
-            try:
-                stage.run(root)
-                end = COMPLETE
-            except UnwritableFile:
-                end = SAID
             # The bit: whether the fault was met.
-            os._exit(end + 32 * (faults.left <= 0))
+            end, met = end_with_fault(stage, root, Faults(number, crash))
+            os._exit(end + 32 * met)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(UNEXPECTED)
     end = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return end % 32, end == CRASHED or end >= 32
+
+
+def end_with_fault(stage, root, faults) -> tuple[int, bool]:
+    with pytest.MonkeyPatch.context() as patch:
+        faults.install(patch)
+        try:
+            stage.run(root)
+            end = COMPLETE
+        except UnwritableFile:
+            end = SAID
+    return end, faults.left <= 0
 
 
 # Those that are read, and one more: one function writes them all.
