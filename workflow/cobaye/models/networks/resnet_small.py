@@ -1,4 +1,4 @@
-"""A residual network for images of about 32 pixels that learns in half a minute on two cores.
+"""A residual network for images of about 32 pixels that learns in a minute on two cores.
 
 A convolution that halves the image at once, residual stages of which each halves it again, a 1×1
 convolution to the penultimate features, their mean over the image. After He et al. (2016), with
@@ -18,7 +18,7 @@ from cobaye.models.networks import _layers
 INPUT = "images"
 # What a study may name to be trained alone, or not to be taken from other weights.
 PARTS = ("body", "head")
-# Seconds of one core per pixel in training: glyphs-backbone takes 35 s on two cores for
+# Seconds of one core per pixel in training: glyphs-backbone takes 35 to 65 s on two cores for
 # 10 × 12,000 × 32².
 COST = {"seconds": 0.6e-6}
 
