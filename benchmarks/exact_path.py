@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from _common import machine, show, spread, table
 from _solvers import NORM, OTHERS
+from threadpoolctl import threadpool_limits
 
 from cobaye.objective import solvers
 from cobaye.objective.full_batch import FullBatch
@@ -199,20 +200,30 @@ def size_rows(found: list[dict[str, object]]) -> list[list[str]]:
 
 
 def draw(found: list[dict[str, object]], target: Path) -> None:
-    """Draw seconds and memory against the numbers of weights times images."""
+    """Draw seconds and memory against N, D and K, the other two as in the first size."""
     import matplotlib
 
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    for name in ("cobaye", *OTHERS):
-        mine = sorted((math.prod(o["size"]), o) for o in found if o["solver"] == name)
-        for axis, key in zip(axes, ("seconds", "peak_mib"), strict=True):
-            axis.loglog([n for n, _ in mine], [o[key] for _, o in mine], "o-", label=name)
-    for axis, label in zip(axes, ("processor time, s", "peak memory, MiB"), strict=True):
-        axis.set(xlabel="N · D · K", ylabel=label)
-    axes[0].legend()
+    figure, axes = pyplot.subplots(
+        2, 3, figsize=(9, 5), sharex="col", sharey="row", layout="constrained"
+    )
+    for place, column in enumerate(axes.T):
+        others = [i for i in range(3) if i != place]
+        here = [one for one in found if all(one["size"][i] == SIZES[0][i] for i in others)]
+        for name, marker in zip(("cobaye", *OTHERS), "osD^", strict=True):
+            mine = [one for one in here if one["solver"] == name]
+            for axis, key in zip(column, ("seconds", "peak_mib"), strict=True):
+                numbers = [one["size"][place] for one in mine]
+                axis.semilogx(numbers, [one[key] for one in mine], f"{marker}-", label=name)
+        shown = sorted({one["size"][place] for one in here})
+        column[1].set_xlabel(("images N", "features D", "classes K")[place])
+        column[1].set_xticks(shown, [f"{number:,}" for number in shown])
+        column[1].minorticks_off()
+    axes[0, 0].set(yscale="log", ylabel="processor time, s")
+    axes[1, 0].set(ylim=(0, None), ylabel="peak memory, MiB")
+    axes[0, 2].legend()
     figure.savefig(target)
 
 
@@ -226,6 +237,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     torch.set_num_threads(1)
+    threadpool_limits(1)  # of NumPy, SciPy and scikit-learn
     if given.alone:
         alone(given.alone, given.size)
         return
