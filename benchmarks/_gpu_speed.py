@@ -96,7 +96,8 @@ def launches(device: str, small: bool) -> Iterator[Row]:
     for replay, how in ((False, "call by call"), (True, "as a graph")):
         epoch = together(*data, True, args, replay=replay)
         clock = np.median(seconds(epoch, 3, device)) / steps
-        with profile(activities=[ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU]) as seen:
+        activity = ProfilerActivity.CUDA if cuda else ProfilerActivity.CPU
+        with profile(activities=[activity], acc_events=True) as seen:
             epoch()
             if cuda:
                 torch.cuda.synchronize()
@@ -126,7 +127,7 @@ def features(device: str, small: bool) -> Iterator[Row]:
         size = (count, 3, side, side)
         rows = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=size)
         for start in range(0, count, batch):
-            rows[start : start + batch] = pixels
+            rows[start : start + batch] = pixels.numpy()
         to = Path(folder) / "features.npy"
         write = (model, readers.ArrayReader(path, None), range(count), recipe, to, device, 0)
         ours = [count / t for t in seconds(lambda: caching._write_features(*write), 2, device)]

@@ -186,6 +186,8 @@ def test_the_first_run(tmp_path):
 def test_the_pictures_of_the_readme_are_those_that_the_code_draws(monkeypatch):
     shown = re.findall(r"!\[[^]]*\]\(docs/([^)]+)\)", (ROOT / "README.md").read_text())
     assert set(shown) == set(pictures.digests())
+    if sys.version_info[:2] != (3, 11):
+        pytest.skip("the digests are of sources as Python 3.11 parses them")
     assert pictures.stale() == [], f"made by: {pictures.COMMAND}"
     study, figure = pictures.PICTURES["answer.png"]
     before = pictures.drawn_by(study, figure)

@@ -76,7 +76,8 @@ def test_a_dry_run_says_what_each_job_asks_for(fresh, site):
             assert int(job["mem_mb"]) >= 1500
             assert int(job["runtime"]) >= 5
             assert (job.get("gpu") == "1") == (rule in GPU)
-            assert job["slurm_account"] == "project42"
+            # Snakemake 9.11 says it no sooner than it submits.
+            assert job["slurm_account"] in ("project42", "<TBD>")
     for job in jobs["train"]:
         assert (job["runtime"], job["slurm_partition"]) == ("1440", "long")
     for job in jobs["evaluate"]:

@@ -14,6 +14,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import stat
 import subprocess
 import sys
@@ -85,9 +86,11 @@ def _program() -> subprocess.Popen:
 def _jobs() -> tuple[Path, subprocess.Popen]:
     """Start the process for jobs; return it, and what stands for Python where they are called."""
     process, place = runpy.run_path(str(ROOT / "workflow/scripts/_forks.py"))["serve"]()
-    folder = tempfile.TemporaryDirectory()
-    atexit.register(folder.cleanup)
-    client = Path(folder.name, "python")
+    # No TemporaryDirectory: a fork that clears its atexit would remove it, and multiprocessing's do
+    # since Python 3.13.
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    client = Path(folder, "python")
     client.write_text(CLIENT.format(python=sys.executable, place=place))
     client.chmod(client.stat().st_mode | stat.S_IXUSR)
     return client, process
