@@ -79,9 +79,9 @@ rule evaluate_baseline:
 
 
 # tables: of the runs that the config states. derived: of those that take their recipe from the grid.
-for maker, runs, tabulated in [
-    ("tables", "the runs", [finished_runs, baseline_of_study, dataset_of_study]),
-    ("derived", "derived runs", [finished_derived_runs]),
+for maker, whose, tabulated in [
+    ("tables", "the", [finished_runs, baseline_of_study, dataset_of_study]),
+    ("derived", "derived", [finished_derived_runs]),
 ]:
 
     rule:
@@ -101,7 +101,7 @@ for maker, runs, tabulated in [
         params:
             **told("tabulate", maker=maker),
         message:
-            f"Tabulating {runs} of {{wildcards.study}}"
+            f"Tabulating {whose} runs of {{wildcards.study}}"
         script:
             "../scripts/tabulate.py"
 
