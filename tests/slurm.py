@@ -7,6 +7,7 @@ does not meet a Slurm that is there already.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import platform
 import secrets
@@ -56,6 +57,8 @@ def missing() -> str:
     """Return why Slurm cannot be started here; nothing if it can."""
     if lacking := [name for name in PROGRAMS if program(name) is None]:
         return f"{', '.join(lacking)} not found: apt-get install slurm-wlm munge"
+    if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
+        return "snakemake-executor-plugin-slurm is not installed"
     if os.geteuid() != 0:
         return "the tests' Slurm runs jobs as root, and this is not root"
     return ""

@@ -20,6 +20,8 @@ echo $!
 """
 GPU = ("cache_features", "train", "evaluate", "evaluate_baseline")
 PROFILES = ("--profile", "slurm", "--profile", "site")
+# What older versions of Snakemake say of a resource that is a text, until they submit.
+LATER = "<TBD>"
 
 
 def example(key):
@@ -76,12 +78,13 @@ def test_a_dry_run_says_what_each_job_asks_for(fresh, site):
             assert int(job["mem_mb"]) >= 1500
             assert int(job["runtime"]) >= 5
             assert (job.get("gpu") == "1") == (rule in GPU)
-            # Snakemake 9.11 says it no sooner than it submits.
-            assert job["slurm_account"] in ("project42", "<TBD>")
+            assert job["slurm_account"] in ("project42", LATER)
     for job in jobs["train"]:
-        assert (job["runtime"], job["slurm_partition"]) == ("1440", "long")
+        assert job["runtime"] == "1440"
+        assert job["slurm_partition"] in ("long", LATER)
     for job in jobs["evaluate"]:
-        assert (job["mem_mb"], job["slurm_partition"]) == ("32000", "cpu")
+        assert job["mem_mb"] == "32000"
+        assert job["slurm_partition"] in ("cpu", LATER)
     assert {job["gpu_model"] for job in jobs["cache_features"]} == {"a100"}
     # What it says of reruns holds as well.
     assert "workflow specific profile profiles/default" in done.stdout

@@ -58,7 +58,8 @@ def test_a_lambda_for_each_class(fresh):
         chosen = pd.read_csv(fresh.path(f"{STUDY_FOLDER}/tables/chosen-{way}.csv"))
         folder = f"{RUNS}/wd-per-class-{way}/seed-0"
         run = manifest(fresh, f"{folder}/run.json")
-        assert run["origin"]["weight_decay"] == list(chosen["weight_decay"])
+        chosen_there = run["origin"]["weight_decay"]
+        assert chosen_there == pytest.approx(list(chosen["weight_decay"]), rel=1e-15)
         trained = manifest(fresh, f"{folder}/train.json")
         assert f"{STUDY_FOLDER}/tables/chosen-{way}.json" in trained["inputs"]
         assert trained["info"]["certificate"]["gradient_norm"] <= 1e-4

@@ -35,8 +35,8 @@ HOSTILE = [
     "$\\frac{1}{0}$",
     "&amp; ]]> <!--",
     "NA",
-    # pandas 2 reads a NUL as the end of a text.
-    "\x00\x1b[31m\x7f" if pd.__version__ >= "3" else "\x1b[31m\x7f",
+    # pandas before 3.1 reads a NUL as the end of a text.
+    "\x00\x1b[31m\x7f" if pd.__version__ >= "3.1" else "\x1b[31m\x7f",
     "/etc/passwd",
     "-rf",
 ]

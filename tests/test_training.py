@@ -75,7 +75,7 @@ def train(root, recipe=TRAINING, **identity):
 
 
 def history(folder):
-    return pd.read_csv(folder / "history.csv", float_precision="round_trip")
+    return pd.read_csv(folder / "history.csv")
 
 
 def weights(folder, epoch):
