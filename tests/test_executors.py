@@ -22,6 +22,10 @@ GPU = ("cache_features", "train", "evaluate", "evaluate_baseline")
 PROFILES = ("--profile", "slurm", "--profile", "site")
 # What older versions of Snakemake say of a resource that is a text, until they submit.
 LATER = "<TBD>"
+with_plugin = pytest.mark.skipif(
+    importlib.util.find_spec("snakemake_executor_plugin_slurm") is None,
+    reason="snakemake-executor-plugin-slurm is not installed",
+)
 
 
 def example(key):
@@ -60,6 +64,7 @@ def site(fresh):
     return fresh.path("site/config.yaml")
 
 
+@with_plugin
 @pytest.mark.slow
 def test_a_dry_run_says_what_each_job_asks_for(fresh, site):
     site.write_text(example("default-resources"))
@@ -98,6 +103,7 @@ def test_a_dataset_alone_is_fetched_here(fresh):
     assert job_counts(fresh.run("-n", *words, "tiny-images").stdout) == {"fetch_dataset": 1}
 
 
+@with_plugin
 @pytest.mark.slow
 def test_small_trainings_share_a_job_where_a_profile_says_so(fresh, site):
     site.write_text(example("groups").replace("=10", "=2"))
