@@ -13,8 +13,9 @@ UV := $(shell command -v uv)
 run: $(READY)
 	$(VENV)/bin/snakemake --cores all
 
+# Three processes: on two cores, one of them often waits for a job, a download or Slurm.
 test: $(READY)
-	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(VENV)/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 report: $(READY)
 	$(VENV)/bin/snakemake --report report.html
