@@ -223,7 +223,7 @@ def draw(found: list[dict[str, object]], target: Path) -> None:
         column[1].minorticks_off()
     axes[0, 0].set(yscale="log", ylabel="processor time, s")
     axes[1, 0].set(ylim=(0, None), ylabel="peak memory, MiB")
-    axes[0, 2].legend()
+    axes[1, 1].legend(loc="lower left")
     figure.savefig(target)
 
 

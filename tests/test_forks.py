@@ -30,7 +30,7 @@ JOB = f"""
 import os
 import sys
 sys.path.append({str(SCRIPTS)!r})
-import snakemake
+import snakemake.iocontainers
 import _forks
 if _forks.PLACE in os.environ:
     _forks.hand_over()

@@ -15,6 +15,7 @@ from cobaye.data import datasets
 from cobaye.storage import files
 from cobaye.training import history, loop, stopping
 from tests import test_training as base
+from tests.conftest import READ
 
 root = base.root
 EARLY = recipes.EarlyStop(patience=2, quantity="val_loss")
@@ -119,9 +120,8 @@ def test_val_is_watched_as_evaluate_measures_it(root, engine):
     metrics = pd.read_parquet(folder / "metrics.parquet")
     val = metrics[metrics["split"] == "val"].set_index("epoch")
     assert rows[["val_loss", "val_accuracy"]].iloc[0].isna().all()
-    # pandas before 3.1 reads a number to its last bit but one.
     for name in ("loss", "accuracy"):
-        np.testing.assert_allclose(rows[f"val_{name}"][1:], val[name][1:], rtol=1e-14)
+        np.testing.assert_allclose(rows[f"val_{name}"][1:], val[name][1:], rtol=READ)
     info = manifest["info"]
     assert info["stopped"] == "early: val accuracy has not risen for 3 epochs"
     assert info["finite"]

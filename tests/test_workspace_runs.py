@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 import cobaye
-from tests.conftest import ROOT
+from tests.conftest import READ, ROOT
 
 SOURCES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "Snakefile")
 FOLDERS = ("workflow", "config", "profiles")
@@ -94,8 +94,7 @@ def same_in_a_notebook(space, name, optimizer):
         assert path.coefs_[place].tobytes() == theirs["head.weight"].tobytes()
         assert path.intercepts_[place].tobytes() == theirs["head.bias"].tobytes()
         losses = classes.loc[classes["weight_decay"] == weight_decay, "loss"].to_numpy()
-        # pandas before 3.1 reads a number to its last bit but one.
-        np.testing.assert_allclose(path.class_losses_[place], losses, rtol=1e-15)
+        np.testing.assert_allclose(path.class_losses_[place], losses, rtol=READ)
     for way in WAYS:
         ours = cobaye.PerClassWeightDecay(way, path=path).fit(*data)
         chosen = pd.read_csv(study.folder / f"tables/chosen-{way}.csv").query("optimizer == @name")

@@ -192,8 +192,7 @@ def _be(arguments: list[str], folder: str, environment: dict[str, str], streams:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: its jobs get one too
     for name in IMPORTS:
-        with contextlib.suppress(ImportError):  # some versions lack one
-            __import__(name)
+        __import__(name)
     gc.freeze()
     try:
         with socket.socket(fileno=int(sys.argv[1])) as at_the_door:
