@@ -7,3 +7,5 @@ rule default:
     input:
         rules.all.input,
     localrule: True
+    message:
+        "Studies complete: {config[studies]}"
