@@ -260,7 +260,7 @@ def test_numbers_of_small_matrices_are_no_wider_than_their_cells():
         cell = ax.get_window_extent().width / 10
         assert ax.texts
         for text in ax.texts:
-            assert text.get_window_extent().width <= 1.06 * cell, text.get_text()
+            assert text.get_window_extent().width <= 1.1 * cell, text.get_text()
 
 
 def test_many_rows_are_lower_so_that_they_fit_a_page():

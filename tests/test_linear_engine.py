@@ -293,7 +293,7 @@ def memory_events(batch_size, images=512):
     inputs, labels = data(images, width=64, classes=50, dtype=torch.float32)
     engine = make(inputs, labels, classes=50, batch_size=batch_size)
     engine.epoch(torch.arange(images), RATE)
-    with torch.profiler.profile(profile_memory=True) as profile:
+    with torch.profiler.profile(profile_memory=True, acc_events=True) as profile:
         epoch = engine.epoch(torch.arange(images), RATE)
     events = [event.nbytes() for event in profile.profiler.kineto_results.events()]
     assert max(events) >= epoch.losses.nbytes
