@@ -19,7 +19,7 @@ KEPT = 1 << 28
 def onednn(device: torch.device, dtype: torch.dtype) -> Product | None:
     """Return oneDNN's (A, B) ↦ A Bᵀ of matrices, or None where torch does not have it.
 
-    It is never slower than MKL's, and twice as fast on some processors of AMD
+    It is twice as fast as MKL's on some processors of AMD, and on one of Intel's up to 17 % slower
     (benchmarks/head_training.py).
     """
     single = device.type == "cpu" and dtype == torch.float32

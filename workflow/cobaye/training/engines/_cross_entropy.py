@@ -13,9 +13,9 @@ Four choices make this little more than its two matrix products. Logits are held
 few the classes. Exponentials are powers of two, which torch computes in 0.4 of the time of exp.
 What the losses need of each image goes into vectors, reduced once per epoch, so that a GPU never
 waits. And on CPU, large float32 products go to oneDNN instead of MKL, which is half as fast on some
-processors of AMD and never faster (benchmarks/head_training.py). oneDNN's operator has no ``out=``,
-so each batch then allocates its results, (M·K, B) and (M·K, D), and some scratch, and frees them;
-by MKL it allocates nothing but views.
+processors of AMD, and little faster anywhere (benchmarks/head_training.py). oneDNN's operator has
+no ``out=``, so each batch then allocates its results, (M·K, B) and (M·K, D), and some scratch, and
+frees them; by MKL it allocates nothing but views.
 """
 
 from __future__ import annotations
