@@ -84,7 +84,9 @@ def lay_out(figure: Figure) -> None:
     """Compute the layout once, for all formats."""
     figure.align_ylabels()
     if engine := figure.get_layout_engine():
-        for _ in range(2):  # what stands above a panel by a share of its height moves once more
+        engine.execute(figure)
+        # What keeps its shape, or stands above a panel by a share of its height, moves once more.
+        if any(ax.child_axes or ax.get_aspect() != "auto" for ax in figure.axes):
             engine.execute(figure)
     figure.set_layout_engine(None)  # not "none", with which every save draws twice
 
