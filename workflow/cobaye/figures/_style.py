@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cobaye.recipes.study import FIGURE_WIDTH
@@ -85,10 +86,16 @@ def lay_out(figure: Figure) -> None:
     figure.align_ylabels()
     if engine := figure.get_layout_engine():
         engine.execute(figure)
-        # What keeps its shape, or stands above a panel by a share of its height, moves once more.
-        if any(ax.child_axes or ax.get_aspect() != "auto" for ax in figure.axes):
+        if any(map(_moves_again, figure.axes)):
             engine.execute(figure)
     figure.set_layout_engine(None)  # not "none", with which every save draws twice
+
+
+def _moves_again(ax: Axes) -> bool:
+    """Tell whether a panel keeps its shape, or has what stands by a share of its size beside it."""
+    beside = ax.get_yaxis_transform()
+    placed = any(each.get_transform() == beside and each.get_position()[0] > 1 for each in ax.texts)
+    return placed or bool(ax.child_axes) or ax.get_aspect() != "auto"
 
 
 def look(index: int, count: int) -> dict[str, Any]:
