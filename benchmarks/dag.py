@@ -1,6 +1,6 @@
 """Measure `snakemake -n` of studies of 100, 1,000 and 10,000 runs in which nothing was computed.
 
-    python benchmarks/dag.py --runs 100 1000 10000 --repeats 3
+    python benchmarks/dag.py --runs 100 1000 10000 --repeats 2
 
 Each dry run is a process of its own. Seconds are the processor's, in user mode, beside those of the
 clock: the graph is made by one thread, so they differ by what else the machine does.
@@ -82,7 +82,7 @@ def summary(runs: int, measured_runs: list[dict[str, float]]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, nargs="+", default=[100, 1000, 10_000])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     if wrong := [n for n in arguments.runs if n < LAMBDAS or n % LAMBDAS]:
         parser.error(f"--runs: {wrong}: multiples of {LAMBDAS}")
