@@ -19,7 +19,7 @@ import yaml
 from PIL import Image
 
 import cobaye
-from tests.conftest import READ, ROOT, job_counts
+from tests.conftest import READ, ROOT
 
 SOURCES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "Snakefile")
 FOLDERS = ("workflow", "config", "profiles")
@@ -266,15 +266,15 @@ def test_images_and_a_function_of_the_workspace(clone, tmp_path):
     assert re.search(r"mine: will write \d+ MB", printed)  # by the images that are there
     assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
     features = tmp_path / "results/features/mine/mine-backbone/test/shard-00-of-01.npy"
-    assert np.load(features).shape == (9, 512)
+    before = np.load(features)
+    assert before.shape == (9, 512)
     (tmp_path / "sizes.py").write_text(sizes + "# a comment\n")
     assert "Nothing to be done" in good(sys.executable, *SNAKEMAKE, "-n", cwd=tmp_path, path=path)
     (tmp_path / "sizes.py").write_text("SIDE = 12\n")
     shutil.rmtree(tmp_path / ".snakemake")
     gathered = features.relative_to(tmp_path).with_name("manifest.json")
-    planned = good(sys.executable, *SNAKEMAKE, "-n", gathered, cwd=tmp_path, path=path)
-    anew = {"prepare_backbone": 1, "cache_features": 1, "gather_features": 1}
-    assert job_counts(planned) == anew
+    good(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
+    assert not np.array_equal(np.load(features), before)
     (tmp_path / "my_model.py").unlink()
     refused = run(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
     assert "config/backbones.yaml: mine-backbone.callable: my_model: my_model.py is missing in" in (
