@@ -178,7 +178,7 @@ def bytes_different(first: bytes, second: bytes) -> int:
 
 def soak(rounds: int, seed: int, targets: list[str], folder: Path) -> dict[str, object]:
     """Return the figures of so many rounds, and how many kills each rule had."""
-    published = publish(folder / "published")
+    published = publish(folder / "published") if DOWNLOADED in targets else ""
     whole, killed = (Study(folder / name, targets, published) for name in ("undisturbed", "killed"))
     trial = Soak(killed, {}, undisturbed(whole), seed)
     trial.expected = whole.files()

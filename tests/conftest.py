@@ -215,9 +215,15 @@ def chained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that run the workflow, so that no process ends with a long one alone."""
+    """Begin with the file that waits most, then those that run the workflow; `built` is for later.
+
+    So no process ends with a long file alone, and while one builds the project the others do not
+    ask for it.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    built = {item.path for item in items if "built" in item.fixturenames}
+    first = ROOT / "tests/test_slurm.py"
+    items.sort(key=lambda it: (it.path != first, it.path not in slow, it.path in built))
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

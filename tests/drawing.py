@@ -47,11 +47,17 @@ def drawn(figure, tables, **changes):
 
 def sketched(figure, tables):
     """Return the matplotlib Figure, laid out once: `drawn` is for places to be exact."""
-    kind, read, options = arguments(figure, tables)
     with _style.house():
-        result = kinds.load("figures", kind).draw(read, options)
+        result = parts(figure, tables)
         result.draw_without_rendering()  # lays it out; warns of letters that no font has
         return result
+
+
+def parts(figure, tables):
+    """Return the matplotlib Figure, not laid out: for what stands in it, not where."""
+    kind, read, options = arguments(figure, tables)
+    with _style.house():
+        return kinds.load("figures", kind).draw(read, options)
 
 
 def written(figure, tables):

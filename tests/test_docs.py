@@ -148,7 +148,7 @@ def test_docstrings_become_lists():
 
 SMALLER = {
     "epochs: 90": "epochs: 5",
-    '["0", "1e-7", "1e-6", "3.162e-6", "1e-5", "3.162e-5", ': "[",
+    '["0", "1e-7", "1e-6", "3.162e-6", "1e-5", "3.162e-5", "1e-4", "3.162e-4", ': "[",
     "analyses: [classes, measures, rivals]": "analyses: {classes: {draws: 100, splits: 20}}\n"
     "figures: [class-loss-test]",
 }

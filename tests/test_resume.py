@@ -7,20 +7,22 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import psutil
 import pytest
 
 from cobaye.storage import files, resume
+from tests import warm
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 
+DRIVEN = ".snakemake/scripts/driver.py"
 RUN = "results/tiny/runs/linear/sgd/wd-1e-2/seed-0"
-DRIVER = """
+DRIVER = f"""
 import json, sys
+sys.path.insert(0, "{ROOT}/workflow")
 from cobaye.storage.jobs import Job
 from cobaye.training import loop
 told = json.load(open("told.json"))
@@ -37,19 +39,15 @@ def trained(built, tmp_path):
     # Long enough to be killed in.
     told["recipe"]["optimizer"]["epochs"] = 120
     files.write_json(tmp_path / "told.json", told)
-    (tmp_path / "driver.py").write_text(DRIVER)
+    (tmp_path / DRIVEN).parent.mkdir(parents=True)
+    (tmp_path / DRIVEN).write_text(DRIVER)
     return tmp_path
 
 
 def start(folder):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow")}
-    return subprocess.Popen(
-        [sys.executable, "driver.py"],
-        cwd=folder,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """Start a training as Snakemake does: the fork that it is ends with the process returned."""
+    command = warm.script(folder / DRIVEN)
+    return subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
 
 
 def products(folder):
@@ -123,7 +121,7 @@ def test_snakemake_killed_ends_its_workers_and_goes_on(built, fresh, tmp_path):
     """SIGKILL of Snakemake in mid-training; then `--unlock` and the same command."""
     for name in ("results/features", "resources"):
         shutil.copytree(built.path(name), fresh.path(name))
-    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 400")
+    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 250")
     expected = fresh.clone(tmp_path / "expected", records=False)
     target = f"{RUN}/train.json"
     expected.run(target)
@@ -157,7 +155,7 @@ def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
     """On one run: refused by the directory's lock, and by the run's where that one is set aside."""
     for name in ("results/features", "resources"):
         shutil.copytree(built.path(name), fresh.path(name))
-    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 500")
+    fresh.edit("config/studies/tiny.yaml", "epochs: 4", "epochs: 200")
     # Not half a minute's patience, in a test.
     fresh.edit("workflow/cobaye/storage/resume.py", "wait: float = 30.0", "wait: float = 0.2")
     target = f"{RUN}/train.json"
@@ -189,4 +187,4 @@ def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
     assert "another process has been training this run for the 0.2 s" in rival.stdout
     assert f"pid {worker}" in rival.stdout
     assert "Traceback" not in rival.stdout
-    assert files.read_json(fresh.path(RUN) / "train.json")["info"]["epochs"] == 500
+    assert files.read_json(fresh.path(RUN) / "train.json")["info"]["epochs"] == 200

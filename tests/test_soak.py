@@ -1,4 +1,4 @@
-"""A study that is killed at random moments ends as one that was not."""
+"""A study that is killed at a random moment ends as one that was not."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from tests.conftest import ROOT
 RUN = "results/images/runs/resnet/sgd/wd-1e-3/seed-0/train.json"
 
 
+# Of a round in which Snakemake is killed at three quarters of the training.
+SEED = "56"
+
+
 @pytest.mark.slow
-def test_a_study_killed_at_random_moments_ends_as_if_it_had_not_been():
+def test_a_study_killed_at_a_random_moment_ends_as_if_it_had_not_been():
     done = subprocess.run(
-        [sys.executable, "benchmarks/soak.py", "--rounds", "2", "--targets", RUN],
+        [sys.executable, "benchmarks/soak.py", "--rounds", "1", "--seed", SEED, "--targets", RUN],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -25,6 +29,5 @@ def test_a_study_killed_at_random_moments_ends_as_if_it_had_not_been():
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])["results"]
-    assert found["rounds"] == 2
-    assert found["kills of Snakemake"] + found["kills of workers"] >= 1
+    assert found["rounds"] == found["trainings killed"] == found["kills of Snakemake"] == 1
     assert found["committed epochs lost"] == found["bytes different"] == found["orphans"] == 0

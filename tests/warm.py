@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import json
 import os
 import runpy
@@ -27,6 +28,9 @@ PATIENCE = 600
 ROOT = Path(__file__).parents[1]
 # Of a processor, that the calls so far took: the programs waited for them, not this process.
 seconds = 0.0
+# What the last call left of the sources that it parsed: right for every project, see `keep_in`.
+SOURCES = ".snakemake/cobaye-sources.json"
+sources = b""
 
 # In the place of Python for a call of Snakemake: it hands a script over before Python has begun.
 CLIENT = """#!{python} -IS
@@ -47,8 +51,12 @@ READ = {name: os.environ.get(name) for name in ("PYTHONPATH", "TQDM_MININTERVAL"
 
 def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tuple[int, str]:
     """Run ``python -m snakemake`` in a folder; return its exit status and all that it printed."""
-    global seconds
+    global seconds, sources
     python, jobs = sys.executable, None
+    parsed = folder / SOURCES
+    if sources and not parsed.exists():
+        parsed.parent.mkdir(exist_ok=True)
+        parsed.write_bytes(sources)
     if all(environment.get(name) == value for name, value in READ.items()):
         python, jobs = _jobs()
         before = _seconds_of_forks(jobs)
@@ -61,7 +69,13 @@ def run(arguments: list[str], folder: Path, environment: dict[str, str]) -> tupl
         assert select.select([process.stdout], [], [], PATIENCE)[0], f"no end of {arguments}"
         status, taken = json.loads(process.stdout.readline())
         seconds += taken + (_seconds_of_forks(jobs) - before if jobs else 0)
+        sources = parsed.read_bytes() if parsed.exists() else sources
         return status, "".join(path.read_text() for path in printed)
+
+
+def script(file: Path) -> list[str]:
+    """Return the command that runs a file of a folder ``.snakemake/scripts`` as a job is run."""
+    return [str(_jobs()[0]), str(file)]
 
 
 def _seconds_of_forks(jobs: subprocess.Popen) -> float:
@@ -120,6 +134,8 @@ def calls() -> None:
     from snakemake import cli
 
     cli.get_argument_parser()  # it imports most of what a call does
+    for name in ("nbformat.v4", "nbformat.validator", "smart_open", "snakemake.storage"):
+        importlib.import_module(name)
     for line in iter(sys.stdin.readline, ""):
         child = os.fork()
         if child == 0:
