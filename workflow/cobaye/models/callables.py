@@ -10,6 +10,7 @@ loads the stored weights: all features come from one network, whatever the funct
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -181,11 +182,15 @@ def _missing_package(name: str) -> str | None:
 
 def _versions(packages: Iterable[str]) -> dict[str, str | None]:
     """Return the versions of packages, by the names that imports use; None: not known."""
-    known = importlib.metadata.packages_distributions()
+    known = _distributions()
     return {
         package: importlib.metadata.version(known[package][0]) if package in known else None
         for package in packages
     }
+
+
+# It reads a file of each package that is installed: a fifth of a second.
+_distributions = functools.cache(importlib.metadata.packages_distributions)
 
 
 def _described(value: Any) -> str:

@@ -86,15 +86,14 @@ def _read(file: Path) -> list[Any]:
 
 
 def _parsed(data: bytes) -> list[Any]:
-    text = data.decode("utf-8")
-    names = set(imported_names(ast.parse(text)))
+    tree = ast.parse(data.decode("utf-8"))
+    names = set(imported_names(tree))
     ours = [name for name in names if name == WORKER or name.partition(".")[0] == "cobaye"]
-    return [normalised(text), sorted(ours)]
+    return [normalised(tree), sorted(ours)]
 
 
-def normalised(text: str) -> str:
-    """Return source without comments, docstrings, layout and the texts of errors."""
-    tree = ast.parse(text)
+def normalised(tree: ast.Module) -> str:
+    """Return source without comments, docstrings, layout, texts of errors; `tree` is changed."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
             node.exc.args = []

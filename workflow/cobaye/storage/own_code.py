@@ -50,7 +50,9 @@ def source(name: str, root: Path = Path()) -> Source:
     texts, others = _read(module, root)
     _refuse_missing(function, texts[first], first, name)
     files = {
-        str(file.relative_to(root)): hashlib.sha256(code_digest.normalised(text).encode())
+        str(file.relative_to(root)): hashlib.sha256(
+            code_digest.normalised(ast.parse(text)).encode()
+        )
         for file, text in sorted(texts.items())
     }
     return Source({file: found.hexdigest() for file, found in files.items()}, sorted(others))
