@@ -54,4 +54,5 @@ def test_damaged_manifests_before_a_call_of_snakemake(copied, defects):
 
 @pytest.mark.slow
 def test_code_edited_at_a_random_moment_of_a_run(copied, defects):
-    assert set(attack_code.attack(copied, 1, 0, defects)) <= WELL
+    # Of a seed whose moment is in the trainings.
+    assert set(attack_code.attack(copied, 1, 7, defects)) <= WELL
