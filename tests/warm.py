@@ -2,13 +2,14 @@
 
 Jobs are forks of the process that the workflow itself has for them (`_forks`), one for all runs.
 Run as a program, this does what a line of its input asks for, as JSON: a call of Snakemake. The
-library of a project is not among what was imported. Tests that kill, trace or limit processes start
-cold ones.
+library of a project is not among what was imported. Tests that trace or limit processes, or kill
+Snakemake, start cold ones.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import importlib
 import json
@@ -135,7 +136,8 @@ def calls() -> None:
 
     cli.get_argument_parser()  # it imports most of what a call does
     for name in ("nbformat.v4", "nbformat.validator", "smart_open", "snakemake.storage"):
-        importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # of a Snakemake that needs it no more
+            importlib.import_module(name)
     for line in iter(sys.stdin.readline, ""):
         child = os.fork()
         if child == 0:
