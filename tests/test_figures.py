@@ -113,6 +113,7 @@ def test_every_kind_draws_studies_of_few_runs(kind, case):
 @pytest.mark.parametrize("figure", FIGURES)
 def test_every_axis_says_what_it_shows(figure):
     """By its title, one for all panels of a row or column, or by words in the place of numbers."""
+    # The first figure of a kind is laid out too; the same code lays out the others.
     of_kind = names(FIGURES[figure])
     look = sketched if figure == next(iter(of_kind)) else parts
     figure = look(figure, everything(**MANY_RUNS))

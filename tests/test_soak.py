@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 RUN = "results/images/runs/resnet/sgd/wd-1e-3/seed-0/train.json"
 
 
-# Of a round in which Snakemake is killed at three quarters of the training.
+# With it, Snakemake is killed in the first round, at three quarters of the training.
 SEED = "56"
 
 
