@@ -19,6 +19,7 @@ import yaml
 from PIL import Image
 
 import cobaye
+from tests import warm
 from tests.conftest import READ, ROOT
 
 SOURCES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "Snakefile")
@@ -66,6 +67,14 @@ def good(*command, **options):
     return done.stdout
 
 
+def snakemake(*arguments, cwd, status=0):
+    """Run Snakemake as a fork of one that has its imports; return what it printed."""
+    environment = {**os.environ, "NO_COLOR": "1"}
+    ended, printed = warm.run(["--cores", "1", *map(str, arguments)], cwd, environment)
+    assert ended == status, printed
+    return printed
+
+
 def edit(file, **lines):
     """Replace the lines of a YAML file that begin with these keys."""
     text = file.read_text()
@@ -105,6 +114,7 @@ def same_in_a_notebook(space, name, optimizer):
 
 # Jobs of one thread are forks: they need no imports of their own.
 SNAKEMAKE = ("-m", "snakemake", "--cores", "1")
+FIGURE = "results/mine/figures/class-loss-test.svg"
 SMALL = {"weight_decays": '["1e-1", "1e-3"]', "figures": "[class-loss-test]"}
 
 
@@ -219,9 +229,9 @@ def test_every_way_in_finds_the_results_of_a_workspace(clone, installed, tmp_pat
     deployed = space / "workflow/Snakefile"
     nothing = "Nothing to be done"
     elsewhere = ("-n", "-s", clone / "Snakefile", "-d", space)
-    assert nothing in good(sys.executable, *SNAKEMAKE, *elsewhere, cwd=tmp_path)
+    assert nothing in snakemake(*elsewhere, cwd=tmp_path)
     deployed.write_text(DEPLOYED.format(snakefile=clone / "workflow/Snakefile"))
-    assert nothing in good(sys.executable, *SNAKEMAKE, "-n", "-s", deployed, cwd=space)
+    assert nothing in snakemake("-n", "-s", deployed, cwd=space)
     hosted = f"git+file://{clone}/workflow/Snakefile@HEAD"
     deployed.write_text(DEPLOYED.format(snakefile=hosted))
     assert nothing in good(python, *SNAKEMAKE, "-n", "-s", deployed, cwd=space)
@@ -247,8 +257,7 @@ def test_images_and_a_clone_on_the_path(clone, tmp_path):
     assert f'"{clone}/workflow/Snakefile"' in (tmp_path / "Snakefile").read_text()
     edit(tmp_path / "config/studies/mine-backbone.yaml", epochs=2)
     edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
-    good(sys.executable, *SNAKEMAKE, cwd=tmp_path)
-    assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
+    snakemake(FIGURE, cwd=tmp_path)
 
 
 @pytest.mark.slow
@@ -259,26 +268,24 @@ def test_images_and_a_function_of_the_workspace(clone, tmp_path):
     sizes, model = "SIDE = 8\n", example[1].replace("(224, 224)", "(SIDE, SIDE)")
     (tmp_path / "sizes.py").write_text(sizes)
     (tmp_path / "my_model.py").write_text(f"from sizes import SIDE\n{model}")
-    path = str(clone / "workflow")
     init = ("-m", "cobaye", "init", "mine", "--images", "images", "--backbone", "my_model:backbone")
-    good(sys.executable, *init, cwd=tmp_path, path=path)
+    good(sys.executable, *init, cwd=tmp_path, path=str(clone / "workflow"))
     edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
-    printed = good(sys.executable, *SNAKEMAKE, cwd=tmp_path, path=path)
+    printed = snakemake(FIGURE, cwd=tmp_path)
     assert re.search(r"mine: will write \d+ MB", printed)  # by the images that are there
-    assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
     features = tmp_path / "results/features/mine/mine-backbone/test/shard-00-of-01.npy"
     before = np.load(features)
     assert before.shape == (9, 512)
     (tmp_path / "sizes.py").write_text(sizes + "# a comment\n")
-    assert "Nothing to be done" in good(sys.executable, *SNAKEMAKE, "-n", cwd=tmp_path, path=path)
+    assert "Nothing to be done" in snakemake("-n", FIGURE, cwd=tmp_path)
     (tmp_path / "sizes.py").write_text("SIDE = 12\n")
     shutil.rmtree(tmp_path / ".snakemake")
     gathered = features.relative_to(tmp_path).with_name("manifest.json")
-    good(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
+    snakemake(gathered, cwd=tmp_path)
     assert not np.array_equal(np.load(features), before)
     (tmp_path / "my_model.py").unlink()
-    refused = run(sys.executable, *SNAKEMAKE, gathered, cwd=tmp_path, path=path)
+    refused = snakemake(gathered, cwd=tmp_path, status=1)
     assert "config/backbones.yaml: mine-backbone.callable: my_model: my_model.py is missing in" in (
-        refused.stdout
+        refused
     )
-    assert "Traceback" not in refused.stdout
+    assert "Traceback" not in refused
