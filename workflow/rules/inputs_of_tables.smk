@@ -75,9 +75,9 @@ def read_by_explorer(wildcards):
     """The tables, the test split and the predictions of runs that an explorer reads."""
     read = study_of(wildcards).runs()
     return [
-        *of_runs(wildcards.study, read, "train.json", "evaluate.json"),
-        *ancient(of_runs(wildcards.study, read, "predictions.parquet")),
+        # Their manifest changes with that of any run, see `read_by_analysis`.
         *tables_of(wildcards.study, PLAN.stage("write_explorer", **wildcards).recipe["tables"]),
+        *ancient(of_runs(wildcards.study, read, "predictions.parquet")),
         *test_split(wildcards),
     ]
 
