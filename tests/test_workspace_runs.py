@@ -132,6 +132,7 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def wheel(clone):
+    pytest.importorskip("pip", reason="an environment without pip")
     options = ("--no-deps", "--no-build-isolation", "--quiet", "-w", "dist")
     good(sys.executable, "-m", "pip", "wheel", *options, ".", cwd=clone)
     (file,) = (clone / "dist").glob("*.whl")
