@@ -154,7 +154,9 @@ def scripts(pid: int) -> dict[psutil.Process, str]:
                 forks = True
                 if child.name() in rules:
                     found[child] = rules[child.name()]
-            elif ".snakemake/scripts/" in script:
-                alone = child.environ()["OMP_NUM_THREADS"] != "1"
-                (found if alone else waiting)[child] = script.split(".")[-2]
+            # Of a process that is just ending there are no variables any more.
+            elif ".snakemake/scripts/" in script and (
+                threads := child.environ().get("OMP_NUM_THREADS")
+            ):
+                (found if threads != "1" else waiting)[child] = script.split(".")[-2]
     return found if forks else found | waiting

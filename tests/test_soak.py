@@ -14,8 +14,9 @@ from tests.conftest import ROOT
 RUN = "results/images/runs/resnet/sgd/wd-1e-3/seed-0/train.json"
 
 
-# With it, Snakemake is killed in the first round, at three quarters of the training.
-SEED = "56"
+# With it, Snakemake is killed in the first round, at half of the training. A moment near its end
+# may not come: the undisturbed training took more of a processor where it began with cold files.
+SEED = "217"
 
 
 @pytest.mark.slow
