@@ -236,6 +236,11 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000)
 
 
+def pytest_unconfigure() -> None:
+    """Let the end of Python clear all: libraries complain otherwise of what was left."""
+    gc.unfreeze()
+
+
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
     """Return a folder that `make` fills, once for all processes that run the tests."""
     base = factory.getbasetemp()

@@ -16,6 +16,7 @@ import torch
 from cobaye.models.networks import torchvision as zoo
 from cobaye.storage import files
 from tests import archives, host
+from tests.conftest import job_counts
 
 MANIFEST = "resources/datasets/tiny-digits/manifest.json"
 RAW = "resources/downloads/MNIST/raw"
@@ -61,43 +62,45 @@ def project(fresh, tmp_path, monkeypatch):
 
 
 def kill_while_it_downloads(project):
-    """Begin a run, and end all its processes once a piece of the first archive is there."""
+    """Begin a run, and end all its processes once its log tells of pieces of the first archive."""
     with open(project.folder / "killed.txt", "w") as said:
         begun = subprocess.Popen(
             project.command(MANIFEST),
             cwd=project.folder,
-            env=project.environment(),
+            env=project.environment() | {"TQDM_MININTERVAL": "0.2"},
             stdout=said,
             stderr=said,
             start_new_session=True,
         )
-        while not any(file.stat().st_size for file in project.path(RAW).glob(f".tmp-*/{FIRST}")):
+        while len(re.findall(rb"^ *[1-9]\d?%\|.*/s\]$", logged(project), re.MULTILINE)) < 2:
             assert begun.poll() is None, project.path("killed.txt").read_text()
             time.sleep(0.05)
         os.killpg(begun.pid, signal.SIGKILL)
         begun.wait()
+    assert any(file.stat().st_size for file in project.path(RAW).glob(f".tmp-*/{FIRST}"))
+    assert b"\r" not in logged(project)
+
+
+def logged(project):
+    log = project.path("results/logs/fetch_dataset/tiny-digits.log")
+    return log.read_bytes() if log.exists() else b""
 
 
 @pytest.mark.slow
-def test_a_run_downloads_what_it_lacks_once_and_goes_on_after_a_kill(project, monkeypatch):
+def test_a_run_downloads_what_it_lacks_once_and_goes_on_after_a_kill(project):
     project, server = project
     server.pause = 0.2
     kill_while_it_downloads(project)
     time.sleep(1)  # a worker that outlived Snakemake would end now
     assert not project.path(RAW).joinpath(FIRST).exists()
     assert not project.path(MANIFEST).with_name("fetched.json").exists()
-    server.pause = 0.05
+    server.pause = 0
     project.run("--unlock")
-    with monkeypatch.context() as often:
-        often.setenv("TQDM_MININTERVAL", "0.2")
-        project.run(MANIFEST)
+    project.run(MANIFEST)
     assert [name for name in os.listdir(project.path(RAW)) if name.startswith(".")] == []
     assert os.listdir(project.path(MANIFEST).parent).count("fetched.json") == 0
     assert server.sent.count(FIRST) == 2  # cut short, and whole
     assert len(server.sent) == 5
-    log = project.path("results/logs/fetch_dataset/tiny-digits.log").read_bytes()
-    assert b"\r" not in log
-    assert len(re.findall(rb"^ *[1-9]\d?%\|.*/s\]$", log, re.MULTILINE)) >= 2
     # Nothing is downloaded again, not even where the files are gone or may not be downloaded.
     shutil.rmtree(project.path("resources/downloads"))
     assert project.jobs(MANIFEST) == {}
@@ -128,8 +131,8 @@ def test_a_run_downloads_weights_that_it_lacks(project, monkeypatch, tmp_path):
         code.write(WEIGHTS.format(name=name, url=server.address + file.name))
     with open(project.path("config/backbones.yaml"), "a") as config:
         config.write(f"w: {{torchvision: {{model: {name}}}}}\n")
-    assert project.jobs(target) == {"fetch_weights": 1, "prepare_backbone": 1}
-    project.run(target)
+    ran = job_counts(project.run(target).stdout)
+    assert ran == {"fetch_weights": 1, "prepare_backbone": 1}
     assert server.sent == [file.name]
     assert sorted(os.listdir(project.path(target).parent)) == ["w.json", "w.safetensors"]
     # Prepared once, it needs them no more.
