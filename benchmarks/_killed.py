@@ -154,7 +154,7 @@ def scripts(pid: int) -> dict[psutil.Process, str]:
                 forks = True
                 if child.name() in rules:
                     found[child] = rules[child.name()]
-            # Of a process that is just ending there are no variables any more.
+            # A process that is just ending has no variables any more.
             elif ".snakemake/scripts/" in script and (
                 threads := child.environ().get("OMP_NUM_THREADS")
             ):

@@ -19,8 +19,7 @@ import yaml
 from PIL import Image
 
 import cobaye
-from tests import warm
-from tests.conftest import READ, ROOT
+from tests.conftest import READ, ROOT, Project
 
 SOURCES = ("pyproject.toml", "setup.py", "LICENSE", "README.md", "Snakefile")
 FOLDERS = ("workflow", "config", "profiles")
@@ -67,14 +66,6 @@ def good(*command, **options):
     return done.stdout
 
 
-def snakemake(*arguments, cwd, status=0):
-    """Run Snakemake as a fork of one that has its imports; return what it printed."""
-    environment = {**os.environ, "NO_COLOR": "1"}
-    ended, printed = warm.run(["--cores", "1", *map(str, arguments)], cwd, environment)
-    assert ended == status, printed
-    return printed
-
-
 def edit(file, **lines):
     """Replace the lines of a YAML file that begin with these keys."""
     text = file.read_text()
@@ -113,8 +104,8 @@ def same_in_a_notebook(space, name, optimizer):
 
 
 # Jobs of one thread are forks: they need no imports of their own.
-SNAKEMAKE = ("-m", "snakemake", "--cores", "1")
-FIGURE = "results/mine/figures/class-loss-test.svg"
+ONE = ("--cores", "1")
+SNAKEMAKE = ("-m", "snakemake", *ONE)
 SMALL = {"weight_decays": '["1e-1", "1e-3"]', "figures": "[class-loss-test]"}
 
 
@@ -229,10 +220,10 @@ def test_every_way_in_finds_the_results_of_a_workspace(clone, installed, tmp_pat
     (space / "workflow").mkdir()
     deployed = space / "workflow/Snakefile"
     nothing = "Nothing to be done"
-    elsewhere = ("-n", "-s", clone / "Snakefile", "-d", space)
-    assert nothing in snakemake(*elsewhere, cwd=tmp_path)
+    elsewhere = ("-n", "-s", str(clone / "Snakefile"), "-d", str(space))
+    assert nothing in Project(tmp_path).run(*elsewhere).stdout
     deployed.write_text(DEPLOYED.format(snakefile=clone / "workflow/Snakefile"))
-    assert nothing in snakemake("-n", "-s", deployed, cwd=space)
+    assert nothing in Project(space).run("-n", "-s", str(deployed)).stdout
     hosted = f"git+file://{clone}/workflow/Snakefile@HEAD"
     deployed.write_text(DEPLOYED.format(snakefile=hosted))
     assert nothing in good(python, *SNAKEMAKE, "-n", "-s", deployed, cwd=space)
@@ -258,7 +249,8 @@ def test_images_and_a_clone_on_the_path(clone, tmp_path):
     assert f'"{clone}/workflow/Snakefile"' in (tmp_path / "Snakefile").read_text()
     edit(tmp_path / "config/studies/mine-backbone.yaml", epochs=2)
     edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
-    snakemake(FIGURE, cwd=tmp_path)
+    Project(tmp_path).run(*ONE)
+    assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
 
 
 @pytest.mark.slow
@@ -272,20 +264,22 @@ def test_images_and_a_function_of_the_workspace(clone, tmp_path):
     init = ("-m", "cobaye", "init", "mine", "--images", "images", "--backbone", "my_model:backbone")
     good(sys.executable, *init, cwd=tmp_path, path=str(clone / "workflow"))
     edit(tmp_path / "config/studies/mine.yaml", analyses="[]", **SMALL)
-    printed = snakemake(FIGURE, cwd=tmp_path)
+    project = Project(tmp_path)
+    printed = project.run(*ONE).stdout
     assert re.search(r"mine: will write \d+ MB", printed)  # by the images that are there
+    assert (tmp_path / "results/mine/figures/class-loss-test.svg").exists()
     features = tmp_path / "results/features/mine/mine-backbone/test/shard-00-of-01.npy"
     before = np.load(features)
     assert before.shape == (9, 512)
     (tmp_path / "sizes.py").write_text(sizes + "# a comment\n")
-    assert "Nothing to be done" in snakemake("-n", FIGURE, cwd=tmp_path)
+    assert "Nothing to be done" in project.run("-n").stdout
     (tmp_path / "sizes.py").write_text("SIDE = 12\n")
     shutil.rmtree(tmp_path / ".snakemake")
-    gathered = features.relative_to(tmp_path).with_name("manifest.json")
-    snakemake(gathered, cwd=tmp_path)
+    gathered = str(features.relative_to(tmp_path).with_name("manifest.json"))
+    project.run(gathered, *ONE)
     assert not np.array_equal(np.load(features), before)
     (tmp_path / "my_model.py").unlink()
-    refused = snakemake(gathered, cwd=tmp_path, status=1)
+    refused = project.run(gathered, check=False).stdout
     assert "config/backbones.yaml: mine-backbone.callable: my_model: my_model.py is missing in" in (
         refused
     )
