@@ -28,14 +28,15 @@ class Journal:
     """
 
     def __init__(self, folder: Path, start: str):
-        self.folder, self.path, self.seal = folder, folder / NAME, start
+        self.folder, self.path = folder, folder / NAME
+        self.start = self.seal = start
 
     def restore(self, is_right: Callable[[Record], bool]) -> list[Record]:
         """Return the records that can be used, and drop those after them.
 
         is_right: whether the files that a record names are there, unchanged.
         """
-        records, end = [], 0
+        records, end, self.seal = [], 0, self.start
         for record, seal, after in self._lines():
             if not is_right(record):
                 break
@@ -56,7 +57,7 @@ class Journal:
 
     def _lines(self) -> Iterator[tuple[Record, str, int]]:
         """Yield the record, seal and end of each line, up to the first that is not whole."""
-        seal, end = self.seal, 0
+        seal, end = self.start, 0
         for line in self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []:
             end += len(line)
             try:
