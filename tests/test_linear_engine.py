@@ -80,8 +80,9 @@ def reference(inputs, labels, order, make_optimizer, decay, penalize_bias=True, 
 @pytest.fixture(params=["mkl", "onednn"])
 def product(request, monkeypatch):
     """Each of the two ways to multiply in float32, whatever the size."""
-    monkeypatch.setattr(_cross_entropy, "LARGE_PRODUCT", 0 if request.param == "onednn" else 1e18)
-    return request.param
+    monkeypatch.setattr(_cross_entropy, "LARGE_PRODUCT", 0)
+    with matmul.library(request.param):
+        yield request.param
 
 
 @pytest.mark.parametrize("penalize_bias", [True, False], ids=["bias-in", "bias-out"])
@@ -95,7 +96,6 @@ def test_equals_torch_sgd(product, dtype, momentum, decay, penalize_bias):
     engine = make(
         inputs, labels, momentum=momentum, weight_decay=decay, penalize_bias=penalize_bias
     )
-    assert (engine.loss.product is not None) == (product == "onednn" and dtype == torch.float32)
     close = functools.partial(torch.testing.assert_close, rtol=0)
     atol = 1e-12 if dtype == torch.float64 else 2e-5
     for order, (losses, penalty, accuracy) in zip(orders(3), expected, strict=True):
@@ -105,6 +105,8 @@ def test_equals_torch_sgd(product, dtype, momentum, decay, penalize_bias):
         assert epoch.loss == epoch.losses.mean(dtype=torch.float64).item()
         assert epoch.penalty == pytest.approx(penalty, rel=1e-12 if atol < 1e-9 else 1e-5)
         assert epoch.accuracy == accuracy
+    by_onednn = product == "onednn" and dtype == torch.float32
+    assert (engine.loss.product is not matmul.plain) == by_onednn
     close(engine.tensors()["head.weight"], model.weight.detach(), atol=atol)
     close(engine.tensors()["head.bias"], model.bias.detach(), atol=atol)
 
@@ -352,3 +354,33 @@ def test_bfloat16_is_refused_where_it_gains_nothing(monkeypatch, images):
     message = "batches of 4 images of 512 features" if images == 4 else "multiplies no bfloat16"
     with pytest.raises(ConfigError, match=f"precision: 'bfloat16': .*{message}"):
         _tensors.precision_of(recipe, split, "cpu")
+
+
+def test_small_products_are_torchs_own(monkeypatch):
+    """Whose cost per call is lower, whatever the processor."""
+    monkeypatch.setattr(matmul, "fastest", lambda: "onednn")
+    engine = make(*data(dtype=torch.float32))
+    engine.epoch(torch.arange(N), RATE)
+    assert engine.loss.product is matmul.plain
+
+
+@pytest.mark.parametrize(
+    ("processor", "expected"),
+    [
+        ("Intel(R) Xeon(R) Processor (family 6, model 167)", "mkl"),
+        ("AMD EPYC 9R14 (family 25, model 17)", "onednn"),
+        ("aarch64 (family ?, model ?)", "onednn"),
+    ],
+)
+def test_the_library_is_chosen_by_the_processors_maker(processor, expected, monkeypatch):
+    monkeypatch.setattr(matmul.machine, "processor", lambda: processor)
+    assert matmul.fastest.__wrapped__() == expected
+    other = {"mkl": "onednn", "onednn": "mkl"}[expected]
+    monkeypatch.setattr(matmul, "fastest", matmul.fastest.__wrapped__)
+    cpu = torch.device("cpu")
+    with matmul.library(other) as taken:
+        assert taken == other
+        assert (matmul.product(cpu, torch.float32) is matmul.plain) == (other == "mkl")
+        with matmul.library(None) as inner:
+            assert inner == expected
+    assert (matmul.product(cpu, torch.float32) is matmul.plain) == (expected == "mkl")

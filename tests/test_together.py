@@ -18,13 +18,14 @@ from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization
 from cobaye.evaluation import evaluate
 from cobaye.models import networks
+from cobaye.objective import matmul
 from cobaye.planning import runs
 from cobaye.planning.plan import Plan
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
 from cobaye.storage.jobs import Job
 from cobaye.storage.mapped_rows import MappedRows
 from cobaye.training import engines, loop, together
-from cobaye.training.engines import batched, linear_path
+from cobaye.training.engines import _cross_entropy, batched, linear_path
 from tests import archives
 from tests.conftest import ROOT
 from tests.jobs import job
@@ -263,6 +264,43 @@ def test_a_killed_group_goes_on_from_its_last_epoch(root, monkeypatch, undisturb
     assert files.read_json(made[3].parent / "train.json")["info"]["stopped"].startswith("diverged")
 
 
+@pytest.mark.parametrize("library", ["mkl", "onednn"])
+@pytest.mark.parametrize("alone", [False, True], ids=["together", "alone"])
+def test_what_goes_on_keeps_its_library(root, monkeypatch, tmp_path_factory, library, alone):  # noqa: F811
+    """On a processor for which another is the faster too."""
+    members = GROUPS["linear"]
+
+    def trained(root):
+        if not alone:
+            return train(members, root)
+        recipe = dataclasses.replace(members[0], engine="linear")
+        return [loop.train(job("train", told(members)[0]["identity"], recipe, root))]
+
+    monkeypatch.setattr(_cross_entropy, "LARGE_PRODUCT", 0)
+    monkeypatch.setattr(matmul, "fastest", lambda: library)
+    other = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(root / "resources", other / "resources")
+    undisturbed = products(path.parent for path in trained(other))
+
+    batches, calls = _cross_entropy.CrossEntropy.batches, []
+
+    def dying(self, order):
+        calls.append(self._choose_product() is matmul.plain)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return batches(self, order)
+
+    monkeypatch.setattr(_cross_entropy.CrossEntropy, "batches", dying)
+    with pytest.raises(KeyboardInterrupt):
+        trained(root)
+    monkeypatch.setattr(matmul, "fastest", lambda: "mkl" if library == "onednn" else "onednn")
+    made = trained(root)
+    assert set(calls) == {library == "mkl"}
+    assert products(path.parent for path in made) == undisturbed
+    run = files.read_json(made[0].parent / "run.json")
+    assert (run["products"], run["resumed_from"]) == (library, [2])
+
+
 def torn(scratch):
     """Cut the journal's last line, as a power failure may."""
     path = scratch / journal.NAME
@@ -303,9 +341,11 @@ def test_velocities_that_are_gone_are_not_guessed(root, monkeypatch, undisturbed
     scratch = killed_at(root, MIXED, monkeypatch, 3)
     for file in scratch.glob("state-*"):
         file.write_bytes(b"")
+    # What is begun anew can itself go on.
+    killed_at(root, MIXED, monkeypatch, 2)
     made = train(MIXED, root)
     assert products(path.parent for path in made) == undisturbed
-    assert files.read_json(made[0].parent / "run.json")["resumed_from"] == []
+    assert files.read_json(made[0].parent / "run.json")["resumed_from"] == [1]
 
 
 def test_a_group_of_other_runs_starts_anew(root, monkeypatch, capfd):  # noqa: F811

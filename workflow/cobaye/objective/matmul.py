@@ -1,50 +1,92 @@
-"""The fastest matrix product: oneDNN's on CPU, where torch has it, or bfloat16's."""
+"""The fastest matrix product on this processor: MKL's, oneDNN's, or bfloat16's."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-Product = Callable[[Tensor, Tensor], Tensor]
+from cobaye.storage import machine
+
+# Of float32 matrices on CPU.
+Library = Literal["mkl", "onednn"]
 
 # Codes of glibc's mallopt, and bytes: up to so many, freed memory is kept for the next product.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 KEPT = 1 << 28
 
+_library: ContextVar[Library | None] = ContextVar("library", default=None)
 
-def onednn(device: torch.device, dtype: torch.dtype) -> Product | None:
-    """Return oneDNN's (A, B) ↦ A Bᵀ of matrices, or None where torch does not have it.
 
-    It is twice as fast as MKL's on some processors of AMD, and on one of Intel's up to 17 % slower
-    (benchmarks/head_training.py).
+class Product(Protocol):
+    """A product of matrices."""
+
+    def __call__(self, a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return A Bᵀ, in the memory of `out` where the library can write there."""
+
+
+@functools.cache
+def fastest() -> Library:
+    """Return the library whose float32 products take less time on this processor.
+
+    By its maker, not by timing, so that each run on one machine takes the same. oneDNN takes half
+    of MKL's time on some processors of AMD and never more; on one of Intel's, MKL takes 0.86 of an
+    epoch's time (benchmarks/head_training.py).
     """
-    single = device.type == "cpu" and dtype == torch.float32
-    both = torch.backends.mkl.is_available() and torch.backends.mkldnn.enabled
-    operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    if not (single and both and operator):
-        return None
-    keep_freed_memory()
-    return lambda a, b: operator.default(a, b, None, "none", [], "")
+    return "mkl" if "Intel" in machine.processor() else "onednn"
+
+
+@contextlib.contextmanager
+def library(name: Library | None) -> Iterator[Library]:
+    """Take a library for all products meanwhile, or `fastest` for None; yield the one taken.
+
+    A run that goes on so keeps the library that it began with, on whatever processor.
+    """
+    token = _library.set(name or fastest())
+    try:
+        yield _library.get()
+    finally:
+        _library.reset(token)
 
 
 def product(device: torch.device, dtype: torch.dtype) -> Product:
-    """Return (A, B) ↦ A Bᵀ: oneDNN's, or torch's own."""
-    return onednn(device, dtype) or (lambda a, b: a @ b.T)
+    """Return the fastest product of matrices of a dtype, with results of this dtype."""
+    operator = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    single = device.type == "cpu" and dtype == torch.float32
+    both = torch.backends.mkl.is_available() and torch.backends.mkldnn.enabled
+    if not (single and both and operator and (_library.get() or fastest()) == "onednn"):
+        return plain
+    keep_freed_memory()
+    return lambda a, b, out=None: operator.default(a, b, None, "none", [], "")
+
+
+def plain(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """Return A Bᵀ by torch's own product."""
+    return torch.mm(a, b.T, out=out)
 
 
 def bfloat16(device: torch.device) -> Product:
-    """Return (A, B) ↦ A Bᵀ in float32, of matrices taken as bfloat16 and accumulated in float32.
+    """Return the product in float32 of matrices taken as bfloat16 and accumulated in float32.
 
     On CPU, torch has no such product with a float32 result: sums are rounded to bfloat16, once.
     """
     if device.type == "cuda":
-        return lambda a, b: torch.mm(a.bfloat16(), b.bfloat16().T, out_dtype=torch.float32)
+        return lambda a, b, out=None: torch.mm(
+            a.bfloat16(), b.bfloat16().T, out_dtype=torch.float32
+        )
     keep_freed_memory()
-    return lambda a, b: torch.mm(a.bfloat16(), b.bfloat16().T).float()
+
+    def rounded(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+        sums = torch.mm(a.bfloat16(), b.bfloat16().T)
+        return sums.float() if out is None else out.copy_(sums)
+
+    return rounded
 
 
 def has_bfloat16(device: torch.device) -> bool:

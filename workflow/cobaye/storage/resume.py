@@ -95,7 +95,8 @@ class Progress:
     """A run's progress. rows: lines of history.csv. checkpoints: file name → manifest entry.
 
     seconds: per epoch. resumed_from: the epochs after which a killed process was followed.
-    certificate: what the engine proves about the last weights.
+    certificate: what the engine proves about the last weights. products: the library that it
+    multiplies by (`objective.matmul.library`); None before its first epoch.
     """
 
     epoch: int = -1
@@ -105,6 +106,7 @@ class Progress:
     seconds: list[float] = dataclasses.field(default_factory=list)
     resumed_from: list[int] = dataclasses.field(default_factory=list)
     certificate: dict[str, Any] = dataclasses.field(default_factory=dict)
+    products: str | None = None
 
     def save(
         self, folder: Path, fingerprint: dict[str, Any], optimizer: dict[str, torch.Tensor]

@@ -19,6 +19,7 @@ from cobaye import kinds, recipes
 from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization
 from cobaye.models import scoring, starts
+from cobaye.objective import matmul
 from cobaye.randomness import derived_seed
 from cobaye.storage import checkpoints, manifests, paths, resume
 from cobaye.storage.jobs import Job
@@ -54,7 +55,8 @@ def train(job: Job) -> Path:
         }
         progress, state = resume.load(scratch, fingerprint, say)
         loop = _Loop(recipe, network, split, val, device, scratch, fingerprint, progress)
-        loop.run(neighbour, state)
+        with matmul.library(progress.products) as progress.products:
+            loop.run(neighbour, state)
         circumstances, penalty = {"device": device, "start": started}, loop.engine.penalty()
         info = {"recipe": recipes.plain(recipe), "origin": origin.values} if origin else None
         means = loop.class_losses.numpy()

@@ -78,6 +78,7 @@ def _circumstances(
         "data": job.inputs,
         **circumstances,
         "threads": torch.get_num_threads(),
+        "products": progress.products,
         "versions": machine.versions(),
         "machine": machine.machine(),
         "seconds": progress.seconds,

@@ -25,6 +25,7 @@ from cobaye import kinds, objective, recipes
 from cobaye.data import splits
 from cobaye.data.normalization import fit_normalization, without_normalization
 from cobaye.models import networks, scoring
+from cobaye.objective import matmul
 from cobaye.storage import checkpoints, files, journal, manifests, paths, resume
 from cobaye.storage.jobs import Job
 from cobaye.training import engines, history, phases, publishing, stopping
@@ -99,12 +100,15 @@ class _Run:
             self.history += history.parsed([entry["row"]])
             self.progress.stopped = stopping.reason(self.recipe.optimizer, self.history)
 
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """Return the last weights by name, without the constants of a normalisation."""
+        return without_normalization(checkpoints.load(self.place(self.progress.epoch)))[0]
+
     def penalty(self) -> float:
         """Return λ/2 ‖θ‖² of the last weights."""
-        parameters, _ = without_normalization(checkpoints.load(self.place(self.progress.epoch)))
         return float(
             objective.penalty(
-                parameters, self.recipe.weight_decay, penalize_bias=self.recipe.penalize_bias
+                self.parameters(), self.recipe.weight_decay, penalize_bias=self.recipe.penalize_bias
             )
         )
 
@@ -135,10 +139,14 @@ class _Loop:
 
     def run(self, log: journal.Journal) -> None:
         """Bring every run to its end."""
-        epoch = self._go_on(log)
+        done = self._restored(log)
+        with matmul.library(done[0]["products"] if done else None) as self.products:
+            self._train(log, self._go_on(log, done))
+
+    def _train(self, log: journal.Journal, epoch: int) -> None:
+        """Train from an epoch on."""
         first = self.runs[0].recipe
-        bar = tqdm(total=first.optimizer.epochs, initial=epoch, unit="epoch")
-        with bar:
+        with tqdm(total=first.optimizer.epochs, initial=epoch, unit="epoch") as bar:
             while any(run.progress.stopped is None for run in self.runs):
                 epoch += 1
                 start = time.perf_counter()
@@ -152,21 +160,25 @@ class _Loop:
                 self._commit(log, epoch, time.perf_counter() - start, means, rates)
                 bar.update()
 
-    def _go_on(self, log: journal.Journal) -> int:
-        """Return the last complete epoch, everything being as after it; begin if there is none."""
+    def _restored(self, log: journal.Journal) -> list[journal.Record]:
+        """Return the records whose files are whole, those of the optimizer included."""
         done = log.restore(self._is_whole)
-        state = self.engine.state()
-        if done and state:
-            if not journal.is_whole(self.folder / _state(len(done) - 1), done[-1]["state"]):
-                done = log.restore(lambda record: False)
-            else:
-                state = checkpoints.load(self.folder / _state(len(done) - 1))
+        if done and "state" in done[-1]:
+            last = self.folder / _state(len(done) - 1)
+            if not journal.is_whole(last, done[-1]["state"]):
+                return log.restore(lambda record: False)
+        return done
+
+    def _go_on(self, log: journal.Journal, done: Sequence[journal.Record]) -> int:
+        """Return the last complete epoch, everything being as after it; begin if there is none."""
         for record in done:
             self._take_in(record)
         if not done:
             self._commit(log, 0, 0.0, [None] * len(self.runs), [0.0] * len(self.runs))
             return 0
-        tensors = [checkpoints.load(each.place(each.progress.epoch)) for each in self.runs]
+        tensors = [run.parameters() for run in self.runs]
+        last = self.folder / _state(len(done) - 1)
+        state = checkpoints.load(last) if "state" in done[-1] else {}
         self.engine.restore(tensors, state)
         for run in self.runs:
             run.progress.resumed_from.append(len(done) - 1)
@@ -183,6 +195,7 @@ class _Loop:
     ) -> None:
         """Write the checkpoint of each run that goes on, then the line that names them."""
         record: dict[str, Any] = {"epoch": epoch, "seconds": round(seconds, 6), "runs": {}}
+        record["products"] = self.products
         for number, run in enumerate(self.runs):
             if run.progress.stopped is None:
                 tensors = self.engine.tensors(number)
@@ -209,7 +222,9 @@ class _Loop:
 
     def _take_in(self, record: journal.Record) -> None:
         for number, entry in record["runs"].items():
-            self.runs[int(number)].add(record["epoch"], record["seconds"], entry)
+            run = self.runs[int(number)]
+            run.progress.products = record["products"]
+            run.add(record["epoch"], record["seconds"], entry)
 
     def _is_whole(self, record: journal.Record) -> bool:
         return all(

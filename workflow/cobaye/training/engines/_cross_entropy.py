@@ -12,16 +12,14 @@ Four choices make this little more than its two matrix products. Logits are held
 (M, K, B), so that no product needs a transposed copy and softmax vectorises over images, however
 few the classes. Exponentials are powers of two, which torch computes in 0.4 of the time of exp.
 What the losses need of each image goes into vectors, reduced once per epoch, so that a GPU never
-waits. And on CPU, large float32 products go to oneDNN instead of MKL, which is half as fast on some
-processors of AMD, and little faster anywhere (benchmarks/head_training.py). oneDNN's operator has
-no ``out=``, so each batch then allocates its results, (M·K, B) and (M·K, D), and some scratch, and
-frees them; by MKL it allocates nothing but views.
+waits. And products go to the faster library (`matmul.product`): where that is oneDNN, each batch
+allocates its results, (M·K, B) and (M·K, D), and frees them, as its operator has no ``out=``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -93,12 +91,12 @@ class CrossEntropy:
         self.weight_gradient = self._empty(heads * classes, inputs.shape[1])
         self.bias_gradient = self._empty(heads * classes)
         self.buffers = {size: self._buffers(size) for size in set(self.sizes)}
-        self.product = self._choose_product()
 
     def batches(self, order: Tensor) -> Iterator[Batch]:
         """Cut an epoch's ``order``, a permutation of the images, (N,) int64, into batches."""
         if order.shape != self.labels.shape or order.dtype != torch.int64:
             raise ValueError(f"order is {_describe(order)}, not ({len(self.labels)},) int64")
+        self.product = self._choose_product()
         torch.index_select(self.labels, 0, order.to(self.device), out=self.where)
         self.where.mul_(self.widths).add_(self.columns)
         return map(
@@ -118,10 +116,7 @@ class CrossEntropy:
         outputs = self._outputs(buffers, weight, bias)
         where = (batch.where + buffers.heads).view(-1) if self.heads > 1 else batch.where
         residual = self._residual(outputs, where, batch.record, buffers)
-        if self.product:
-            weight_gradient = self.product(residual, buffers.x.T)
-        else:
-            weight_gradient = torch.mm(residual, buffers.x, out=self.weight_gradient)
+        weight_gradient = self.product(residual, buffers.x.T, self.weight_gradient)
         return weight_gradient, torch.sum(residual, 1, out=self.bias_gradient)
 
     def losses(self, order: Tensor) -> tuple[Tensor, Tensor]:
@@ -175,9 +170,7 @@ class CrossEntropy:
 
     def _outputs(self, buffers: _Buffers, weight: Tensor, bias: Tensor) -> Tensor:
         """Return W x + b of the batch's images, class-major, (M·K, B)."""
-        if self.product:
-            return self.product(weight, buffers.x).add_(bias[:, None])
-        return torch.addmm(bias[:, None], weight, buffers.x.T, out=buffers.logits)
+        return self.product(weight, buffers.x, buffers.logits).add_(bias[:, None])
 
     def _buffers(self, size: int) -> _Buffers:
         width, rows = self.inputs.shape[1], self.heads * self.classes
@@ -197,12 +190,12 @@ class CrossEntropy:
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self.dtype, device=self.device)
 
-    def _choose_product(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """Return oneDNN's or bfloat16's (A, B) ↦ A Bᵀ; None: torch's own. By the shapes alone."""
+    def _choose_product(self) -> matmul.Product:
+        """Return how two matrices are multiplied: by shapes, and by `matmul.library`."""
         if self.multiplied == torch.bfloat16:
             return matmul.bfloat16(self.device)
         large = self.batch_size * self.weight_gradient.numel() >= LARGE_PRODUCT
-        return matmul.onednn(self.device, self.dtype) if large else None
+        return matmul.product(self.device, self.dtype) if large else matmul.plain
 
 
 def _check(inputs: Tensor | MappedRows, labels: Tensor, classes: int, batch_size: int) -> None:
