@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from cobaye.errors import DataError, StaleFile
 from cobaye.models.foreign_code import Place, in_one_line
 from cobaye.recipes import study
-from cobaye.storage import own_code
+from cobaye.storage import machine, own_code
 from cobaye.storage.jobs import Job
 
 Transform = Callable[[Image.Image], Tensor]
@@ -62,6 +62,7 @@ class Called(nn.Module):
 
     def __init__(self, place: Place, tensors: dict[str, Tensor]):
         super().__init__()
+        machine.keep_freed_memory()
         self.place, self.width = place, None
         self.network, transform = _made(place, weights=False)
         try:

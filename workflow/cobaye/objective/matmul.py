@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -16,10 +15,6 @@ from cobaye.storage import machine
 
 # Of float32 matrices on CPU.
 Library = Literal["mkl", "onednn"]
-
-# Codes of glibc's mallopt, and bytes: up to so many, freed memory is kept for the next product.
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-KEPT = 1 << 28
 
 _library: ContextVar[Library | None] = ContextVar("library", default=None)
 
@@ -62,7 +57,7 @@ def product(device: torch.device, dtype: torch.dtype) -> Product:
     both = torch.backends.mkl.is_available() and torch.backends.mkldnn.enabled
     if not (single and both and operator and (_library.get() or fastest()) == "onednn"):
         return plain
-    keep_freed_memory()
+    machine.keep_freed_memory()
     return lambda a, b, out=None: operator.default(a, b, None, "none", [], "")
 
 
@@ -80,7 +75,7 @@ def bfloat16(device: torch.device) -> Product:
         return lambda a, b, out=None: torch.mm(
             a.bfloat16(), b.bfloat16().T, out_dtype=torch.float32
         )
-    keep_freed_memory()
+    machine.keep_freed_memory()
 
     def rounded(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
         sums = torch.mm(a.bfloat16(), b.bfloat16().T)
@@ -94,15 +89,3 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let glibc keep freed memory for the next product, instead of giving it to the system.
-
-    A product that allocates its result would else touch new pages each time: 0.6 µs for each 4 KiB.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt:
-        mallopt(MMAP_THRESHOLD, KEPT)
-        mallopt(TRIM_THRESHOLD, KEPT)

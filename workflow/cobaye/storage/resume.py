@@ -120,7 +120,7 @@ class Progress:
         content = {
             "fingerprint": fingerprint,
             "optimizer": entry,
-            "progress": dataclasses.asdict(self),
+            "progress": vars(self),
         }
         files.write_json(folder / STATE, {**content, "seal": files.digest(content)})
         for other in folder.glob("optimizer-*.safetensors"):

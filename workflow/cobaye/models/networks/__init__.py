@@ -13,6 +13,7 @@ import torch
 
 from cobaye import kinds, recipes
 from cobaye.errors import ConfigError
+from cobaye.storage import machine
 
 
 def build(
@@ -23,6 +24,7 @@ def build(
     All runs of one seed so share their initial weights, whatever their optimizer or λ. The global
     random state is left as it was. Raises ConfigError for a network without a `head`.
     """
+    machine.keep_freed_memory()  # of activations and gradients
     options = recipes.parse(kinds.options("networks", model.kind), model.options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
