@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -146,6 +149,16 @@ def test_parts_are_modules_and_together_all_of_the_network(kind):
         assert list(getattr(network.body, part).parameters())
     learning = {name for name, child in network.named_children() if list(child.parameters())}
     assert not parts or learning == set(parts) - inner
+
+
+@pytest.mark.skipif(platform.libc_ver() < ("glibc", "2.36"), reason="other allocators keep less")
+def test_freed_memory_is_kept_for_the_next_batch():
+    """64 MiB of new pages would be 16,384 faults, or 32 of huge ones."""
+    networks.build(example("networks", "perceptron"), (1, 4, 4), 3)
+    torch.ones(2**24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 20
 
 
 def test_resnet_small_size():

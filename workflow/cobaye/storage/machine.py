@@ -14,6 +14,8 @@ from typing import Any
 # Codes of glibc's mallopt, and bytes: up to so many, freed memory is kept for the next tensor.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 KEPT = 1 << 30
+# The largest MMAP_THRESHOLD that a glibc of before 2022 takes; one refused would stay at 128 KiB.
+LARGEST_EARLIER = 1 << 25
 
 
 @functools.cache
@@ -75,5 +77,5 @@ def keep_freed_memory() -> None:
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if mallopt := getattr(libc, "mallopt", None):
-        mallopt(MMAP_THRESHOLD, KEPT)
+        mallopt(MMAP_THRESHOLD, KEPT) or mallopt(MMAP_THRESHOLD, LARGEST_EARLIER)
         mallopt(TRIM_THRESHOLD, KEPT)
