@@ -155,10 +155,12 @@ def test_parts_are_modules_and_together_all_of_the_network(kind):
 def test_freed_memory_is_kept_for_the_next_batch():
     """64 MiB of new pages would be 16,384 faults, or 32 of huge ones."""
     networks.build(example("networks", "perceptron"), (1, 4, 4), 3)
-    torch.ones(2**24)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(2**24)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 20
+    faults = []
+    for _ in range(5):  # the heap of a process of tests has other places for the first ones
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(faults) < 20
 
 
 def test_resnet_small_size():
