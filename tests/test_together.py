@@ -341,7 +341,15 @@ def test_velocities_that_are_gone_are_not_guessed(root, monkeypatch, undisturbed
     scratch = killed_at(root, MIXED, monkeypatch, 3)
     for file in scratch.glob("state-*"):
         file.write_bytes(b"")
-    # What is begun anew can itself go on.
+    made = train(MIXED, root)
+    assert products(path.parent for path in made) == undisturbed
+    assert files.read_json(made[0].parent / "run.json")["resumed_from"] == []
+
+
+def test_a_group_begun_anew_can_itself_go_on(root, monkeypatch, undisturbed):  # noqa: F811
+    scratch = killed_at(root, MIXED, monkeypatch, 3)
+    for file in scratch.glob("state-*"):
+        file.write_bytes(b"")
     killed_at(root, MIXED, monkeypatch, 2)
     made = train(MIXED, root)
     assert products(path.parent for path in made) == undisturbed

@@ -31,8 +31,8 @@ def fastest() -> Library:
     """Return the library whose float32 products take less time on this processor.
 
     By its maker, not by timing, so that each run on one machine takes the same. oneDNN takes half
-    of MKL's time on some processors of AMD and never more; on one of Intel's, MKL takes 0.86 of an
-    epoch's time (benchmarks/head_training.py).
+    of MKL's time on some processors of AMD and never more; on one of Intel's, an epoch by MKL takes
+    0.89 of one by oneDNN (benchmarks/README.md, head_training.py).
     """
     return "mkl" if "Intel" in machine.processor() else "onednn"
 

@@ -1,4 +1,4 @@
-"""The machine and the libraries behind a result, for run.json, and memory of the machine."""
+"""The machine and the libraries behind a result, for run.json; what freed memory is kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 # Codes of glibc's mallopt, and bytes: up to so many, freed memory is kept for the next tensor.
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 KEPT = 1 << 30
-# The largest MMAP_THRESHOLD that a glibc of before 2022 takes; one refused would stay at 128 KiB.
+# The largest MMAP_THRESHOLD that earlier versions of glibc take; refused, it stays at 128 KiB.
 LARGEST_EARLIER = 1 << 25
 
 
@@ -72,8 +72,8 @@ def _git(*arguments: str) -> str:
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for the next tensors of this process, not give it to the system.
 
-    What a step or a batch allocates is else new pages each time: 0.6 µs for each 4 KiB, a fifth of
-    the time of a network on the CPU (benchmarks/README.md, feature_caching.py).
+    Else each step or batch allocates new pages, 0.6 µs for each 4 KiB: for a network on the CPU, up
+    to a quarter of its time (benchmarks/README.md, feature_caching.py).
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if mallopt := getattr(libc, "mallopt", None):
