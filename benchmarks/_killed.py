@@ -94,10 +94,11 @@ class Study:
 
     def committed(self) -> dict[Path, int]:
         """Return run folder → last committed epoch, of every training begun and not ended."""
-        states = (self.folder / "results").glob("*/runs/**/.resume/state.json")
+        journals = (self.folder / "results").glob("*/runs/**/.resume/journal.jsonl")
+        # A line says what is trained, then one each epoch, from 0 on.
         return {
-            path.parents[1]: json.loads(path.read_bytes())["progress"]["epoch"]
-            for path in states
+            path.parents[1]: path.read_bytes().count(b"\n") - 2
+            for path in journals
             if not (path.parents[1] / "train.json").exists()
         }
 

@@ -15,7 +15,7 @@ from cobaye.evaluation import evaluate
 from cobaye.features import caching, gathering
 from cobaye.inside import inspecting
 from cobaye.models import backbones
-from cobaye.storage import manifests, paths
+from cobaye.storage import journal, manifests, paths
 from cobaye.tables import reading, tabulate
 from cobaye.training import loop
 from tests.jobs import CODE, job
@@ -225,7 +225,12 @@ def build(folder: Path, seed: int = 0) -> list[Path]:
 
 def clone(source: Path, target: Path) -> Path:
     """Copy a state by hard links: what is replaced whole leaves the source as it is."""
-    return Path(shutil.copytree(source, target, copy_function=os.link, dirs_exist_ok=True))
+    return Path(shutil.copytree(source, target, copy_function=_linked, dirs_exist_ok=True))
+
+
+def _linked(source: str, target: str) -> None:
+    """Link a file; copy a journal, which is written to in place."""
+    (shutil.copy2 if source.endswith(journal.NAME) else os.link)(source, target)
 
 
 def contents(root: Path) -> dict[str, bytes]:

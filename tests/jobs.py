@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cobaye import recipes
-from cobaye.storage import paths
+from cobaye.storage import journal, paths
 from cobaye.storage.jobs import Job
 
 CODE = "c0de"
@@ -23,3 +23,10 @@ def job(stage: str, identity: dict[str, Any], recipe: Any, root: Path = Path(), 
         more["expected"] = {paths.manifest("train", run): trained}
     code = more.pop("code", CODE)
     return Job(stage, dict(identity), recipes.plain(recipe), code, root=root, **more)
+
+
+def epochs_done(run: Path) -> int:
+    """Return the last epoch that the training of a run has committed, -1 if there is none."""
+    path = run / paths.RESUME / journal.NAME
+    # A line says what is trained, then one each epoch, from 0 on.
+    return path.read_bytes().count(b"\n") - 2 if path.exists() else -1

@@ -21,7 +21,7 @@ from cobaye.storage import files, paths, resume
 from cobaye.training import loop
 from tests import chain
 from tests.conftest import ROOT
-from tests.jobs import job
+from tests.jobs import epochs_done, job
 
 SAID, UNEXPECTED = 7, 1
 RUN = chain.RUNS[0]
@@ -76,7 +76,7 @@ def test_a_disk_that_is_full_and_stays_full_in_mid_training(root, tmp_path):
             train(root)
         assert not (run / "train.json").exists()
         assert not list(run.rglob(f"{files.TEMPORARY}*"))
-        done = files.read_json(run / resume.FOLDER / resume.STATE)["progress"]["epoch"]
+        done = epochs_done(run)
         assert 0 < done < EPOCHS
         (disk / "ballast").unlink()
         train(root)

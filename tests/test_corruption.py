@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from cobaye import errors
-from cobaye.storage import files, manifests, paths, resume
+from cobaye.storage import files, journal, manifests, paths, resume
 from cobaye.training import loop
 from tests import chain
 from tests.jobs import job
@@ -203,20 +203,26 @@ def begun(states, tmp_path, monkeypatch):
     return root, chain.contents(undisturbed)
 
 
+FIRST, SECOND = paths.checkpoint(0), paths.checkpoint(1)
+
+
 @pytest.mark.parametrize(
     "name",
-    [resume.STATE, "optimizer-001.safetensors", f"{resume.CHECKPOINTS}/epoch-001.safetensors"],
+    [journal.NAME, "state-001.safetensors", *(f"checkpoints/{each}" for each in (FIRST, SECOND))],
 )
 def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name):
     left, expected = begun
     whole = (left / RUN / resume.FOLDER / name).read_bytes()
     found = damages(whole)
-    if name == resume.STATE:
-        future = {**json.loads(whole)["fingerprint"], "format": manifests.FORMAT + 1}
-        found["future"] = resealed(whole, fingerprint=future)
+    if name == journal.NAME:
+        first, *epochs = whole.splitlines(keepends=True)
+        future = {**json.loads(first)["told"], "format": manifests.FORMAT + 1}
+        sealed = {"told": future, "seal": files.digest(future)}
+        found["future"] = b"".join([files.canonical(sealed).encode() + b"\n", *epochs])
     else:
         checkpoints = left / RUN / resume.FOLDER / resume.CHECKPOINTS
-        found["exchanged"] = (checkpoints / paths.checkpoint(0)).read_bytes()
+        other = SECOND if name.endswith(FIRST) else FIRST
+        found["exchanged"] = (checkpoints / other).read_bytes()
     for damage, data in found.items():
         root = chain.clone(left, tmp_path / damage.replace(" ", "-"))
         put(root / RUN / resume.FOLDER / name, data)
@@ -226,7 +232,12 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
         assert (
             f"format: {manifests.FORMAT + 1} → {manifests.FORMAT}" if damage == "future" else name
         ) in said
-        assert files.read_json(root / RUN / "run.json")["resumed_from"] == []
+        # Of epochs 0 and 1, the first is left where the damage is of the second.
+        before_last = whole[: whole.rindex(b"\n", 0, -1) + 1]
+        of_second = not name.endswith(FIRST)
+        is_left = data.startswith(before_last) if name == journal.NAME else of_second
+        resumed = files.read_json(root / RUN / "run.json")["resumed_from"]
+        assert resumed == ([0] if is_left else []), damage
         assert chain.contents(root) == expected
 
 

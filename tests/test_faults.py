@@ -13,7 +13,7 @@ import pytest
 
 from cobaye import figures, kinds
 from cobaye.errors import CorruptFile, UnwritableFile
-from cobaye.storage import files, manifests, table_names
+from cobaye.storage import files, journal, manifests, table_names
 from cobaye.tables import tabulate
 from tests import chain
 
@@ -22,7 +22,7 @@ RULES = [stage.rule for stage in chain.stages()]
 
 
 class Faults:
-    """What the system is asked for by `files`, counted; the n-th time it fails.
+    """What the system is asked for by `files` and `journal`, counted; the n-th time it fails.
 
     A crash ends this process there and then, half of a write done; a full disk is an error.
     """
@@ -34,7 +34,8 @@ class Faults:
         """Take the place of the system, until the patch is undone."""
         for name in ("fsync", "replace", "link"):
             patch.setattr(os, name, self.failing(getattr(os, name)))
-        patch.setattr(files, "open", self.open, raising=False)
+        for module in (files, journal):
+            patch.setattr(module, "open", self.open, raising=False)
 
     def failing(self, call):
         def faulty(*arguments):
@@ -216,7 +217,7 @@ WRITERS = {(file, "os.open") for file in ("resume.py", "downloads.py")} | {("_wo
 # The name of a process, which is no file.
 WRITERS |= {("_forks.py", "Path('/proc/self/comm').write_text")}
 WRITERS |= {("parsed_sources.py", call) for call in ("os.replace", "temporary.write_bytes")}
-WRITERS |= {("journal.py", call) for call in ("open", "os.open", "path.write_bytes")}
+WRITERS |= {("journal.py", "open")}
 MAKES_FILES = {
     "open",
     "os.open",

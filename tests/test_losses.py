@@ -15,7 +15,7 @@ from cobaye.evaluation import evaluate
 from cobaye.models import scoring
 from cobaye.objective import matmul
 from cobaye.storage import checkpoints, files, manifests, paths
-from cobaye.training import loop
+from cobaye.training import commits, loop
 from cobaye.training.engines import _cross_entropy, linear
 from tests import reference
 from tests.jobs import CODE, job
@@ -225,15 +225,15 @@ def test_float64_is_a_recipe_for_every_engine(root, model, engine):
 def test_a_float64_run_resumes_as_it_was(root, monkeypatch):
     recipe = recipe_of("mlp", "numpy", precision="float64")
     whole = run(root, recipe)
-    save, calls = loop.checkpoints.save, []
+    encoded, calls = commits.checkpoints.encoded, []
 
-    def dying(path, tensors):
-        calls.append(path)
+    def dying(tensors):
+        calls.append(tensors)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return save(path, tensors)
+        return encoded(tensors)
 
-    monkeypatch.setattr(loop.checkpoints, "save", dying)
+    monkeypatch.setattr(commits.checkpoints, "encoded", dying)
     with pytest.raises(KeyboardInterrupt):
         loop.train(job("train", {**IDENTITY, "model": "killed"}, recipe, root))
     monkeypatch.undo()

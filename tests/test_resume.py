@@ -15,6 +15,7 @@ import pytest
 from cobaye.storage import files, resume
 from tests import warm
 from tests.conftest import ROOT
+from tests.jobs import epochs_done
 
 pytestmark = pytest.mark.slow
 
@@ -56,11 +57,6 @@ def products(folder):
     return {k: v for k, v in found.items() if k == "train.json" or k.startswith(("epoch", "hist"))}
 
 
-def epochs_done(folder):
-    state = folder / RUN / resume.FOLDER / resume.STATE
-    return files.read_json(state)["progress"]["epoch"] if state.exists() else -1
-
-
 def finish(folder):
     process = start(folder)
     said = process.communicate(timeout=300)[1]
@@ -76,15 +72,15 @@ def test_killed_at_random_moments_ends_the_same(trained, tmp_path_factory):
     killed_after = []
     while len(killed_after) < 4:
         process = start(trained)
-        target = epochs_done(trained) + generator.randint(1, 25)
-        while epochs_done(trained) < target and process.poll() is None:
+        target = epochs_done(trained / RUN) + generator.randint(1, 25)
+        while epochs_done(trained / RUN) < target and process.poll() is None:
             time.sleep(0.002)
         time.sleep(generator.uniform(0, 0.02))
         if process.poll() is not None:
             break
         process.kill()
         process.communicate()
-        killed_after.append(epochs_done(trained))
+        killed_after.append(epochs_done(trained / RUN))
     said = finish(trained)
     assert len(killed_after) >= 2
     assert "resumed after epoch" in said
@@ -133,7 +129,7 @@ def test_snakemake_killed_ends_its_workers_and_goes_on(built, fresh, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while epochs_done(fresh.folder) < 20:
+    while epochs_done(fresh.path(RUN)) < 20:
         assert process.poll() is None, "ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -167,7 +163,7 @@ def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
         stderr=subprocess.DEVNULL,
     ) as first:
         deadline = time.monotonic() + 120
-        while epochs_done(fresh.folder) < 5:
+        while epochs_done(fresh.path(RUN)) < 5:
             assert first.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)

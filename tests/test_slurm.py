@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from cobaye.errors import CorruptFile
 from cobaye.storage import files, resume
 from tests import slurm
 from tests.conftest import new_project
+from tests.jobs import epochs_done
 
 pytestmark = pytest.mark.slow
 
@@ -63,12 +63,6 @@ def freeze(run, epochs, process, seconds=300):
     holder = (run / resume.FOLDER / resume.LOCK).read_text()
     os.kill(int(re.search(r"pid (\d+)", holder)[1]), signal.SIGSTOP)
     assert not (run / "train.json").exists()
-
-
-def epochs_done(run):
-    with contextlib.suppress(CorruptFile):
-        return files.read_json(run / resume.FOLDER / resume.STATE)["progress"]["epoch"]
-    return -1
 
 
 @contextlib.contextmanager

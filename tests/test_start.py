@@ -17,7 +17,7 @@ from cobaye.errors import DataError
 from cobaye.models import backbones, networks, starts
 from cobaye.objective import regularization
 from cobaye.storage import checkpoints, files, manifests, paths
-from cobaye.training import engines, loop
+from cobaye.training import commits, engines, loop
 from tests.jobs import CODE, job
 
 K, SIZE = 4, 6
@@ -219,15 +219,15 @@ def test_a_head_on_frozen_layers_is_softmax_regression_on_their_features():
 def test_a_killed_training_that_started_elsewhere_resumes(shared, monkeypatch, train_only):
     changes = {"start": BACKBONE, "train_only": train_only}
     whole = train(shared, f"whole{len(train_only)}", **changes)
-    save, calls = loop.checkpoints.save, []
+    encoded, calls = commits.checkpoints.encoded, []
 
-    def dying(path, tensors):
-        calls.append(path)
+    def dying(tensors):
+        calls.append(tensors)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        return save(path, tensors)
+        return encoded(tensors)
 
-    monkeypatch.setattr(loop.checkpoints, "save", dying)
+    monkeypatch.setattr(commits.checkpoints, "encoded", dying)
     with pytest.raises(KeyboardInterrupt):
         train(shared, f"killed{len(train_only)}", **changes)
     monkeypatch.undo()

@@ -312,7 +312,7 @@ def forged(scratch):
     path = scratch / journal.NAME
     *before, last = path.read_text().splitlines()
     record = json.loads(last)
-    record["runs"]["0"]["row"] = record["runs"]["0"]["row"].replace("2,", "3,", 1)
+    record["runs"]["0"]["rows"] = record["runs"]["1"]["rows"]
     path.write_text("\n".join([*before, json.dumps(record)]) + "\n")
 
 
@@ -361,6 +361,7 @@ def test_a_group_of_other_runs_starts_anew(root, monkeypatch, capfd):  # noqa: F
     made = train(GROUPS["plain"][:2], root)
     assert files.read_json(made[0].parent / "run.json")["resumed_from"] == []
     assert len(made) == 2
+    assert "resume state not used: it is of another run: runs.2" in capfd.readouterr().err
 
 
 def test_a_finished_group_that_is_trained_again_costs_nothing(root, monkeypatch):  # noqa: F811

@@ -20,7 +20,7 @@ from cobaye.errors import StaleFile
 from cobaye.evaluation import evaluate
 from cobaye.models import backbones, networks, scoring
 from cobaye.objective import full_batch
-from cobaye.storage import checkpoints, files, manifests, paths, resume, table_names
+from cobaye.storage import checkpoints, files, journal, manifests, paths, resume, table_names
 from cobaye.tables import reading, tabulate, writing
 from cobaye.training import engines, loop, optimizers
 from cobaye.training.history import COLUMNS
@@ -325,7 +325,7 @@ def test_a_run_on_earlier_data_is_not_evaluated(root):
     with pytest.raises(StaleFile, match=r"train\.json: made from another resources/datasets/d"):
         evaluation_of(root, TRAINING, manifest)
     # The cheap way back is kept: nothing was begun.
-    assert (folder / ".resume/state.json").exists()
+    assert (folder / ".resume" / journal.NAME).exists()
 
 
 def test_every_epoch_has_the_order_of_its_seed_and_number(root, monkeypatch):
@@ -378,7 +378,7 @@ def test_resume_state_of_other_code_is_not_used(root, capsys):
     path = loop.train(job("train", IDENTITY, TRAINING, root, code="other"))
     assert not left.exists()
     assert (
-        "resume state not used, it is of another run: code: c0de → other" in capsys.readouterr()[1]
+        "resume state not used: it is of another run: code: c0de → other" in capsys.readouterr()[1]
     )
     assert files.read_json(path.parent / "run.json")["resumed_from"] == []
 
@@ -392,13 +392,15 @@ def test_resume_state_of_other_data_is_not_used(root, capsys):
     assert files.read_json(folder / "run.json")["resumed_from"] == []
 
 
-def test_a_forged_resume_state_is_not_used(root, capsys):
+@pytest.mark.parametrize(("epoch", "resumed"), [(1, []), (2, [1])])
+def test_a_forged_resume_state_is_not_used(root, capsys, epoch, resumed):
+    """The optimizer's state stays of the last epoch and of the one before."""
     interrupt(root)
-    path = root / paths.RUN.format(**IDENTITY) / resume.FOLDER / resume.STATE
-    path.write_text(path.read_text().replace('"epoch": 2', '"epoch": 1'))
+    path = root / paths.RUN.format(**IDENTITY) / resume.FOLDER / journal.NAME
+    path.write_text(path.read_text().replace(f'"epoch": {epoch}', '"epoch": 7'))
     folder, _ = train(root)
-    assert "state.json: expected seal" in capsys.readouterr()[1]
-    assert files.read_json(folder / "run.json")["resumed_from"] == []
+    assert f"{path}: line {epoch + 2} is not as it was written" in capsys.readouterr()[1]
+    assert files.read_json(folder / "run.json")["resumed_from"] == resumed
 
 
 def test_a_run_is_trained_under_its_lock(root, monkeypatch):
@@ -428,26 +430,29 @@ def test_resume_state_is_not_forgotten_under_another_process(root, monkeypatch):
     monkeypatch.setattr(resume, "lock", functools.partial(lock, wait=0.0))
     with lock(folder), pytest.raises(resume.Locked):
         resume.forget(folder)
-    assert (folder / resume.FOLDER / resume.STATE).exists()
+    assert (folder / resume.FOLDER / journal.NAME).exists()
 
 
 def test_whatever_the_state_names_is_there_when_it_is_written_and_until_then(root, monkeypatch):
     """Killed right before or right after a commit, a run has an epoch to go on from."""
-    write, commits = files.write_json, []
+    append, records = journal.Journal.append, []
 
-    def checked(path, value):
-        if path.name == resume.STATE:
-            before = [files.read_json(path)] if path.exists() else []
-            for state in (*before, value):
-                names = [f"checkpoints/{name}" for name in state["progress"]["checkpoints"]]
-                for name in (*names, state["optimizer"]["name"]):
-                    assert (path.parent / name).is_file()
-            commits.append(path)
-        return write(path, value)
+    def checked(self, record):
+        records.append(record)
+        for number, each in enumerate(records):
+            entry = each["runs"]["0"]["checkpoint"]
+            name = f"checkpoints/{paths.checkpoint(number)}"
+            assert journal.is_whole(self.folder / name, entry)
+        for each in records[-2:]:
+            if "state" in each:
+                name = f"state-{each['epoch']:03d}.safetensors"
+                assert journal.is_whole(self.folder / name, each["state"])
+        append(self, record)
 
-    monkeypatch.setattr(files, "write_json", checked)
+    monkeypatch.setattr(journal.Journal, "append", checked)
     train(root)
-    assert len(commits) == 5
+    assert len(records) == 5
+    assert all("state" in each for each in records[1:])
 
 
 def test_manifests_are_written_last(root, monkeypatch):
@@ -459,6 +464,27 @@ def test_manifests_are_written_last(root, monkeypatch):
     assert written[-4:] == ["checkpoints", "history.csv", "run.json", "train.json"]
     evaluation_of(root, TRAINING, manifest)
     assert written[-1] == "evaluate.json"
+
+
+def test_checkpoints_are_on_the_disk_before_the_manifest_that_names_them(root, monkeypatch):
+    """Written without fsync while the run trained."""
+    fsync, replace, synced, wanted = os.fsync, os.replace, set(), set()
+
+    def noted(descriptor):
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def checked(old, new):
+        if new.name == "train.json":
+            folder = new.parent / "checkpoints"
+            wanted.update(path.stat().st_ino for path in (folder, *folder.iterdir()))
+            assert wanted <= synced
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    monkeypatch.setattr(os, "replace", checked)
+    train(root)
+    assert len(wanted) == 6
 
 
 def test_infinite_weights_are_a_divergence_though_the_loss_is_finite(root, monkeypatch):

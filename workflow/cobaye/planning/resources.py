@@ -32,7 +32,7 @@ SLACK = 3.0  # assumed: other processors are slower, or shared
 # Floating-point operations per second: benchmarks/head_training.py, 129e9 to 199e9 at one thread by
 # oneDNN; 93e9 and 103e9 are torch.mm's. Assumed beside it: 0.2 ms per batch.
 FLOPS, BATCH = 100e9, 2e-4
-# A checkpoint and its state are four writes with fsync; assumed for a network's disk.
+# A checkpoint, its state and a line of the journal: three writes; assumed for a network's disk.
 CHECKPOINT = 1.0
 PASSES = 2000  # of `exact`: at most 1,594 per λ in glyphs-exact
 # Bytes per second, read and hashed. Assumed for a network's disk; hashing alone runs at 1.9e9.

@@ -14,11 +14,16 @@ from cobaye.storage import files
 
 
 def save(path: Path | str, tensors: Mapping[str, torch.Tensor]) -> dict[str, object]:
-    """Write tensors (any device, any strides) whole or not at all; return their manifest entry."""
-    data = safetensors.torch.save(
+    """Write tensors whole or not at all; return their manifest entry."""
+    data = encoded(tensors)
+    return {"sha256": files.write_bytes(path, data), "bytes": len(data)}
+
+
+def encoded(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """Return the file of tensors, of any device and any strides."""
+    return safetensors.torch.save(
         {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     )
-    return {"sha256": files.write_bytes(path, data), "bytes": len(data)}
 
 
 def load(path: Path | str) -> dict[str, torch.Tensor]:

@@ -1,8 +1,9 @@
 """Files that are whole or absent.
 
-Everything this project writes goes through :func:`writing` or :func:`publish_directory`: a
-temporary name beside the target, fsync, rename, fsync of the folder. Everything it reads is checked
-against a manifest (`storage.manifests`), written after the files it names.
+Every result goes through :func:`writing` or :func:`publish_directory`: a temporary name beside the
+target, fsync, rename, fsync of the folder. Everything that is read is checked against a manifest
+(`storage.manifests`), written after the files it names. What is in training is in a
+`storage.journal`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def writing(path: Path | str) -> Iterator[BinaryIO]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync(path.parent)
 
 
 def write_bytes(path: Path | str, data: bytes) -> str:
@@ -107,17 +108,16 @@ def publish_directory(source: Path, target: Path) -> None:
             os.replace(target, old)
             shutil.rmtree(old)
         os.replace(source, target)
-        _sync_folder(target.parent)
+        sync(target.parent)
 
 
 def publish_file(source: Path, target: Path) -> None:
     """Rename a finished file to its published name, replacing what is there."""
     with writable(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(source, "rb") as file:
-            os.fsync(file.fileno())
+        sync(source)
         os.replace(source, target)
-        _sync_folder(target.parent)
+        sync(target.parent)
 
 
 def link(source: Path, target: Path) -> None:
@@ -138,8 +138,9 @@ def remove_temporaries(path: Path) -> None:
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Fsync a file or a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,7 +1,9 @@
-"""A journal: a line per epoch of a group of runs, each sealed with the one before it.
+"""A journal of what is in training: a line per epoch, each sealed with the one before it.
 
-It needs no fsync. A line that a kill or a power failure left torn, or whose files are not those it
-names, is dropped with all lines after it; training goes on from the epoch before.
+The first line says what is trained. Nothing is written with fsync, which would cost more than a
+small training. A killed process loses nothing: what it wrote is the system's. A power failure may
+lose the last seconds. A line that is not whole, or whose files are not those that it names, is
+dropped with all lines after it; training goes on from the epoch before.
 """
 
 from __future__ import annotations
@@ -10,65 +12,85 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cobaye.errors import writable
+from cobaye.errors import CorruptFile, writable
 from cobaye.storage import files, resume
 
 NAME = "journal.jsonl"
 Record = dict[str, Any]
+# The file that is not as a record says, if there is one; the second argument: whether training
+# would go on from that record.
+Check = Callable[[Record, bool], Path | None]
 
 
 class Journal:
     """The journal of a resume folder.
 
-    start: the digest of what is trained; the resume state of anything else is removed.
+    told: what is trained, JSON-ready. The resume state of anything else is removed.
     """
 
-    def __init__(self, folder: Path, start: str):
-        self.folder, self.path = folder, folder / NAME
-        self.start = self.seal = start
+    def __init__(self, folder: Path, told: Mapping[str, Any]):
+        self.folder, self.path, self.told = folder, folder / NAME, told
+        self.seal = files.digest(told)
 
-    def restore(self, is_right: Callable[[Record], bool]) -> list[Record]:
-        """Return the records that can be used, and drop those after them.
-
-        is_right: whether the files that a record names are there, unchanged.
-        """
-        records, end, self.seal = [], 0, self.start
-        for record, seal, after in self._lines():
-            if not is_right(record):
-                break
-            records.append(record)
-            self.seal, end = seal, after
-        if records:
+    def restore(self, wrong: Check) -> list[Record]:
+        """Return the records that can be used; drop those after them, and say why."""
+        found, problem = [], None
+        try:
+            for record, seal, end in self._lines():
+                _refuse(wrong(record, False))
+                found.append((record, seal, end))
+        except CorruptFile as error:
+            problem = error
+        while found and (file := wrong(found[-1][0], True)):
+            problem = problem or _not_named(file)
+            found.pop()
+        if problem:
+            after = f" after epoch {found[-1][0]['epoch']}" if found else ""
+            print(f"resume state not used{after}: {problem}", file=sys.stderr, flush=True)
+        if found:
+            _, self.seal, end = found[-1]
             os.truncate(self.path, end)
         else:
-            _clear(self.folder)
-        return records
+            self._clear()
+        return [record for record, _, _ in found]
 
     def append(self, record: Record) -> None:
         """Add a line."""
+        first = "" if self.path.exists() else _line({"told": self.told}, self.seal)
         self.seal = _seal(self.seal, record)
-        line = files.canonical({**record, "seal": self.seal}) + "\n"
         with writable(self.path), open(self.path, "ab") as file:
-            file.write(line.encode())
+            file.write((first + _line(record, self.seal)).encode())
 
     def _lines(self) -> Iterator[tuple[Record, str, int]]:
-        """Yield the record, seal and end of each line, up to the first that is not whole."""
-        seal, end = self.start, 0
-        for line in self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []:
+        """Yield the record, seal and end of each line; CorruptFile at one that is not whole."""
+        if not self.path.is_file():
+            return
+        seal, end = "", 0
+        for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True) or [b""], 1):
             end += len(line)
             try:
                 record = json.loads(line)
-                expected = record.pop("seal")
-            except (ValueError, KeyError, AttributeError):
-                return
-            seal = _seal(seal, record)
-            if expected != seal or not line.endswith(b"\n"):
-                return
-            yield record, seal, end
+                found = record.pop("seal")
+                expected = _seal(seal, record) if seal else files.digest(record["told"])
+            except (ValueError, LookupError, AttributeError, TypeError):
+                found, expected = None, ""
+            if found != expected or not line.endswith(b"\n"):
+                raise CorruptFile(f"{self.path}: line {number} is not as it was written")
+            if seal:
+                yield record, expected, end
+            elif changed := differences(record["told"], self.told):
+                raise CorruptFile("it is of another run: " + "; ".join(changed))
+            seal = expected
+
+    def _clear(self) -> None:
+        for leftover in self.folder.iterdir():
+            if leftover.name != resume.LOCK:
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
 def write(path: Path, data: bytes) -> dict[str, Any]:
@@ -77,30 +99,39 @@ def write(path: Path, data: bytes) -> dict[str, Any]:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A new file, never the old one's bytes: that may have a second name among the results.
         path.unlink(missing_ok=True)
-        path.write_bytes(data)
+        with open(path, "wb") as file:
+            file.write(data)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-def is_whole(path: Path, entry: dict[str, Any]) -> bool:
+def is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
     """Tell whether a file is the one that a line names."""
     return path.is_file() and files.sha256(path) == entry["sha256"]
 
 
-def sync(paths: list[Path]) -> None:
-    """Fsync files, once all are written: the first fsync takes most along."""
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """Return, field by field, how two JSON values differ: ``recipe.seed: 0 → 1``."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return [
+            line
+            for key in sorted(old.keys() | new.keys())
+            for line in differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+        ]
+    return [] if old == new else [f"{where}: {old} → {new}"]
+
+
+def _refuse(file: Path | None) -> None:
+    if file:
+        raise _not_named(file)
+
+
+def _not_named(file: Path) -> CorruptFile:
+    return CorruptFile(f"{file}: not the file that {NAME} names")
+
+
+def _line(record: Mapping[str, Any], seal: str) -> str:
+    return files.canonical({**record, "seal": seal}) + "\n"
 
 
 def _seal(before: str, record: Record) -> str:
     return files.digest([before, record])
-
-
-def _clear(folder: Path) -> None:
-    for leftover in folder.iterdir():
-        if leftover.name != resume.LOCK:
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
