@@ -109,8 +109,12 @@ class _Loop:
         self.engine.enter(phases.number(optimizer, epoch))
         rate = phases.learning_rate(optimizer, epoch, self.run.history)
         order = batch_order(self.recipe.seed, epoch, self.images, optimizer.shuffle)
-        # All that is random in an epoch (dropout, augmentation) follows from this.
-        torch.manual_seed(derived_seed("dropout", self.recipe.seed, epoch))
+        # All that is random in an epoch (dropout, augmentation) follows from this. Not by
+        # torch.manual_seed, which formats a traceback for each kind of device that is not there.
+        seed = derived_seed("dropout", self.recipe.seed, epoch)
+        torch.default_generator.manual_seed(seed)
+        if self.device != "cpu":
+            torch.cuda.manual_seed(seed)
         means = self.engine.epoch(order, rate)
         row = {"learning_rate": rate, **self._on_val()}
         self._commit(time.perf_counter() - start, row, means)
