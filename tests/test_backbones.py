@@ -166,6 +166,23 @@ def test_all_unreadable_images_are_listed_and_nothing_is_left(root):
     assert list((root / "results").rglob("shard*")) == []
 
 
+def test_threads_and_batch_size_are_not_seen_in_the_features(root, monkeypatch):
+    """A processor computes so many images at once, whoever decodes them."""
+    sizes, forward = [], backbones.Penultimate.forward
+    monkeypatch.setattr(
+        backbones.Penultimate,
+        "forward",
+        lambda self, images: sizes.append(len(images)) or forward(self, images),
+    )
+    monkeypatch.setattr(caching, "BLOCK", 3)
+    found = [
+        cache(root, workers=workers, batch_size=size, skip_unreadable=True)[0].tobytes()
+        for workers, size in [(1, 3), (1, 64), (2, 8), (2, 64)]
+    ]
+    assert len(set(found)) == 1
+    assert sizes == [3, 2, 3] * 2  # in this process; the sixth image is left out
+
+
 @pytest.mark.parametrize(("shards", "workers"), [(1, 0), (1, 2), (4, 0)])
 def test_a_skipped_image_never_shifts_a_label(root, shards, workers):
     found, labels = cache(root, shards, workers, skip_unreadable=True)

@@ -131,7 +131,8 @@ class BackboneEntry(Strict):
     #: Files that the code of `callable` reads, such as weights. A changed file computes the
     #: features anew.
     reads: list[str] = []
-    #: Images per forward pass. On a processor with several threads, these share them.
+    #: Images per forward pass. On a processor, image files pass 16 at once, or fewer where this is
+    #: less: the number of threads is then not seen in the features.
     batch_size: Count = 256
     #: Precision of the forward pass. The lower ones change the features (by up to 5 % of the
     #: largest, in a test on a small network).

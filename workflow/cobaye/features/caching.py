@@ -22,8 +22,9 @@ from cobaye.storage.jobs import Job
 
 # Batches sent to a GPU before the first of them is waited for.
 IN_FLIGHT = 2
-# Images that a process computes at once at least, where a batch is shared by processes.
-SMALLEST = 8
+# Image files that a processor computes at once, however many processes share a batch, so that their
+# number is not seen in the features. 32 and 64 at once are no faster (benchmarks/README.md).
+BLOCK = 16
 
 
 def shard_rows(images: int, shard: int, shards: int) -> range:
@@ -127,7 +128,7 @@ def _computed(
 ) -> Iterator[torch.Tensor]:
     """Yield each batch's features, float32, on the host.
 
-    On a processor, each process that decodes images computes their features too, with one thread:
+    On a processor, each process that decodes files computes their features too, with one thread:
     no thread waits for another. A GPU computes while the next images are decoded. A callable's
     network stays in this process, as foreign code may hold threads of its own.
     """
@@ -139,9 +140,8 @@ def _computed(
         with torch.inference_mode(), autocast:
             return network(batch.to(device, non_blocking=True)).float()
 
-    if device == "cpu" and workers and isinstance(network, backbones.Penultimate):
-        size = max(min(SMALLEST, caching.batch_size), caching.batch_size // workers)
-        yield from reader.batches(rows, size, workers, compute)
+    if device == "cpu" and reader.names and isinstance(network, backbones.Penultimate):
+        yield from reader.batches(rows, min(BLOCK, caching.batch_size), workers, compute)
         return
     waiting: deque[tuple[torch.Tensor, torch.cuda.Event | None]] = deque()
     with contextlib.closing(reader.batches(rows, caching.batch_size, workers)) as batches:

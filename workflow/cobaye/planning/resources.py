@@ -138,7 +138,7 @@ def caching(
     """
     rows = max(sizes.images.values()) / shards
     each = network_costs.seconds(model, sizes.pixels) * FORWARD + DECODING * (sizes.shape == SQUARE)
-    at_once = max(caching.batch_size, threads * 8)  # `caching.SMALLEST`
+    at_once = max(caching.batch_size, threads * 16)  # `caching.BLOCK`
     held = at_once * network_costs.held(model, sizes.pixels, forward=True)
     held += (threads > 1) * threads * 600e6 + (sizes.shape == SQUARE) * rows * SEEN
     return needs(held, rows * each / math.sqrt(threads))
