@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from cobaye.objective import matmul, preconditioning
+from cobaye.storage import machine
 from cobaye.storage.mapped_rows import MappedRows, take
 
 # Rows per block on CPU: 1,024 × 200 float32 logits are 0.8 MB. A GPU wants larger ones.
@@ -68,6 +69,8 @@ class FullBatch:
     ):
         self.inputs, self.labels = inputs, labels.to(device)
         self.device, self.dtype, self.curvature = self.labels.device, dtype, curvature
+        if self.device.type == "cpu":
+            machine.keep_freed_memory()
         self.block = CUDA_BLOCK if self.device.type == "cuda" else BLOCK
         self.shape = (classes, inputs.shape[1] + 1)
         each = torch.as_tensor(weight_decay, dtype=torch.float64, device=self.device)

@@ -52,19 +52,18 @@ def heaviest(
 def inverse(rows: Tensor, weights: Tensor, rest: Tensor, squares: Tensor, decay: Tensor) -> Map:
     """Return r ↦ M⁻¹ r, of (K, D + 1), symmetric and positive definite.
 
-    rows: (K, m, D + 1), the heaviest images of each class. weights: their w/N, (K, m). rest: the
-    sum of the other images' w/N, (K,). squares: mean squares of the features, (D + 1,). decay: λ of
-    each parameter, (K, D + 1).
+    rows: (K, m, D + 1), the heaviest images of each class; overwritten. weights: their w/N, (K, m).
+    rest: the sum of the other images' w/N, (K,). squares: mean squares of the features, (D + 1,).
+    decay: λ of each parameter, (K, D + 1).
     """
     diagonal = decay + rest[:, None] * squares
     whole = diagonal + weights.sum(1, keepdim=True) * squares
     floor = max(FLOOR * whole.max().item(), torch.finfo(decay.dtype).tiny ** 0.5)
     root = diagonal.clamp_min(floor).rsqrt()
-    scaled = rows * weights.clamp_min(0).sqrt()[:, :, None] * root[:, None]
+    scaled = rows.mul_(weights.clamp_min(0).sqrt()[:, :, None]).mul_(root[:, None])
     gram = torch.bmm(scaled, scaled.mT)
     gram.diagonal(dim1=1, dim2=2).add_(1)
-    factor = torch.linalg.cholesky(gram)
-    reduced = torch.linalg.solve_triangular(factor, scaled, upper=False)
+    middle = torch.cholesky_inverse(torch.linalg.cholesky(gram))
     common = decay.mean(0, keepdim=True)
     common = common.clamp_min(floor).where(common > 0, torch.inf)
 
@@ -72,7 +71,7 @@ def inverse(rows: Tensor, weights: Tensor, rest: Tensor, squares: Tensor, decay:
         mean = residual.mean(0, keepdim=True)
         own = (residual - mean) * root
         # A row vector times each class's matrix: far faster than the matrix times a column.
-        image = torch.bmm(torch.bmm(own[:, None], reduced.mT), reduced)[:, 0]
+        image = torch.bmm(torch.bmm(torch.bmm(own[:, None], scaled.mT), middle), scaled)[:, 0]
         own.sub_(image).mul_(root)
         return own.sub_(own.mean(0, keepdim=True)).add_(mean / common)
 
