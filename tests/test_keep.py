@@ -205,7 +205,6 @@ def test_what_needs_a_lost_checkpoint_is_refused(folder, file, keep, more, said)
             r"optimizers.sgd-lr0.1-momentum0: grid.epochs: \[1, 2, 4\]: .*\[1, 2\] are",
         ),
         ("last", "", r"grid.epochs: \[1, 2, 4\]: .* \[1, 2\] are not kept: write keep: all"),
-        ("last", "together: true", "cannot be combined with together"),
     ],
 )
 def test_a_grid_is_read_from_what_is_kept(tmp_path: Path, keep, more, said):

@@ -264,6 +264,27 @@ def test_a_killed_group_goes_on_from_its_last_epoch(root, monkeypatch, undisturb
     assert files.read_json(made[3].parent / "train.json")["info"]["stopped"].startswith("diverged")
 
 
+@pytest.mark.parametrize("keep", [2, None])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_a_group_keeps_the_checkpoints_that_its_runs_would(
+    root,  # noqa: F811
+    monkeypatch,
+    undisturbed,
+    keep,
+    epoch,
+):
+    """Killed on the way, one run having diverged."""
+    members = [dataclasses.replace(each, keep=keep) for each in MIXED]
+    killed_at(root, members, monkeypatch, epoch)
+    for path in train(members, root):
+        last = files.read_json(path)["info"]["epochs"]
+        kept = {paths.checkpoint(each) for each in recipes.kept_epochs(keep, last)}
+        assert {file.name for file in (path.parent / "checkpoints").iterdir()} == kept
+        found = products([path.parent])
+        del found[f"{path.parts[-5]}/train.json"]
+        assert found.items() <= undisturbed.items()
+
+
 @pytest.mark.parametrize("library", ["mkl", "onednn"])
 @pytest.mark.parametrize("alone", [False, True], ids=["together", "alone"])
 def test_what_goes_on_keeps_its_library(root, monkeypatch, tmp_path_factory, library, alone):  # noqa: F811

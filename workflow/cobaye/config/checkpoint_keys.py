@@ -34,8 +34,6 @@ def refuse(study: Study, path: Path) -> None:
     if study.keep == 1:
         return
     where = f"{path}: keep: {written}"
-    if study.together:
-        raise ConfigError(f"{where}: cannot be combined with together: write keep: all")
     _refuse_epochs(study, where)
     for name, figure in study.figures.items():
         if study.keep is None and kinds.constant("figures", figure.kind, "BY_EPOCH"):
