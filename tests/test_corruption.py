@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import re
 import shlex
@@ -239,6 +240,53 @@ def test_damaged_resume_state_is_said_and_not_used(begun, tmp_path, capsys, name
         resumed = files.read_json(root / RUN / "run.json")["resumed_from"]
         assert resumed == ([0] if is_left else []), damage
         assert chain.contents(root) == expected
+
+
+def folder_at(path):
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    (path / "file").touch()
+
+
+def link_at(path):
+    """Whole, as it stands; what it links to goes with the resume folder."""
+    if path.exists():
+        path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize("stand", [folder_at, link_at])
+@pytest.mark.parametrize(
+    "name",
+    [journal.NAME, "published"]
+    + [f"state-{epoch:03d}.safetensors" for epoch in (0, 1, 2)]
+    + [f"checkpoints/{paths.checkpoint(epoch)}" for epoch in (0, 1, 2)],
+)
+def test_what_stands_in_place_of_resume_state_is_in_no_way(begun, tmp_path, name, stand):
+    left, expected = begun
+    root = chain.clone(left, tmp_path / "clone")
+    stand(root / RUN / resume.FOLDER / name)
+    loop.train(job("train", chain.RUNS[0], BEGUN, root, code=chain.CODE))
+    resume.forget(root / RUN)
+    assert chain.contents(root) == expected
+    assert not any(path.is_symlink() for path in (root / RUN).rglob("*"))
+
+
+def test_resume_state_that_cannot_be_read_is_not_used(begun, tmp_path, monkeypatch, capsys):
+    left, expected = begun
+    root = chain.clone(left, tmp_path / "clone")
+    sha256 = files.sha256
+
+    def bad_sector(path):
+        if path.name == SECOND:
+            monkeypatch.setattr(files, "sha256", sha256)
+            raise OSError(errno.EIO, "bad sector")
+        return sha256(path)
+
+    monkeypatch.setattr(files, "sha256", bad_sector)
+    loop.train(job("train", chain.RUNS[0], BEGUN, root, code=chain.CODE))
+    assert f"not used after epoch 0: {root / RUN}" in capsys.readouterr().err
+    assert chain.contents(root) == expected
 
 
 def test_whole_resume_state_is_used(begun, capsys):

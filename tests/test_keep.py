@@ -75,6 +75,18 @@ def test_a_killed_run_ends_the_same_and_holds_no_more_on_the_way(root, keep, aft
     assert base.products(folder) == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "said"),
+    [(1, None, "not stated → None"), (None, 1, "None → not stated")],
+)
+def test_what_was_begun_with_another_choice_is_not_used(root, capsys, before, now, said):
+    base.interrupt(root, recipe(before), 2)
+    folder, _ = base.train(root, recipe(now))
+    message = f"resume state not used: it is of another run: recipe.keep: {said}"
+    assert message in capsys.readouterr().err
+    assert files.read_json(folder / "run.json")["resumed_from"] == []
+
+
 @pytest.mark.parametrize("after_commit", [True, False])
 def test_a_kill_beside_a_commit_leaves_an_epoch_to_go_on_from(root, monkeypatch, after_commit):
     folder, _ = base.train(root, recipe(None))

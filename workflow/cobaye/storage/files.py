@@ -134,8 +134,15 @@ def remove_temporaries(path: Path) -> None:
     pattern = re.compile(re.escape(TEMPORARY) + r"\d+-" + re.escape(path.name))
     for name in os.listdir(path.parent):
         if pattern.fullmatch(name):
-            leftover = path.with_name(name)
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+            remove(path.with_name(name))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ from cobaye.errors import CorruptFile, writable
 from cobaye.storage import files, resume
 
 NAME = "journal.jsonl"
+UNSTATED = "not stated"
 Record = dict[str, Any]
 # The file that is not as a record says, if there is one; the second argument: whether training
 # would go on from that record.
@@ -35,7 +35,7 @@ class Journal:
 
     def __init__(self, folder: Path, told: Mapping[str, Any]):
         self.folder, self.path, self.told = folder, folder / NAME, told
-        self.seal = files.digest(told)
+        self.start = self.seal = files.digest(told)
 
     def restore(self, wrong: Check) -> list[Record]:
         """Return the records that can be used; drop those after them, and say why."""
@@ -54,7 +54,8 @@ class Journal:
             print(f"resume state not used{after}: {problem}", file=sys.stderr, flush=True)
         if found:
             _, self.seal, end = found[-1]
-            os.truncate(self.path, end)
+            with writable(self.path):
+                os.truncate(self.path, end)
         else:
             self._clear()
         return [record for record, _, _ in found]
@@ -70,27 +71,32 @@ class Journal:
         """Yield the record, seal and end of each line; CorruptFile at one that is not whole."""
         if not self.path.is_file():
             return
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise CorruptFile(f"{self.path}: cannot be read: {error.strerror}") from None
         seal, end = "", 0
-        for number, line in enumerate(self.path.read_bytes().splitlines(keepends=True) or [b""], 1):
+        for number, line in enumerate(data.splitlines(keepends=True) or [b""], 1):
             end += len(line)
             try:
                 record = json.loads(line)
                 found = record.pop("seal")
                 expected = _seal(seal, record) if seal else files.digest(record["told"])
-            except (ValueError, LookupError, AttributeError, TypeError):
+            except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
                 found, expected = None, ""
             if found != expected or not line.endswith(b"\n"):
                 raise CorruptFile(f"{self.path}: line {number} is not as it was written")
             if seal:
                 yield record, expected, end
-            elif changed := differences(record["told"], self.told):
+            elif expected != self.start:
+                changed = differences(record["told"], self.told)
                 raise CorruptFile("it is of another run: " + "; ".join(changed))
             seal = expected
 
     def _clear(self) -> None:
         for leftover in self.folder.iterdir():
             if leftover.name != resume.LOCK:
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+                files.remove(leftover)
 
 
 def write(path: Path, data: bytes) -> dict[str, Any]:
@@ -98,15 +104,18 @@ def write(path: Path, data: bytes) -> dict[str, Any]:
     with writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # A new file, never the old one's bytes: that may have a second name among the results.
-        path.unlink(missing_ok=True)
+        files.remove(path)
         with open(path, "wb") as file:
             file.write(data)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
 def is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
-    """Tell whether a file is the one that a line names."""
-    return path.is_file() and files.sha256(path) == entry["sha256"]
+    """Tell whether a file is the one that a line names, and no link to it."""
+    try:
+        return not path.is_symlink() and files.sha256(path) == entry["sha256"]
+    except OSError:  # missing, a folder, or on a bad sector
+        return False
 
 
 def differences(old: Any, new: Any, where: str = "") -> list[str]:
@@ -115,7 +124,9 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
         return [
             line
             for key in sorted(old.keys() | new.keys())
-            for line in differences(old.get(key), new.get(key), f"{where}.{key}".lstrip("."))
+            for line in differences(
+                old.get(key, UNSTATED), new.get(key, UNSTATED), f"{where}.{key}".lstrip(".")
+            )
         ]
     return [] if old == new else [f"{where}: {old} → {new}"]
 

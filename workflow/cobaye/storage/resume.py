@@ -68,8 +68,9 @@ def _try_lock(folder: Path) -> int | None:
         return None
     started = datetime.now(UTC).isoformat(timespec="seconds")
     holder = f"host {platform.node()}, pid {os.getpid()}, since {started}"
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, holder.encode(), 0)
+    with writable(folder / LOCK):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, holder.encode(), 0)
     return descriptor
 
 

@@ -17,7 +17,7 @@ import torch
 from cobaye import recipes
 from cobaye.data import splits
 from cobaye.models import scoring
-from cobaye.storage import checkpoints, journal, paths
+from cobaye.storage import checkpoints, files, journal, paths
 from cobaye.storage.resume import CHECKPOINTS
 from cobaye.training import engines, history, stopping
 
@@ -195,10 +195,10 @@ class Commits:
 
     def _tidy(self, epoch: int) -> None:
         """Remove what an epoch left and nothing needs."""
-        self._state(epoch).unlink(missing_ok=True)
+        files.remove(self._state(epoch))
         for run in self.runs:
             if paths.checkpoint(epoch) not in run.checkpoints:
-                run.place(epoch).unlink(missing_ok=True)
+                files.remove(run.place(epoch))
 
     def _state(self, epoch: int) -> Path:
         return self.folder / f"state-{epoch:03d}.safetensors"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +29,11 @@ def publish(
     the last weights. info: what the manifest says beside what every run knows.
     """
     folder, staged = job.folder, run.folder / "published"
-    shutil.rmtree(staged, ignore_errors=True)
-    staged.mkdir()
-    for name in run.checkpoints:
-        files.link(run.folder / resume.CHECKPOINTS / name, staged / name)
+    files.remove(staged)
     with writable(staged):
+        staged.mkdir()
+        for name in run.checkpoints:
+            files.link(run.folder / resume.CHECKPOINTS / name, staged / name)
         # All at once, since checkpoints were written without: the first takes most along.
         for path in (*staged.iterdir(), staged):
             files.sync(path)
