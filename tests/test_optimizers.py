@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -112,6 +114,18 @@ def test_steps_follow_the_rate_of_the_groups_down_the_slope(kind):
     optimizer = built(kind)
     path(optimizer)
     assert sum((p - 1).square().sum() for p in parameters(optimizer)) < before
+
+
+def test_no_optimizer_imports_torchs_compiler():
+    """Its import takes as long as that of torch."""
+    code = (
+        "import sys; from tests.test_optimizers import *\n"
+        "for optimizer in map(built, STEPPING):\n"
+        "    path(optimizer), optimizer.zero_grad()\n"
+        "    optimizer.load_state_dict(optimizer.state_dict())\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,6 @@ IMPORTS = (
     *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_pdf"),
     *("matplotlib.backends.backend_svg", "matplotlib.figure", "pandas", "psutil"),
     *("pyarrow.parquet", "scipy.optimize", "scipy.stats", "snakemake.iocontainers", "torch"),
-    "torch._dynamo",  # by the first step of an optimizer
 )
 # Read when torch and NumPy are imported: jobs of other numbers of threads run by themselves.
 ONE_THREAD = dict.fromkeys(

@@ -23,7 +23,10 @@ def build(
     algorithm: recipes.Kind, groups: Iterable[dict[str, Any]], learning_rate: float
 ) -> torch.optim.Optimizer:
     """Return a torch optimizer over parameter groups."""
-    import torch  # `_options`, in this package, is read without it
+    # `_options`, in this package, is read without torch.
+    import torch
+
+    from cobaye.training.optimizers._eager import eager
 
     options = recipes.parse(kinds.options("optimizers", algorithm.kind), algorithm.options)
     name = kinds.constant("optimizers", algorithm.kind, "TORCH")
@@ -32,4 +35,4 @@ def build(
     arguments = dict(vars(options))
     if "beta1" in arguments:
         arguments["betas"] = (arguments.pop("beta1"), arguments.pop("beta2"))
-    return getattr(torch.optim, name)(groups, lr=learning_rate, **arguments)
+    return eager(getattr(torch.optim, name))(groups, lr=learning_rate, **arguments)
