@@ -15,7 +15,7 @@ import pytest
 from cobaye.storage import files, resume
 from tests import warm
 from tests.conftest import ROOT
-from tests.jobs import epochs_done
+from tests.jobs import epochs_done, freeze
 
 pytestmark = pytest.mark.slow
 
@@ -128,15 +128,14 @@ def test_snakemake_killed_ends_its_workers_and_goes_on(built, fresh, tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 120
-    while epochs_done(fresh.path(RUN)) < 20:
-        assert process.poll() is None, "ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    (worker,) = freeze(process, 20, fresh.path(RUN))
     children = psutil.Process(process.pid).children(recursive=True)
-    assert any("train.py" in " ".join(child.cmdline()) for child in children)
+    assert worker in {child.pid for child in children}
     process.send_signal(signal.SIGKILL)
     process.wait()
+    # It looks for Snakemake every half second, in which time it could do all its epochs.
+    time.sleep(1)
+    os.kill(worker, signal.SIGCONT)
     _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
     assert not fresh.path(target).exists()
@@ -162,17 +161,8 @@ def test_of_two_snakemakes_one_wins_and_the_other_says_so(built, fresh):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as first:
-        deadline = time.monotonic() + 120
-        while epochs_done(fresh.path(RUN)) < 5:
-            assert first.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        (worker,) = [
-            child.pid
-            for child in psutil.Process(first.pid).children(recursive=True)
-            if "train.py" in " ".join(child.cmdline()[1:2])
-        ]
-        os.kill(worker, signal.SIGSTOP)
+        (worker,) = freeze(first, 5, fresh.path(RUN))
+        assert "train.py" in " ".join(psutil.Process(worker).cmdline()[1:2])
         locked = fresh.run(target, check=False)
         rival = fresh.run(target, "--nolock", check=False)
         os.kill(worker, signal.SIGCONT)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shutil
-import signal
 import subprocess
 import time
 
 import pytest
 
-from cobaye.storage import files, resume
+from cobaye.storage import files
 from tests import slurm
 from tests.conftest import new_project
-from tests.jobs import epochs_done
+from tests.jobs import freeze
 
 pytestmark = pytest.mark.slow
 
@@ -53,18 +51,6 @@ def project(built, tmp_path):
     return project
 
 
-def freeze(run, epochs, process, seconds=300):
-    """Stop a training's process once it has done so many epochs."""
-    deadline = time.monotonic() + seconds
-    while epochs_done(run) < epochs:
-        assert process.poll() is None, "ended before a training could be stopped"
-        assert time.monotonic() < deadline, "no training in time"
-        time.sleep(0.01)
-    holder = (run / resume.FOLDER / resume.LOCK).read_text()
-    os.kill(int(re.search(r"pid (\d+)", holder)[1]), signal.SIGSTOP)
-    assert not (run / "train.json").exists()
-
-
 @contextlib.contextmanager
 def started(project, cluster, output, *arguments):
     """Snakemake, as a user starts it where Slurm is."""
@@ -92,8 +78,7 @@ def test_cancelled_and_out_of_time_a_study_ends_as_it_does_here(cluster, project
     here = project.clone(tmp_path / "here", records=False)
     output, before = tmp_path / "output", cluster.jobs()
     with started(project, cluster, output, "tiny", *PROFILES) as process:
-        for label in LABELS:
-            freeze(project.path(RUN.format(label)), 20, process)
+        freeze(process, 20, *(project.path(RUN.format(label)) for label in LABELS))
         cluster.call("scancel", cluster.job("train", "_0_"))
         # As an administrator would: the least that a job can ask for is a minute.
         out_of_time = cluster.job("train", "_1e-2_")
