@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -255,21 +256,27 @@ def link_at(path):
     path.symlink_to("elsewhere")
 
 
-@pytest.mark.parametrize("stand", [folder_at, link_at])
+def pipe_at(path):
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("stand", [folder_at, link_at, pipe_at])
 @pytest.mark.parametrize(
     "name",
     [journal.NAME, "published"]
     + [f"state-{epoch:03d}.safetensors" for epoch in (0, 1, 2)]
     + [f"checkpoints/{paths.checkpoint(epoch)}" for epoch in (0, 1, 2)],
 )
-def test_what_stands_in_place_of_resume_state_is_in_no_way(begun, tmp_path, name, stand):
+def test_what_stands_in_place_of_resume_state_is_removed(begun, tmp_path, name, stand):
     left, expected = begun
     root = chain.clone(left, tmp_path / "clone")
     stand(root / RUN / resume.FOLDER / name)
     loop.train(job("train", chain.RUNS[0], BEGUN, root, code=chain.CODE))
     resume.forget(root / RUN)
     assert chain.contents(root) == expected
-    assert not any(path.is_symlink() for path in (root / RUN).rglob("*"))
+    left_over = [path for path in (root / RUN).rglob("*") if path.is_symlink() or path.is_fifo()]
+    assert left_over == []
 
 
 def test_resume_state_that_cannot_be_read_is_not_used(begun, tmp_path, monkeypatch, capsys):

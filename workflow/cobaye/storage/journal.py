@@ -114,7 +114,7 @@ def is_whole(path: Path, entry: Mapping[str, Any]) -> bool:
     """Tell whether a file is the one that a line names, and no link to it."""
     try:
         return not path.is_symlink() and files.sha256(path) == entry["sha256"]
-    except OSError:  # missing, a folder, or on a bad sector
+    except OSError:  # missing, not a file, or on a bad sector
         return False
 
 

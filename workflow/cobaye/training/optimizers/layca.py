@@ -30,6 +30,7 @@ import torch
 from cobaye.training.optimizers import _options
 from cobaye.training.optimizers._eager import eager
 
+SGD, Adam = eager(torch.optim.SGD), eager(torch.optim.Adam)
 # Steps that are no longer than this have no direction worth following (S2.5).
 SMALLEST = 1e-7
 
@@ -133,19 +134,19 @@ class _Paced:
         return result
 
 
-class _LaycaSGD(_Layca, eager(torch.optim.SGD)):
+class _LaycaSGD(_Layca, SGD):
     pass
 
 
-class _LaycaAdam(_Layca, eager(torch.optim.Adam)):
+class _LaycaAdam(_Layca, Adam):
     pass
 
 
-class _PacedSGD(_Paced, eager(torch.optim.SGD)):
+class _PacedSGD(_Paced, SGD):
     pass
 
 
-class _PacedAdam(_Paced, eager(torch.optim.Adam)):
+class _PacedAdam(_Paced, Adam):
     pass
 
 
@@ -166,10 +167,10 @@ def build(
     """
     given: dict[str, Any] = {"lr": learning_rate}
     if options.base == "sgd":
-        plain, paced, layca = eager(torch.optim.SGD), _PacedSGD, _LaycaSGD
+        plain, paced, layca = SGD, _PacedSGD, _LaycaSGD
         given |= {"momentum": options.momentum, "nesterov": options.nesterov}
     else:
-        plain, paced, layca = eager(torch.optim.Adam), _PacedAdam, _LaycaAdam
+        plain, paced, layca = Adam, _PacedAdam, _LaycaAdam
         given |= {"betas": (options.beta1, options.beta2), "eps": options.eps}
     if options.enabled:
         return layca(_parted(groups, options.alpha, one_each=False), **given)
